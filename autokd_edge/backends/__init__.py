@@ -1,0 +1,1 @@
+"""One folder a runtime: quantize.py, builder.py, board.py."""

@@ -1,0 +1,1 @@
+"""What a user deploys: written, checked and run."""

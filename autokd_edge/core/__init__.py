@@ -1,0 +1,1 @@
+"""Values of the domain: frozen, validated once, standard library only."""

@@ -1,0 +1,174 @@
+"""Readings of a device and what may be said of them.
+
+Percentiles are order statistics of the raw samples. ``upper_bound_ns`` is MLPerf's early-stopping
+estimate: the smallest sample that lies above the asked percentile with the asked confidence, by the
+binomial law (Reddi et al., 2020, arXiv 1911.02549, and the MLPerf inference rules).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from autokd_edge.core.digest import Digest
+from autokd_edge.core.target import Variant
+
+Origin: TypeAlias = Literal["device", "emulated", "predicted", "replay"]
+CONFIDENCE = 0.99  # MLPerf's choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How a reading is taken; durations in seconds, one inference is one run."""
+
+    name: str
+    warmup_runs: int  # at least so many
+    warmup_s: float  # at most so long
+    warmup_tolerance: float  # running median is stable within this share
+    blocks: int
+    block_runs: int  # at least so many in each block
+    block_s: float  # at least so long is each block
+    cooldown_s: float  # pause before each block
+    sentinel_runs: int
+    sentinel_drift: float  # a larger share between before and after voids the reading
+    retries: int  # of a void reading, before it is flagged
+    timeout_s: float
+
+    def __post_init__(self) -> None:
+        for name in ("warmup_runs", "blocks", "block_runs", "sentinel_runs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("warmup_s", "timeout_s", "warmup_tolerance", "sentinel_drift"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        if self.block_s < 0 or self.cooldown_s < 0 or self.retries < 0:
+            raise ValueError("block_s, cooldown_s and retries must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What the machine said of itself when a reading was taken."""
+
+    machine: str  # architecture, as `uname -m` prints it
+    processor: str
+    isa_flags: tuple[str, ...]
+    cores: int
+    memory_bytes: int
+    system: str  # kernel and distribution
+    governor: str  # "unknown" where the machine does not say
+    virtual: bool  # a hypervisor is present: clocks and neighbours are out of reach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Peak resident memory (VmHWM) of a fresh process, with the engine and with a null engine."""
+
+    peak_rss_bytes: int
+    null_rss_bytes: int
+
+    @property
+    def engine_bytes(self) -> int:
+        """Peak over the null-engine baseline; never below 0."""
+        return max(0, self.peak_rss_bytes - self.null_rss_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentinel:
+    """Median time of the fixed reference engine before and after a reading."""
+
+    before_ns: int
+    after_ns: int
+
+    @property
+    def drift(self) -> float:
+        """Relative change, always positive."""
+        return abs(self.after_ns / self.before_ns - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One reading of one engine; ``blocks_ns`` keeps every raw sample in the order taken."""
+
+    origin: Origin
+    target: str
+    variant: Variant
+    engine: Digest
+    protocol: str
+    protocol_digest: Digest
+    toolchain: dict[str, str]  # package -> version, read on the machine
+    fingerprint: Fingerprint
+    clock: str
+    threads: int
+    blocks_ns: tuple[tuple[int, ...], ...]
+    memory: Memory
+    executed: dict[str, int]  # precision that ran -> number of layers, from the execution graph
+    sentinel: Sentinel
+    flags: tuple[str, ...]
+    _sorted_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.blocks_ns or any(not block for block in self.blocks_ns):
+            raise ValueError("a measurement must have samples in every block")
+        samples = sorted(ns for block in self.blocks_ns for ns in block)
+        if samples[0] <= 0:
+            raise ValueError(f"samples must be positive; got {samples[0]} ns")
+        object.__setattr__(self, "_sorted_ns", tuple(samples))
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return len(self._sorted_ns)
+
+    @property
+    def median_ns(self) -> float:
+        """Median of the block medians: the latency that is reported."""
+        return statistics.median(statistics.median(block) for block in self.blocks_ns)
+
+    def percentile_ns(self, percent: float) -> int | None:
+        """Nearest-rank percentile, or None where there are too few samples to support it."""
+        if self.upper_bound_ns(percent) is None:
+            return None
+        return self._sorted_ns[max(0, math.ceil(self.count * percent / 100) - 1)]
+
+    def upper_bound_ns(self, percent: float) -> int | None:
+        """Upper confidence bound (0.99) of a percentile, or None where there are too few samples."""
+        rank = upper_bound_rank(self.count, percent / 100)
+        return None if rank is None else self._sorted_ns[rank - 1]
+
+    @property
+    def within_variation(self) -> float:
+        """Median over blocks of (p75 - p25) / median: robust spread inside a block."""
+        return statistics.median(_spread(sorted(block)) for block in self.blocks_ns)
+
+    @property
+    def between_variation(self) -> float:
+        """Standard deviation of the logarithms of the block medians: the surrogate's noise."""
+        logs = [math.log(statistics.median(block)) for block in self.blocks_ns]
+        return statistics.stdev(logs) if len(logs) > 1 else 0.0
+
+
+def upper_bound_rank(count: int, share: float, confidence: float = CONFIDENCE) -> int | None:
+    """Rank (from 1) of the order statistic that bounds a quantile from above, or None.
+
+    The smallest k with P(Binomial(count, share) <= k - 1) >= confidence.
+    """
+    log_p, log_q = math.log(share), math.log1p(-share)
+    total = 0.0
+    for k in range(count):
+        log_choose = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        total += math.exp(log_choose + k * log_p + (count - k) * log_q)
+        if total >= confidence:
+            return k + 1
+    return None
+
+
+def samples_needed(percent: float) -> int:
+    """Return the fewest samples whose upper bound of the percentile exists: ln(0.01) / ln(share)."""
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log(percent / 100))
+
+
+def _spread(ordered: list[int]) -> float:
+    last = len(ordered) - 1
+    return (ordered[round(0.75 * last)] - ordered[round(0.25 * last)]) / statistics.median(ordered)

@@ -1,0 +1,262 @@
+"""A study as the fold of its events; nothing about it is kept anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from autokd_edge.core.digest import Digest
+from autokd_edge.core.limits import Budget, Limits, Slack, accuracy_slack, device_slacks
+from autokd_edge.core.measure import Measurement
+from autokd_edge.core.space import Point
+from autokd_edge.core.target import Variant
+
+Stage: TypeAlias = Literal["lower", "build", "measure", "teach", "quantize", "grade"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One network of a family: the family's parameters and the number of the sample, from 0."""
+
+    architecture: Point
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pupil:
+    """A member with the distillation parameters it is taught by."""
+
+    member: Member
+    distillation: Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Exact counts of the deployed network, batch norm folded; activations are the largest live sum."""
+
+    parameters: int
+    macs: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A stage that ended without a result; no number stands in for it."""
+
+    stage: Stage
+    error: str  # class of the error
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """An untrained member was measured on the target (screen protocol)."""
+
+    cost: Cost
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A pupil was taught: accuracy in % on the validation set, of the float network."""
+
+    accuracy: float
+    loss: float
+    checkpoint: Digest
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """A taught pupil's engine was measured (final protocol) and graded on the validation set, in %."""
+
+    accuracy: float
+    measurement: Measurement
+    float_graph: Digest
+    graph: Digest  # the graph that the engine was built from: the float one, or the quantised one
+    engine: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyConfig:
+    """What identifies a study; the same configuration continues the same study."""
+
+    target: str
+    target_digest: Digest
+    data: str
+    data_digest: Digest
+    teacher: str
+    teacher_digest: Digest
+    family: str
+    policy: str
+    limits: Limits
+    budget: Budget
+    search_steps: int  # optimiser steps of a teaching during the search
+    final_steps: int | None  # of the last, longer teaching; None: what the time budget leaves
+    seed: int
+    protocols: dict[str, Digest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The study began."""
+
+    config: StudyConfig
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referenced:
+    """The teacher was graded (validation, %) and measured on the target, once for each protocol."""
+
+    accuracy: float
+    cost: Cost
+    measurements: tuple[Measurement, ...]
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A member was asked of the device."""
+
+    member: Member
+    outcome: Screened | Failed
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """A pupil was taught for a number of optimiser steps; ``final`` marks the last, longer teaching."""
+
+    pupil: Pupil
+    steps: int
+    final: bool
+    outcome: Lesson | Failed
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """A taught pupil was built in one variant, measured and graded."""
+
+    pupil: Pupil
+    variant: Variant
+    outcome: Grade | Failed
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """The bundle was written; ``bundle`` is the digest of its manifest."""
+
+    pupil: Pupil
+    variant: Variant
+    bundle: Digest
+    at_s: float
+
+
+Event: TypeAlias = Opened | Referenced | Probed | Taught | Graded | Shipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Ask the device about these members."""
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teach:
+    """Teach one pupil for a number of optimiser steps."""
+
+    pupil: Pupil
+    steps: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradeEngine:
+    """Build, measure and grade a taught pupil in one variant."""
+
+    pupil: Pupil
+    variant: Variant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Nothing is left to do."""
+
+    reason: str
+
+
+Action: TypeAlias = Probe | Teach | GradeEngine | Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Everything known so far; made by ``fold`` and never mutated. Tuples are in order of events."""
+
+    config: StudyConfig
+    reference: Referenced | None
+    probes: tuple[Probed, ...]
+    teachings: tuple[Taught, ...]
+    grades: tuple[Graded, ...]
+    shipped: Shipped | None
+    elapsed_s: float  # seconds of work, pauses between runs not counted
+
+    def slacks(self, measurement: Measurement) -> tuple[Slack, ...]:
+        """Compare a reading with the device limits, by the teacher's reading of the same protocol."""
+        assert self.reference is not None, "the teacher is measured before any student"
+        teacher = next(m for m in self.reference.measurements if m.protocol == measurement.protocol)
+        return device_slacks(self.config.limits, measurement, teacher)
+
+    def grade_slacks(self, grade: Grade) -> tuple[Slack, ...]:
+        """Compare a graded engine with all limits, the accuracy floor included."""
+        assert self.reference is not None, "the teacher is measured before any student"
+        return (
+            *self.slacks(grade.measurement),
+            *accuracy_slack(self.config.limits, grade.accuracy, self.reference.accuracy),
+        )
+
+    def fits(self, probed: Probed) -> bool:
+        """Say whether a member was measured and keeps all device limits."""
+        return isinstance(probed.outcome, Screened) and keeps(self.slacks(probed.outcome.measurement))
+
+
+def keeps(slacks: tuple[Slack, ...]) -> bool:
+    """Say whether no limit is broken."""
+    return all(slack.excess <= 0 for slack in slacks)
+
+
+def fold(events: Iterable[Event]) -> Study:
+    """Fold events, oldest first, into a study; the first one must be ``Opened``."""
+    study: Study | None = None
+    for event in events:
+        study = advance(study, event)
+    if study is None:
+        raise ValueError("a study must begin with Opened; got no event")
+    return study
+
+
+def advance(study: Study | None, event: Event) -> Study:
+    """Return the study after one more event."""
+    if isinstance(event, Opened):
+        if study is not None:
+            raise ValueError("a study must be opened once")
+        return Study(config=event.config, reference=None, probes=(), teachings=(), grades=(), shipped=None, elapsed_s=event.at_s)
+    if study is None:
+        raise ValueError(f"a study must begin with Opened; got {type(event).__name__}")
+    study = replace(study, elapsed_s=event.at_s)
+    match event:
+        case Referenced():
+            return replace(study, reference=event)
+        case Probed():
+            return replace(study, probes=(*study.probes, event))
+        case Taught():
+            return replace(study, teachings=(*study.teachings, event))
+        case Graded():
+            return replace(study, grades=(*study.grades, event))
+        case Shipped():
+            return replace(study, shipped=event)

@@ -1,0 +1,1 @@
+"""The machines that engines run on: links, descriptors, fingerprints, the measuring protocol."""

@@ -1,0 +1,87 @@
+"""Every error the package raises, as one tree; each carries the hint that a user types next.
+
+AutoKDError
+├── InputError                 the user's input breaks a law: exit status 2, nothing written
+│   ├── LimitError             a limit, budget or other quantity that parses to nothing
+│   ├── TargetError            an unknown target, or a descriptor that breaks its schema
+│   ├── DataError              a data set that is missing or corrupt
+│   ├── TeacherError           a teacher that is missing, corrupt or does not fit the data
+│   ├── StoreError             a journal or artifact store that cannot be used
+│   └── BundleError            a bundle that is damaged or made for another machine
+└── StageError                 one candidate failed in one stage; the search goes on
+    ├── LoweringError          a student spec that a lowering cannot express
+    ├── BuildError             the vendor's compiler refused a graph
+    ├── QuantizeError          quantisation failed
+    ├── MeasureError           the device did not give a reading
+    └── TeachError             teaching diverged
+"""
+
+from __future__ import annotations
+
+
+class AutoKDError(Exception):
+    """Base of all errors of this package; ``hint`` is the command or step to try next."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}. Hint: {self.hint}" if self.hint else message
+
+
+class InputError(AutoKDError):
+    """The user's input breaks a law; the message states the law and the values."""
+
+
+class LimitError(InputError):
+    """A limit, budget or other quantity cannot be read."""
+
+
+class TargetError(InputError):
+    """A target is unknown or its descriptor breaks the schema."""
+
+
+class DataError(InputError):
+    """A data set is missing, corrupt or not what it claims to be."""
+
+
+class TeacherError(InputError):
+    """A teacher is missing, corrupt or does not fit the data set."""
+
+
+class StoreError(InputError):
+    """A journal or an artifact store cannot be used."""
+
+
+class BundleError(InputError):
+    """A bundle is damaged or does not fit this machine."""
+
+
+class StageError(AutoKDError):
+    """One candidate failed in one stage; ``retryable`` says whether the same try may succeed later."""
+
+    def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
+
+
+class LoweringError(StageError):
+    """A student spec cannot be expressed in the form asked for."""
+
+
+class BuildError(StageError):
+    """The vendor's compiler refused a graph."""
+
+
+class QuantizeError(StageError):
+    """A graph could not be quantised."""
+
+
+class MeasureError(StageError):
+    """The device did not give a reading."""
+
+
+class TeachError(StageError):
+    """Teaching a student diverged or broke."""

@@ -1,0 +1,178 @@
+"""Every plug point of the product, as Protocols, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as PortProtocol
+
+from autokd_edge.core.artifact import Artifact, Kind
+from autokd_edge.core.digest import Digest
+from autokd_edge.core.measure import Measurement, Protocol
+from autokd_edge.core.space import Point, SearchSpace
+from autokd_edge.core.student import StudentSpec, Task
+from autokd_edge.core.study import Action, Event, Study
+from autokd_edge.core.target import Target, Variant
+
+
+class StudentFamily(PortProtocol):
+    """A distribution over networks, with parameters to search."""
+
+    name: str
+
+    def space(self, task: Task) -> SearchSpace:
+        """Return the family's parameters for a task."""
+
+    def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
+        """Return member number ``index`` of the family; pure: equal arguments, equal spec."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaughtNetwork:
+    """What a teaching gave: accuracy in % on the validation set and the last training loss."""
+
+    accuracy: float
+    loss: float
+
+
+class Distiller(PortProtocol):
+    """Teaches a student from a teacher."""
+
+    space: SearchSpace  # the distillation parameters
+
+    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
+        """Teach for a number of optimiser steps and write the weights to ``out`` (safetensors).
+
+        Resumable: an interrupted call leaves its state beside ``out`` and the same call goes on from it.
+
+        Raises:
+            TeachError: the loss is not finite.
+        """
+
+
+class Quantizer(PortProtocol):
+    """Turns a float ONNX graph into a quantised one for one runtime."""
+
+    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:
+        """Quantise with the calibration images in ``samples`` (.npy, float32 ``(n, c, h, w)``, preprocessed).
+
+        Raises:
+            QuantizeError: the graph cannot be quantised.
+        """
+
+
+class Builder(PortProtocol):
+    """Compiles an ONNX graph into an engine, one file."""
+
+    def toolchain(self) -> Mapping[str, str]:
+        """Return the versions of all that decides the engine's bytes, read from the machine."""
+
+    def build(self, graph: Path, *, variant: Variant, target: Target, out: Path) -> None:
+        """Write the engine to ``out``.
+
+        Raises:
+            BuildError: the compiler refused the graph.
+        """
+
+
+class Board(PortProtocol):
+    """Runs engines on the device; each call is a fresh process there."""
+
+    def measure(self, engine: Path, *, variant: Variant, target: Target, protocol: Protocol) -> Measurement:
+        """Time an engine and read its memory by the protocol.
+
+        Raises:
+            MeasureError: no reading came back.
+        """
+
+    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+        """Run the engine on each sample of ``inputs`` (.npy, float32 ``(n, c, h, w)``), batch 1.
+
+        Writes logits float32 ``(n, classes)`` to ``out`` (.npy).
+
+        Raises:
+            MeasureError: the engine did not run.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One runtime: its compiler, its quantiser and its way of running."""
+
+    name: str
+    builder: Builder
+    quantizer: Quantizer
+    board: Board
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A process that ended."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Link(PortProtocol):
+    """A way to a device."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout_s: float) -> Finished:
+        """Run a program to its end.
+
+        Raises:
+            MeasureError: the program cannot be started or did not end in time.
+        """
+
+    def push(self, path: Path) -> str:
+        """Put a file on the device and return its path there."""
+
+    def pull(self, remote: str, out: Path) -> None:
+        """Fetch a file from the device."""
+
+
+class Policy(PortProtocol):
+    """Decides what comes next; a pure function of the study, so that resuming is free."""
+
+    def next(self, study: Study) -> Action:
+        """Return the next action."""
+
+
+class Journal(PortProtocol):
+    """Append-only events of studies."""
+
+    def read(self, study: str) -> Iterable[Event]:
+        """Yield a study's events, oldest first; nothing where there is no such study.
+
+        Raises:
+            StoreError: the store is of another schema version or damaged.
+        """
+
+    def append(self, study: str, event: Event) -> None:
+        """Append one event; durable on return.
+
+        Raises:
+            StoreError: the event could not be written.
+        """
+
+
+class ArtifactStore(PortProtocol):
+    """Content-addressed files; a torn write is invisible."""
+
+    def find(self, kind: Kind, key: Digest) -> Artifact | None:
+        """Return the artifact made by the recipe of this key, if there is one."""
+
+    def path(self, artifact: Artifact) -> Path:
+        """Return the path of an artifact's bytes (read-only).
+
+        Raises:
+            StoreError: the bytes are missing or do not match their digest.
+        """
+
+    def put(self, kind: Kind, key: Digest, made: Path) -> Artifact:
+        """Move a finished file into the store, atomically.
+
+        Raises:
+            StoreError: the file could not be stored (a full disk, say).
+        """

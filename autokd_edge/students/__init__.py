@@ -1,0 +1,1 @@
+"""Families of students, their lowerings to torch and ONNX, and their exact costs."""

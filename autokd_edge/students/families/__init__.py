@@ -1,0 +1,1 @@
+"""One file a family; a family turns a candidate into a student spec."""

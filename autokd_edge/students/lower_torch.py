@@ -1,0 +1,136 @@
+"""Lower a student spec to a torch module whose state has the spec's own parameter names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from autokd_edge.core.student import (
+    INPUT,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Conv2d,
+    Dropout,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    Mean,
+    Relu,
+    StudentSpec,
+    WeightedSum,
+)
+
+
+class SpecNetwork(nn.Module):
+    """A student spec as a torch module: images ``(n, c, h, w)`` to logits ``(n, classes)``."""
+
+    def __init__(self, spec: StudentSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.layers = nn.ModuleDict({layer.name: _module(spec, layer) for layer in spec.layers})
+        self._plan = _plan(spec)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Run the layers in order, dropping each tensor after its last reader."""
+        values = {INPUT: images}
+        for name, inputs, dead in self._plan:
+            values[name] = self.layers[name](*(values[i] for i in inputs))
+            for gone in dead:
+                del values[gone]
+        return values[self.spec.output]
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Weights under the names of ``core.student.parameter_shapes``, on the CPU, float32."""
+        state = self.layers.state_dict()
+        return {
+            name: value.detach().cpu().float().contiguous() for name, value in state.items() if not name.endswith("num_batches_tracked")
+        }
+
+    def load_arrays(self, arrays: Mapping[str, Tensor]) -> None:
+        """Take weights by name; raises RuntimeError where names or shapes differ."""
+        counters = {n: v for n, v in self.layers.state_dict().items() if n.endswith("num_batches_tracked")}
+        self.layers.load_state_dict({**{n: v.float() for n, v in arrays.items()}, **counters})
+
+
+def torch_from_spec(spec: StudentSpec) -> SpecNetwork:
+    """Build the module with initial weights that depend on ``spec.seed`` alone (He, fan-out)."""
+    network = SpecNetwork(spec)
+    generator = torch.Generator().manual_seed(spec.seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                fan = module.weight[0].numel() if isinstance(module, nn.Linear) else _fan_out(module)
+                module.weight.normal_(0.0, (2.0 / fan) ** 0.5, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+    return network
+
+
+class _WeightedSum(nn.Module):
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(inputs))  # RandWire's start
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        scales = torch.sigmoid(self.weight).to(inputs[0].dtype).unbind()
+        total = inputs[0] * scales[0]
+        for value, scale in zip(inputs[1:], scales[1:], strict=True):
+            total = torch.addcmul(total, value, scale)
+        return total
+
+
+class _Add(nn.Module):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        total = inputs[0]
+        for value in inputs[1:]:
+            total = total + value
+        return total
+
+
+class _Mean(_Add):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return super().forward(*inputs) / len(inputs)
+
+
+class _GlobalAvgPool(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image.mean(dim=(2, 3))
+
+
+def _module(spec: StudentSpec, layer: Layer) -> nn.Module:  # noqa: PLR0911  one case for each op
+    n_in = spec.in_channels(layer)
+    match layer.op:
+        case Conv2d() as c:
+            return nn.Conv2d(n_in, c.out_channels, c.kernel, c.stride, c.kernel // 2, groups=c.groups, bias=c.bias)
+        case BatchNorm():
+            return nn.BatchNorm2d(n_in)
+        case Relu():
+            return nn.ReLU()
+        case Add():
+            return _Add()
+        case Mean():
+            return _Mean()
+        case WeightedSum():
+            return _WeightedSum(len(layer.inputs))
+        case AvgPool() as p:
+            return nn.AvgPool2d(p.kernel, p.stride)
+        case GlobalAvgPool():
+            return _GlobalAvgPool()
+        case Dropout() as d:
+            return nn.Dropout(d.rate)
+        case Linear() as linear:
+            return nn.Linear(n_in, linear.out_features)
+
+
+def _plan(spec: StudentSpec) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
+    last_reader = {name: layer.name for layer in spec.layers for name in layer.inputs}
+    return tuple(
+        (layer.name, layer.inputs, tuple(n for n in dict.fromkeys(layer.inputs) if last_reader[n] == layer.name)) for layer in spec.layers
+    )
+
+
+def _fan_out(conv: nn.Conv2d) -> int:
+    return conv.out_channels * conv.kernel_size[0] * conv.kernel_size[1] // conv.groups

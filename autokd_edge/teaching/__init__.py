@@ -1,0 +1,1 @@
+"""Data sets, teachers and the teaching of students."""
