@@ -42,6 +42,11 @@ class SpecNetwork(nn.Module):
                 del values[gone]
         return values[self.spec.output]
 
+    def laid_out(self, layout: torch.memory_format) -> SpecNetwork:
+        """Store the weights in a memory format and return the network itself."""
+        super().to(memory_format=layout)  # type: ignore[call-overload]  torch's stubs know it for tensors only
+        return self
+
     def arrays(self) -> dict[str, Tensor]:
         """Weights under the names of ``core.student.parameter_shapes``, on the CPU, float32."""
         state = self.layers.state_dict()

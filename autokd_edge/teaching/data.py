@@ -17,11 +17,15 @@ import numpy.typing as npt
 
 from autokd_edge.core.digest import Digest
 from autokd_edge.errors import DataError
+from autokd_edge.teaching.augment import AugmentPlan
 
 Images = npt.NDArray[np.uint8]  # (n, c, h, w)
 Labels = npt.NDArray[np.int64]  # (n,)
 FASHION_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 FASHION_FOLDERS = (Path("/usr/share/datasets/fashion-mnist"), Path(".data/usr/share/datasets/fashion-mnist"))
+# Two variants: the teacher's outputs for both cost about two passes over the data, once for a study.
+FASHION_AUGMENTATION = AugmentPlan(shift=1, flip=True, cutout=0, variants=2)
+DIGITS_AUGMENTATION = AugmentPlan(shift=1, flip=False, cutout=0, variants=4)
 SPLIT_SEED = 20211105  # the day of arXiv 2111.03555; any constant serves, but it must never change
 
 
@@ -57,6 +61,7 @@ class TeachingData:
     validation: LabelledImages
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    augmentation: AugmentPlan
     digest: Digest
 
     @property
@@ -73,6 +78,7 @@ class DataSource:
     name: str
     classes: tuple[str, ...]
     validation: int
+    augmentation: AugmentPlan
     develop: Callable[[], LabelledImages]
     test: Callable[[], LabelledImages]
 
@@ -91,6 +97,7 @@ class DataSource:
             validation=samples.take(held),
             mean=tuple(float(m) for m in pixels.mean(axis=(0, 2, 3))),
             std=tuple(float(s) for s in pixels.std(axis=(0, 2, 3))),
+            augmentation=self.augmentation,
             digest=Digest(digest.hexdigest()),
         )
 
@@ -128,6 +135,7 @@ def _fashion_mnist(folders: tuple[Path, ...]) -> DataSource:
         name="fashion-mnist",
         classes=FASHION_CLASSES,
         validation=5_000,
+        augmentation=FASHION_AUGMENTATION,
         develop=lambda: part("train"),
         test=lambda: part("t10k"),
     )
@@ -153,6 +161,7 @@ def _fashion_mnist_from_hub() -> DataSource:
         name="fashion-mnist",
         classes=FASHION_CLASSES,
         validation=5_000,
+        augmentation=FASHION_AUGMENTATION,
         develop=lambda: part("train"),
         test=lambda: part("test"),
     )
@@ -174,6 +183,7 @@ def _digits() -> DataSource:
         name="digits",
         classes=tuple("0123456789"),
         validation=300,
+        augmentation=DIGITS_AUGMENTATION,
         develop=lambda: part(test=False),
         test=lambda: part(test=True),
     )

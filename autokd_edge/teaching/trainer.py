@@ -1,0 +1,178 @@
+"""Teach a student by plain knowledge distillation; resumable, and the same for the same seed.
+
+SGD with Nesterov momentum and one learning-rate cycle (Smith, 2017, arXiv 1708.07120). Batches are
+the same for every student of a study: sample order depends on the study's seed and the epoch alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from autokd_edge.core.digest import digest_of_json
+from autokd_edge.core.space import Point, Real, SearchSpace
+from autokd_edge.core.student import Conv2d, StudentSpec
+from autokd_edge.errors import TeachError
+from autokd_edge.ports import TaughtNetwork
+from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
+from autokd_edge.teaching.augment import Augmenter
+from autokd_edge.teaching.data import LabelledImages, TeachingData
+from autokd_edge.teaching.logits import TeacherLogits
+from autokd_edge.teaching.losses import distillation_loss
+from autokd_edge.teaching.teachers import Teacher
+
+BATCH = 128
+PEAK_RATE = 0.1
+MOMENTUM = 0.9
+WEIGHT_DECAY = 5e-4
+WARM_SHARE = 0.25  # of the steps, while the rate rises
+LARGEST_GRADIENT = 5.0  # norm; random graphs sometimes begin with an outlier
+SAVE_EVERY = 100  # steps, about 5 s: what a killed run loses at most
+
+
+class KDDistiller:
+    """Teaches students of one data set from one teacher."""
+
+    space = SearchSpace(parameters=(Real(name="tau", low=1.0, high=20.0, log=True), Real(name="alpha", low=0.0, high=1.0)))
+
+    def __init__(self, data: TeachingData, teacher: Teacher, *, seed: int, cache: Path) -> None:
+        """Prepare to teach; ``cache`` is a folder for teacher outputs, shared by all students."""
+        self._data = data
+        self._seed = seed
+        self._augment = Augmenter(data.augmentation, samples=len(data.train), seed=seed, image=data.image, mean=data.mean, std=data.std)
+        plan = data.augmentation
+        key = digest_of_json([teacher.digest, data.digest, plan.shift, plan.flip, plan.cutout, plan.variants, seed])
+        self._teacher = TeacherLogits(teacher, self._augment, samples=len(data.train), file=cache / f"{key}.npy")
+        self._images = torch.from_numpy(np.ascontiguousarray(data.train.images))
+        self._labels = torch.from_numpy(data.train.labels)
+        self._order: tuple[int, Tensor] | None = None
+
+    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
+        """Teach for ``steps`` batches of 128 and write the weights to ``out``; see ``ports.Distiller``."""
+        lesson = _Lesson(spec, steps, seed, out.with_suffix(".partial"))
+        tau, alpha = distillation.number("tau"), distillation.number("alpha")
+        while lesson.step < steps:
+            epoch, index = self._batch(lesson.step)
+            images = self._augment.varied(self._images[index], index, epoch)
+            targets = self._teacher.of(images, index, epoch)
+            loss = distillation_loss(lesson.forward(images), targets, self._labels[index], tau=tau, alpha=alpha)
+            lesson.descend(loss)
+        accuracy = accuracy_of(lesson.network, self._data.validation, self._augment)
+        finished = out.with_suffix(".finished")
+        save_file(lesson.network.arrays(), finished)
+        finished.replace(out)
+        lesson.forget()
+        return TaughtNetwork(accuracy=accuracy, loss=lesson.loss)
+
+    def _batch(self, step: int) -> tuple[int, Tensor]:
+        """Return the epoch and the sample numbers ``(b,)`` of a step."""
+        size = min(BATCH, len(self._data.train))
+        per_epoch = len(self._data.train) // size
+        epoch, position = divmod(step, per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed((self._seed << 16) + epoch)
+            self._order = (epoch, torch.randperm(len(self._data.train), generator=generator))
+        return epoch, self._order[1][position * size : (position + 1) * size]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numerics:
+    """How a network is computed while it is taught; what is faster was measured, see docs/decisions/0004-teaching.md."""
+
+    layout: torch.memory_format
+    bfloat16: bool
+
+
+def _numerics(spec: StudentSpec) -> _Numerics:
+    depthwise = any(isinstance(layer.op, Conv2d) and layer.op.groups > 1 for layer in spec.layers)
+    if depthwise:
+        return _Numerics(layout=torch.contiguous_format, bfloat16=False)
+    return _Numerics(layout=torch.channels_last, bfloat16=torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001  no public name
+
+
+class _Lesson:
+    """One network on its way through the steps, saved now and then."""
+
+    def __init__(self, spec: StudentSpec, steps: int, seed: int, partial: Path) -> None:
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        self.step = 0
+        self.loss = math.nan
+        self._partial = partial
+        self._numerics = _numerics(spec)
+        self.network = torch_from_spec(spec).laid_out(self._numerics.layout)
+        self.network.train()
+        self._optimizer = torch.optim.SGD(
+            self.network.parameters(), lr=PEAK_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+        )
+        self._steps = steps
+        self._resume()
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._numerics.bfloat16):
+            logits: Tensor = self.network(images.contiguous(memory_format=self._numerics.layout))
+        return logits.float()
+
+    def descend(self, loss: Tensor) -> None:
+        """Take one optimiser step; raises TeachError where the loss is not finite."""
+        self.loss = loss.item()
+        if not math.isfinite(self.loss):
+            raise TeachError(f"the loss must be finite; it is {self.loss} at step {self.step + 1} of {self._steps}")
+        for group in self._optimizer.param_groups:
+            group["lr"] = _rate(self.step, self._steps)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self._optimizer.step()
+        self.step += 1
+        if self.step % SAVE_EVERY == 0 and self.step < self._steps:
+            self._save()
+
+    def forget(self) -> None:
+        """Remove the saved state of a finished lesson."""
+        self._partial.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        arrays = {f"network/{name}": value for name, value in self.network.arrays().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            arrays[f"momentum/{number}"] = state["momentum_buffer"].contiguous()
+        arrays["step"] = torch.tensor(self.step)
+        arrays["random"] = torch.get_rng_state()
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        begun = self._partial.with_suffix(".begun")
+        save_file(arrays, begun)
+        begun.replace(self._partial)
+
+    def _resume(self) -> None:
+        if not self._partial.exists():
+            return
+        arrays = load_file(self._partial)
+        self.network.load_arrays({k.removeprefix("network/"): v for k, v in arrays.items() if k.startswith("network/")})
+        momentum = {int(k.partition("/")[2]): {"momentum_buffer": v} for k, v in arrays.items() if k.startswith("momentum/")}
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": momentum})
+        self.step = int(arrays["step"])
+        torch.set_rng_state(arrays["random"])
+
+
+@torch.no_grad()
+def accuracy_of(network: SpecNetwork, samples: LabelledImages, augment: Augmenter) -> float:
+    """Return the share of right answers in %, computed in float32 without augmentation."""
+    network.eval()
+    right = 0
+    for first in range(0, len(samples), 500):
+        images = augment.plain(torch.from_numpy(np.ascontiguousarray(samples.images[first : first + 500])))
+        right += int((network(images).argmax(1).numpy() == samples.labels[first : first + 500]).sum())
+    return 100 * right / len(samples)
+
+
+def _rate(step: int, steps: int) -> float:
+    """Rise linearly to the peak, then fall along a cosine to nothing."""
+    warm = max(1, round(WARM_SHARE * steps))
+    if step < warm:
+        return PEAK_RATE * (step + 1) / warm
+    return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
