@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 from typing import Protocol as PortProtocol
+
+import numpy as np
+import numpy.typing as npt
 
 from autokd_edge.core.artifact import Artifact, Kind
 from autokd_edge.core.digest import Digest
@@ -15,17 +19,28 @@ from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Action, Event, Study
 from autokd_edge.core.target import Target, Variant
 
+Split: TypeAlias = Literal["calibration", "validation", "test"]
+
 
 class StudentFamily(PortProtocol):
     """A distribution over networks, with parameters to search."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
 
     def space(self, task: Task) -> SearchSpace:
         """Return the family's parameters for a task."""
 
     def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
         """Return member number ``index`` of the family; pure: equal arguments, equal spec."""
+
+
+class ImageSets(PortProtocol):
+    """Preprocessed images on disk, for calibration and grading."""
+
+    def inputs(self, split: Split) -> tuple[Path, npt.NDArray[np.int64]]:
+        """Return float32 images ``(n, c, h, w)`` (.npy) and their labels ``(n,)``; only shipping asks for the test set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +54,15 @@ class TaughtNetwork:
 class Distiller(PortProtocol):
     """Teaches a student from a teacher."""
 
-    space: SearchSpace  # the distillation parameters
+    @property
+    def space(self) -> SearchSpace:
+        """The distillation parameters."""
 
     def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
         """Teach for a number of optimiser steps and write the weights to ``out`` (safetensors).
 
-        Resumable: an interrupted call leaves its state beside ``out`` and the same call goes on from it.
+        Resumable: an interrupted call leaves its state beside ``out`` and the same call goes on from
+        it; where ``out`` is there already, what it was taught is read from it.
 
         Raises:
             TeachError: the loss is not finite.
@@ -130,6 +148,14 @@ class Link(PortProtocol):
 
     def pull(self, remote: str, out: Path) -> None:
         """Fetch a file from the device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherNetwork:
+    """The teacher as a layer graph with its arrays (see ``core.student.parameter_shapes``)."""
+
+    spec: StudentSpec
+    arrays: Mapping[str, npt.NDArray[np.float32]]
 
 
 class Policy(PortProtocol):

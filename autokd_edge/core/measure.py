@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, TypeAlias
 
 from autokd_edge.core.digest import Digest
@@ -149,6 +150,7 @@ class Measurement:
         return statistics.stdev(logs) if len(logs) > 1 else 0.0
 
 
+@cache  # the policy compares thousands of readings of one length at every step
 def upper_bound_rank(count: int, share: float, confidence: float = CONFIDENCE) -> int | None:
     """Rank (from 1) of the order statistic that bounds a quantile from above, or None.
 

@@ -44,7 +44,7 @@ class SpecNetwork(nn.Module):
 
     def laid_out(self, layout: torch.memory_format) -> SpecNetwork:
         """Store the weights in a memory format and return the network itself."""
-        super().to(memory_format=layout)  # type: ignore[call-overload]  torch's stubs know it for tensors only
+        super().to(memory_format=layout)  # type: ignore[call-overload] # torch types it for tensors only
         return self
 
     def arrays(self) -> dict[str, Tensor]:

@@ -85,7 +85,7 @@ class DataSource:
     def teaching(self) -> TeachingData:
         """Load the development part and split it, stratified by class, by a fixed seed."""
         samples = self.develop()
-        held, kept = _stratified(samples.labels, self.validation)
+        held, kept = stratified(samples.labels, self.validation)
         train = samples.take(kept)
         pixels = train.images.astype(np.float64) / 255
         digest = hashlib.sha256(samples.images.tobytes() + samples.labels.tobytes())
@@ -217,7 +217,7 @@ def _checked(samples: LabelledImages, classes: int, where: Path) -> LabelledImag
     return samples
 
 
-def _stratified(labels: Labels, held: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def stratified(labels: Labels, held: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Split positions into ``held`` ones with the class shares of the whole, and the rest; both sorted."""
     rng = np.random.default_rng(SPLIT_SEED)
     shuffled = rng.permutation(len(labels))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -55,6 +56,8 @@ class KDDistiller:
 
     def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
         """Teach for ``steps`` batches of 128 and write the weights to ``out``; see ``ports.Distiller``."""
+        if out.exists():
+            return _recorded(out)
         lesson = _Lesson(spec, steps, seed, out.with_suffix(".partial"))
         tau, alpha = distillation.number("tau"), distillation.number("alpha")
         while lesson.step < steps:
@@ -65,10 +68,11 @@ class KDDistiller:
             lesson.descend(loss)
         accuracy = accuracy_of(lesson.network, self._data.validation, self._augment)
         finished = out.with_suffix(".finished")
-        save_file(lesson.network.arrays(), finished)
+        result = TaughtNetwork(accuracy=accuracy, loss=lesson.loss)
+        save_file(lesson.network.arrays(), finished, metadata={"accuracy": repr(result.accuracy), "loss": repr(result.loss)})
         finished.replace(out)
         lesson.forget()
-        return TaughtNetwork(accuracy=accuracy, loss=lesson.loss)
+        return result
 
     def _batch(self, step: int) -> tuple[int, Tensor]:
         """Return the epoch and the sample numbers ``(b,)`` of a step."""
@@ -157,6 +161,12 @@ class _Lesson:
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": momentum})
         self.step = int(arrays["step"])
         torch.set_rng_state(arrays["random"])
+
+
+def _recorded(path: Path) -> TaughtNetwork:
+    with safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata()
+    return TaughtNetwork(accuracy=float(metadata["accuracy"]), loss=float(metadata["loss"]))
 
 
 @torch.no_grad()

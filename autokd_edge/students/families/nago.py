@@ -41,12 +41,12 @@ class NagoFamily:
         low, high = WIDTH_SMALL if max(task.image[1:]) < SMALL_IMAGE else WIDTH_LARGE
         return SearchSpace(
             parameters=(
-                Integer(name="N_t", low=3, high=10),
+                Integer(name="N_t", low=3, high=10, log=True),
                 Choice(name="K_t", values=(2, 4), when=When(parameter="N_t", above=3)),
                 Real(name="P_t", low=0.1, high=0.9, when=When(parameter="N_t", above=3)),
-                Integer(name="N_m", low=1, high=10),
+                Integer(name="N_m", low=1, high=10, log=True),
                 Real(name="P_m", low=0.1, high=0.9, when=When(parameter="N_m", above=1)),
-                Integer(name="N_b", low=3, high=10),
+                Integer(name="N_b", low=3, high=10, log=True),
                 Choice(name="K_b", values=(2, 4), when=When(parameter="N_b", above=3)),
                 Real(name="P_b", low=0.1, high=0.9, when=When(parameter="N_b", above=3)),
                 Integer(name="width", low=low, high=high, log=True),

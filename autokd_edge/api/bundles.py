@@ -1,0 +1,43 @@
+"""Check, test and time a bundle on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from autokd_edge import wiring
+from autokd_edge.bundle.checker import check_bundle
+from autokd_edge.bundle.manifest import Manifest
+from autokd_edge.bundle.selftest import SelfTest, run_selftest
+from autokd_edge.core.measure import Measurement
+from autokd_edge.devices.descriptors import load_protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleRun:
+    """What a bundle did here; ``measurement`` is None where the self-test failed."""
+
+    manifest: Manifest
+    selftest: SelfTest
+    measurement: Measurement | None
+
+
+def run_bundle(folder: Path, *, protocol: str) -> BundleRun:
+    """Check a bundle, run its self-test and, if that passes, time its engine by a protocol.
+
+    Raises:
+        BundleError: the bundle is damaged or does not fit this machine.
+        TargetError: there is no such protocol.
+        MeasureError: the engine did not run.
+    """
+    timing, _ = load_protocol(protocol)
+    manifest = check_bundle(folder)
+    card = manifest.card
+    with tempfile.TemporaryDirectory() as scratch:
+        board = wiring.backends_of(card.target, Path(scratch))[card.variant.backend].board
+        selftest = run_selftest(folder, manifest, board)
+        measurement = None
+        if selftest.passed:
+            measurement = board.measure(folder / manifest.engine.name, variant=card.variant, target=card.target, protocol=timing)
+    return BundleRun(manifest=manifest, selftest=selftest, measurement=measurement)

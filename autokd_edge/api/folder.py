@@ -1,0 +1,72 @@
+"""The folder of a run: where its journal, artifacts, work, bundle and report lie, held by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autokd_edge.bundle.checker import read_bundle
+from autokd_edge.bundle.manifest import MANIFEST, Manifest
+from autokd_edge.core.digest import Digest, digest_of_file
+from autokd_edge.errors import BundleError, StoreError
+from autokd_edge.store.journal import sqlite_url
+
+
+class RunFolder:
+    """Paths below ``root``; ``store`` is the URL of a journal elsewhere."""
+
+    def __init__(self, root: Path, *, store: str | None = None) -> None:
+        self.root = root
+        self.journal_url = store or sqlite_url(root / "journal.db")
+        self.artifacts = root / "artifacts"
+        self.work = root / "work"
+        self.bundle = root / "bundle"
+        self.report = root / "report.html"
+        self.summary = root / "summary.json"
+
+    def check(self) -> None:
+        """Refuse a place that cannot be the folder of a run; writes nothing.
+
+        Raises:
+            StoreError: a file is in the way, or no folder may be made there.
+        """
+        existing = next(path for path in (self.root.absolute(), *self.root.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise StoreError(f"the folder of a run must be a folder; '{existing}' is a file", hint="--out runs/another")
+        if not os.access(existing, os.W_OK):
+            raise StoreError(f"the folder of a run must be writable; '{existing}' is not", hint="--out runs/another")
+
+    @contextmanager
+    def held(self, study: str) -> Iterator[None]:
+        """Hold the folder for this process; raises StoreError where another one runs in it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"one process at a time may run a study; another one runs '{study}' in '{self.root}'", hint="wait for it to end"
+                ) from None
+            yield
+
+    def has_bundle(self, digest: Digest) -> bool:
+        """Say whether the bundle with this manifest is there."""
+        manifest = self.bundle / MANIFEST
+        return manifest.is_file() and digest_of_file(manifest) == digest
+
+    def manifest(self) -> Manifest | None:
+        """Return the manifest of a whole bundle, or None where there is none."""
+        try:
+            return read_bundle(self.bundle)
+        except BundleError:
+            return None
+
+    def write_summary(self, text: str) -> None:
+        """Write ``summary.json`` by one rename."""
+        with tempfile.NamedTemporaryFile("w", dir=self.root, prefix=".summary", delete=False) as stream:
+            stream.write(text + "\n")
+        Path(stream.name).replace(self.summary)

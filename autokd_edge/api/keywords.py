@@ -1,0 +1,25 @@
+"""The keyword arguments of ``autokd_edge.search``, for type checkers."""
+
+from __future__ import annotations
+
+from typing import NotRequired, Required, TypedDict
+
+
+class SearchKeywords(TypedDict, total=False):
+    """The fields of ``SearchOptions``."""
+
+    data: Required[str]
+    teacher: Required[str]
+    target: NotRequired[str]
+    max_latency: NotRequired[str | None]
+    max_memory: NotRequired[str | None]
+    max_drop: NotRequired[str | None]
+    budget: NotRequired[str]
+    seed: NotRequired[int]
+    study: NotRequired[str | None]
+    store: NotRequired[str | None]
+    out: NotRequired[str | None]
+    family: NotRequired[str]
+    policy: NotRequired[str]
+    search_steps: NotRequired[int]
+    final_steps: NotRequired[int | None]

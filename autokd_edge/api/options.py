@@ -1,0 +1,60 @@
+"""What a user asks of a search, as text, and what it means; nothing is written while it is read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from autokd_edge.core.limits import Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
+from autokd_edge.errors import InputError
+
+_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """The options of ``autokd-edge search`` under the same names, unread.
+
+    ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
+    ``out``, and ``runs/STUDY``. Steps are batches of 128 images.
+    """
+
+    data: str
+    teacher: str
+    target: str = "host"
+    max_latency: str | None = None
+    max_memory: str | None = None
+    max_drop: str | None = None
+    budget: str = "30min"
+    seed: int = 0
+    study: str | None = None
+    store: str | None = None
+    out: str | None = None
+    family: str = "nago"
+    policy: str = "edge-bo"
+    search_steps: int = 200
+    final_steps: int | None = None
+
+    def limits(self) -> Limits:
+        """Read the limits; raises LimitError."""
+        return Limits(
+            latency=None if self.max_latency is None else parse_latency(self.max_latency),
+            memory=None if self.max_memory is None else parse_memory(self.max_memory),
+            max_drop=None if self.max_drop is None else parse_drop(self.max_drop),
+        )
+
+    def budgeted(self) -> Budget:
+        """Read the budget; raises LimitError."""
+        return parse_budget(self.budget)
+
+    def check(self) -> None:
+        """Refuse what no later step would look at; raises InputError."""
+        if self.study is not None and not _STUDY_NAME.match(self.study):
+            raise InputError(
+                f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"
+            )
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative; got {self.seed}", hint="--seed 0")
+        for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps)):
+            if steps is not None and steps < 1:
+                raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} 200")

@@ -1,0 +1,55 @@
+"""Tell about a study that was run before, from its journal and its bundle alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autokd_edge.api.folder import RunFolder
+from autokd_edge.core.student import StudentSpec
+from autokd_edge.core.study import fold
+from autokd_edge.errors import StoreError
+from autokd_edge.report.outcome import Outcome
+from autokd_edge.search.verdicts import best_grade, closest
+from autokd_edge.store.journal import SQLJournal
+
+_HINT = "autokd-edge report runs/STUDY"
+
+
+def outcome_of(root: Path, *, store: str | None = None, study: str | None = None) -> tuple[Outcome, RunFolder]:
+    """Read a study back from the folder of its run.
+
+    ``study`` is needed where the journal holds several.
+
+    Raises:
+        StoreError: there is no journal, no such study, or several without a name.
+    """
+    folder = RunFolder(root, store=store)
+    if store is None and not (root / "journal.db").is_file():
+        raise StoreError(f"a report needs the folder of a run; '{root}' has no journal.db", hint=_HINT)
+    journal = SQLJournal(folder.journal_url)
+    names = journal.studies()
+    if study is None and len(names) != 1:
+        raise StoreError(f"a journal of {len(names)} studies needs a name: {', '.join(names) or 'none is there'}", hint="--study NAME")
+    name = study or names[0]
+    if name not in names:
+        raise StoreError(f"study must be one of {', '.join(names) or 'none'}; got '{name}'", hint="--study NAME")
+    found = fold(journal.read(name))
+    best, nearest, manifest = best_grade(found), closest(found), folder.manifest()
+    spec: StudentSpec | None = None if manifest is None else manifest.card.student.spec
+    outcome = Outcome(
+        name=name,
+        study=found,
+        best=best,
+        closest="" if best is not None or nearest is None else str(nearest),
+        accuracies=() if manifest is None else manifest.card.accuracies,
+        student=spec,
+    )
+    return outcome, folder
+
+
+def latest_run(runs: Path) -> Path:
+    """Return the run in a folder of runs whose journal was written last; raises StoreError where there is none."""
+    found = sorted(runs.glob("*/journal.db"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise StoreError(f"a report needs the folder of a run; '{runs}' has none", hint=_HINT)
+    return found[-1].parent

@@ -1,0 +1,193 @@
+"""One search from its options to the bundle and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autokd_edge import wiring
+from autokd_edge.api.folder import RunFolder
+from autokd_edge.api.options import SearchOptions
+from autokd_edge.api.shipping import ship
+from autokd_edge.bundle.manifest import Manifest
+from autokd_edge.core.codec import encode
+from autokd_edge.core.digest import Digest, digest_of_json
+from autokd_edge.core.limits import Limits
+from autokd_edge.core.measure import Protocol, samples_needed
+from autokd_edge.core.student import Task
+from autokd_edge.core.study import Shipped, Stop, Study, StudyConfig
+from autokd_edge.core.target import Target, Variant
+from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
+from autokd_edge.devices.fingerprint import read_fingerprint, target_here
+from autokd_edge.errors import TargetError
+from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
+from autokd_edge.pipeline.loop import StudyLoop, Watch
+from autokd_edge.pipeline.stages import Stages
+from autokd_edge.ports import TeacherNetwork
+from autokd_edge.report.outcome import Outcome
+from autokd_edge.report.page import write_page
+from autokd_edge.report.summary import summarise
+from autokd_edge.search.verdicts import best_grade, closest
+from autokd_edge.store.artifacts import FolderStore
+from autokd_edge.store.journal import SQLJournal
+from autokd_edge.teaching.data import DataSource, TeachingData, data_source
+from autokd_edge.teaching.inputs import PreparedImages
+from autokd_edge.teaching.teachers import Teacher, load_teacher
+from autokd_edge.teaching.trainer import KDDistiller
+
+SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """How a search ended; ``manifest`` is None where no engine keeps all limits."""
+
+    outcome: Outcome
+    stop: Stop
+    folder: RunFolder
+    manifest: Manifest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchJob:
+    """A search that was read and checked, and has not written anything yet."""
+
+    name: str
+    config: StudyConfig
+    folder: RunFolder
+    target: Target
+    source: DataSource
+    data: TeachingData
+    teacher: Teacher
+    protocols: Mapping[str, Protocol]
+
+    @classmethod
+    def of(cls, options: SearchOptions) -> SearchJob:
+        """Read and check everything that the options name.
+
+        Raises:
+            InputError: an option, the target, the data set or the teacher cannot be used.
+        """
+        options.check()
+        limits, budget = options.limits(), options.budgeted()
+        wiring.family_named(options.family)
+        wiring.policy_named(options.policy)
+        target = target_here(load_target(options.target)[0], read_fingerprint())
+        source = data_source(options.data)
+        data = source.teaching()
+        teacher = load_teacher(options.teacher, data)
+        protocols = {name: _supporting(load_protocol(name)[0], limits) for name in (SCREEN, FINAL)}
+        config = StudyConfig(
+            target=target.name,
+            target_digest=digest_of_target(target),
+            data=data.name,
+            data_digest=data.digest,
+            teacher=teacher.name,
+            teacher_digest=teacher.digest,
+            family=options.family,
+            policy=options.policy,
+            limits=limits,
+            budget=budget,
+            search_steps=options.search_steps,
+            final_steps=options.final_steps,
+            seed=options.seed,
+            protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
+        )
+        # A short name is enough for people; the configuration itself is compared when a study goes on.
+        name = options.study or f"{data.name}-{target.name}-{digest_of_json(encode(config))[:8]}"
+        folder = RunFolder(Path(options.out) if options.out else Path("runs") / name, store=options.store)
+        folder.check()
+        return cls(
+            name=name,
+            config=config,
+            folder=folder,
+            target=target,
+            source=source,
+            data=data,
+            teacher=teacher,
+            protocols=protocols,
+        )
+
+    def run(self, watch: Watch) -> Finish:
+        """Run the search to its end, or go on with it; then write the bundle and the report.
+
+        Raises:
+            InputError: the store or the folder cannot be used.
+            StageError: the teacher could not be read on the target.
+        """
+        with self.folder.held(self.name):
+            journal = SQLJournal(self.folder.journal_url)
+            evaluator = self._evaluator()
+            policy = wiring.policy_named(self.config.policy)(evaluator.family.space(evaluator.task), evaluator.distiller.space, self.target)
+            loop = StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=policy, watch=watch)
+            study, stop = loop.run(self.config)
+            manifest, study = self._shipped(study, evaluator, journal)
+            finish = self._finish(study, stop, evaluator, manifest)
+            write_page(self.folder.report, finish.outcome)
+            self.folder.write_summary(json.dumps(summarise(finish.outcome), indent=1))
+        return finish
+
+    def _shipped(self, study: Study, evaluator: Evaluator, journal: SQLJournal) -> tuple[Manifest | None, Study]:
+        graded = best_grade(study)
+        if graded is None:
+            return None, study
+        if study.shipped is not None and self.folder.has_bundle(study.shipped.bundle):
+            return self.folder.manifest(), study
+        manifest, digest = ship(study, graded, evaluator, name=self.name, data=self.data, folder=self.folder.bundle)
+        shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s)
+        journal.append(self.name, shipped)
+        return manifest, replace(study, shipped=shipped)
+
+    def _finish(self, study: Study, stop: Stop, evaluator: Evaluator, manifest: Manifest | None) -> Finish:
+        best, nearest = best_grade(study), closest(study)
+        outcome = Outcome(
+            name=self.name,
+            study=study,
+            best=best,
+            closest="" if best is not None or nearest is None else str(nearest),
+            accuracies=() if manifest is None else manifest.card.accuracies,
+            student=None if best is None else evaluator.spec(best.pupil.member),
+            teacher=self.teacher.card.spec,
+        )
+        return Finish(outcome=outcome, stop=stop, folder=self.folder, manifest=manifest)
+
+    def _evaluator(self) -> Evaluator:
+        work = self.folder.work
+        stages = Stages(
+            target=self.target,
+            backends=wiring.backends_of(self.target, work / "backends"),
+            images=PreparedImages(self.source, self.data, work / "inputs"),
+            store=FolderStore(self.folder.artifacts),
+        )
+        return Evaluator(
+            stages=stages,
+            family=wiring.family_named(self.config.family),
+            task=Task(image=self.data.image, classes=len(self.data.classes), channel_multiple=self.target.channel_multiple),
+            distiller=KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits"),
+            teacher=TeacherNetwork(
+                spec=self.teacher.card.spec, arrays={name: value.numpy() for name, value in self.teacher.arrays.items()}
+            ),
+            teacher_digest=self.teacher.digest,
+            data_digest=self.data.digest,
+            protocols=self.protocols,
+            screen_variant=_screening(self.target),
+            seed=self.config.seed,
+            lessons=work / "lessons",
+        )
+
+
+def _screening(target: Target) -> Variant:
+    found = next((v for v in target.variants if v.precision == SCREENING_PRECISION), None)
+    if found is None:
+        raise TargetError(f"target '{target.name}' must have a variant in {SCREENING_PRECISION} to screen students with; it has none")
+    return found
+
+
+def _supporting(protocol: Protocol, limits: Limits) -> Protocol:
+    """Lengthen the blocks where the limit's percentile needs more samples."""
+    if limits.latency is None:
+        return protocol
+    needed = -(-samples_needed(limits.latency.percent) // protocol.blocks)
+    return replace(protocol, block_runs=max(protocol.block_runs, needed))

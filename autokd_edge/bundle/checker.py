@@ -1,0 +1,88 @@
+"""Check a bundle before anything of it runs: whole, unchanged, for this machine, with its runtime here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+from pathlib import Path
+
+from autokd_edge.bundle.manifest import MANIFEST, FileEntry, Manifest, Runtime, manifest_from_bytes
+from autokd_edge.core.digest import digest_of_file
+from autokd_edge.errors import BundleError
+
+_COPY = "copy the bundle again from where it was made"
+
+
+def check_bundle(folder: Path, *, machine: str | None = None) -> Manifest:
+    """Return the manifest of a bundle that is whole and can run on this machine.
+
+    Args:
+        folder: the bundle.
+        machine: architecture to run on, as `uname -m` prints it; by default this machine's.
+
+    Raises:
+        BundleError: a file is missing, extra or changed, or the machine or the runtime is another.
+    """
+    manifest = read_bundle(folder)
+    _check_machine(manifest, platform.machine() if machine is None else machine)
+    _check_runtime(manifest.card.runtime)
+    return manifest
+
+
+def read_bundle(folder: Path) -> Manifest:
+    """Return the manifest of a bundle that is whole, wherever it is to run.
+
+    Raises:
+        BundleError: there is no bundle, or a file is missing, extra or changed.
+    """
+    try:
+        data = (folder / MANIFEST).read_bytes()
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        hint = "give the folder that `autokd-edge search` wrote"
+        raise BundleError(f"a bundle must be a folder with a {MANIFEST}; '{folder}' has none", hint=hint) from error
+    manifest = manifest_from_bytes(data, bundle=str(folder))
+    entries = (manifest.engine, *manifest.files)
+    extra = sorted(present - {entry.name for entry in entries} - {MANIFEST})
+    if extra:
+        raise BundleError(f"bundle '{folder}' must hold what its manifest lists; '{extra[0]}' is extra", hint=f"remove {folder / extra[0]}")
+    for entry in entries:
+        _check_file(folder / entry.name, entry)
+    return manifest
+
+
+def _check_file(path: Path, entry: FileEntry) -> None:
+    if not path.is_file():
+        raise BundleError(f"bundle '{path.parent}' must hold what its manifest lists; '{entry.name}' is missing", hint=_COPY)
+    size = path.stat().st_size
+    if size != entry.size_bytes:
+        raise BundleError(f"'{entry.name}' of bundle '{path.parent}' must have {entry.size_bytes} bytes; it has {size}", hint=_COPY)
+    digest = digest_of_file(path)
+    if digest != entry.sha256:
+        raise BundleError(
+            f"'{entry.name}' of bundle '{path.parent}' was changed: its sha256 must be {entry.sha256}; it is {digest}", hint=_COPY
+        )
+
+
+def _check_machine(manifest: Manifest, machine: str) -> None:
+    wanted = manifest.card.fingerprint.machine
+    if machine != wanted:
+        raise BundleError(
+            f"this engine must run on {wanted}, as target '{manifest.card.target.name}' does; this machine is {machine}",
+            hint="copy the bundle to such a machine, or search again with --target for this one",
+        )
+
+
+def _check_runtime(runtime: Runtime) -> None:
+    hint = f"pip install {runtime.package}=={runtime.version}"
+    if importlib.util.find_spec(runtime.package) is None:
+        raise BundleError(f"this engine needs {runtime.package} {runtime.version}, which is not installed", hint=hint)
+    try:
+        version = importlib.metadata.version(runtime.package)
+    except importlib.metadata.PackageNotFoundError:
+        raise BundleError(
+            f"this engine needs {runtime.package} {runtime.version}; the one here does not say its version", hint=hint
+        ) from None
+    if version != runtime.version:
+        raise BundleError(f"this engine needs {runtime.package} {runtime.version}; {version} is installed", hint=hint)

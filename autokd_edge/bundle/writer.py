@@ -1,0 +1,135 @@
+"""Write a bundle: a finished folder appears by one rename, with its manifest written last."""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from autokd_edge.bundle.manifest import MANIFEST, SCHEMA_VERSION, Card, FileEntry, Manifest, manifest_bytes, manifest_from_bytes
+from autokd_edge.core.digest import digest_of_file
+from autokd_edge.errors import BundleError
+
+FLOAT_GRAPH = "student.onnx"
+QUANTIZED_GRAPH = "student.int8.onnx"
+SELFTEST_INPUTS = "selftest_inputs.npy"
+SELFTEST_LOGITS = "selftest_logits.npy"
+PREDICT = "predict.py"
+README = "README.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFiles:
+    """Where the parts of a bundle lie; they are copied."""
+
+    engine: Path
+    engine_name: str  # in the bundle, "engine.blob"
+    float_graph: Path
+    quantized_graph: Path | None
+    selftest_inputs: Path  # .npy, float32 (n, c, h, w), preprocessed
+    selftest_logits: Path  # .npy, float32 (n, classes), as the engine gave them
+
+
+def write_bundle(folder: Path, files: BundleFiles, card: Card) -> Manifest:
+    """Write a bundle to ``folder``; an older bundle there is replaced, anything else is left alone.
+
+    Raises:
+        BundleError: the folder holds something else, cannot be written, or the engine is not the measured one.
+    """
+    _check_place(folder)
+    unfinished = folder.parent / f".{folder.name}.unfinished"
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+        unfinished.mkdir(parents=True)
+        manifest = _fill(unfinished, files, card)
+        _replace(folder, unfinished)
+    except OSError as error:
+        why = "the disk is full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else f"{error.strerror} at '{error.filename}'"
+        hint = "free some space, or give another --out"
+        raise BundleError(f"bundle '{folder}' cannot be written: {why}", hint=hint) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return manifest
+
+
+def _check_place(folder: Path) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        manifest_from_bytes((folder / MANIFEST).read_bytes(), bundle=str(folder))
+    except (OSError, BundleError):
+        raise BundleError(
+            f"a bundle must go into a new folder or replace a bundle; '{folder}' is something else", hint="give another --out"
+        ) from None
+
+
+def _fill(folder: Path, files: BundleFiles, card: Card) -> Manifest:
+    sources = {
+        FLOAT_GRAPH: files.float_graph,
+        QUANTIZED_GRAPH: files.quantized_graph,
+        SELFTEST_INPUTS: files.selftest_inputs,
+        SELFTEST_LOGITS: files.selftest_logits,
+        PREDICT: Path(__file__).with_name(PREDICT),
+    }
+    engine = _add(folder, files.engine_name, files.engine)
+    entries = [_add(folder, name, source) for name, source in sources.items() if source is not None]
+    (folder / README).write_text(_readme(card, files.engine_name))
+    entries.append(_entry(folder / README))
+    try:
+        manifest = Manifest(
+            schema_version=SCHEMA_VERSION,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            package_version=importlib.metadata.version("autokd-edge"),
+            engine=engine,
+            files=tuple(entries),
+            card=card,
+        )
+    except ValueError as error:
+        raise BundleError(f"bundle cannot be written: {error}") from error
+    (folder / MANIFEST).write_bytes(manifest_bytes(manifest))
+    _sync(folder / MANIFEST)
+    _sync(folder)
+    return manifest
+
+
+def _add(folder: Path, name: str, source: Path) -> FileEntry:
+    shutil.copyfile(source, folder / name)
+    return _entry(folder / name)
+
+
+def _entry(path: Path) -> FileEntry:
+    _sync(path)
+    return FileEntry(name=path.name, sha256=digest_of_file(path), size_bytes=path.stat().st_size)
+
+
+def _replace(folder: Path, finished: Path) -> None:
+    """Put the finished folder in place; an older bundle steps aside first, because a rename needs an empty place."""
+    aside = folder.parent / f".{folder.name}.replaced"
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        folder.rename(aside)
+    finished.rename(folder)
+    _sync(folder.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _readme(card: Card, engine: str) -> str:
+    needs = f"{card.runtime.package}=={card.runtime.version}"
+    return (
+        f"{engine} classifies images of {card.data}; it was built for target {card.target.name} as {card.variant} and needs {needs}.\n"
+        f"Classify: pip install numpy {needs}; python {PREDICT} IMAGE.pgm (or .ppm, .npy; other formats with Pillow)\n"
+        "Check that nothing changed and that it computes what it did when it was built: autokd-edge run FOLDER\n"
+    )
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

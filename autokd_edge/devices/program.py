@@ -1,0 +1,71 @@
+"""Ask a device program one question: a request on stdin, one JSON document on stdout."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from autokd_edge.core.codec import Json
+from autokd_edge.devices.link import last_line
+from autokd_edge.errors import MeasureError, StageError
+from autokd_edge.ports import Link
+
+
+def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, failure: type[StageError], hint: str = "") -> Json:
+    """Run a program to its end and return its answer; every way to fail is a ``failure``.
+
+    ``hint`` is what to do where the program lacks a package. The vendor's last line is kept: it says why.
+
+    Raises:
+        StageError: of class ``failure``; retryable where a time limit ended the program.
+    """
+    with failing_as(failure):
+        finished = link.run(argv, stdin=json.dumps(request).encode(), timeout_s=timeout_s)
+    said = last_line(finished.stderr) or "nothing on stderr"
+    if finished.status < 0:
+        raise failure(f"the vendor's runtime crashed with {_signal_name(-finished.status)}; its last line: {said}")
+    if finished.status != 0:
+        raise failure(said, hint=hint if said.startswith("ModuleNotFoundError") else "")
+    try:
+        return json.loads(finished.stdout)
+    except ValueError as error:
+        raise failure(f"a device program must answer with one JSON document; got {finished.stdout[:60]!r}") from error
+
+
+@contextmanager
+def made_on_device(link: Link, out: Path) -> Iterator[str]:
+    """Give a place on the device for a file that a program makes; fetch it to ``out``, or leave nothing there.
+
+    Raises:
+        MeasureError: the place could not be made or the file could not be fetched.
+    """
+    try:
+        out.touch()
+        remote = link.push(out)  # an empty file takes the place
+        yield remote
+        link.pull(remote, out)
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise MeasureError(f"'{out}' could not be written: {error.strerror}") from error
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def failing_as(failure: type[StageError]) -> Iterator[None]:
+    """Give a link's failure the class of the stage that met it."""
+    try:
+        yield
+    except MeasureError as error:
+        raise failure(error.args[0], hint=error.hint, retryable=error.retryable) from error
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

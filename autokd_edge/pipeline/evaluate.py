@@ -1,0 +1,150 @@
+"""Carry out one action of a study and return its outcome; a failing candidate is a value."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from autokd_edge.core.artifact import Artifact
+from autokd_edge.core.codec import encode
+from autokd_edge.core.digest import Digest, digest_of_json
+from autokd_edge.core.measure import Measurement, Protocol
+from autokd_edge.core.student import StudentSpec, Task
+from autokd_edge.core.study import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage
+from autokd_edge.core.target import Variant
+from autokd_edge.errors import BuildError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
+from autokd_edge.pipeline.stages import Stages
+from autokd_edge.ports import Distiller, StudentFamily, TeacherNetwork
+from autokd_edge.students.cost import cost_of
+
+_T = TypeVar("_T")
+_STAGES: Mapping[type[StageError], Stage] = {
+    LoweringError: "lower",
+    BuildError: "build",
+    QuantizeError: "quantize",
+    MeasureError: "measure",
+    TeachError: "teach",
+}
+SCREEN, FINAL = "screen", "final"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceReading:
+    """The teacher on the target: accuracy in % on the validation set, and a reading by each protocol."""
+
+    accuracy: float
+    cost: Cost
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluator:
+    """Asks the device, teaches and grades; ``lessons`` is the folder of taught weights."""
+
+    stages: Stages
+    family: StudentFamily
+    task: Task
+    distiller: Distiller
+    teacher: TeacherNetwork
+    teacher_digest: Digest
+    data_digest: Digest
+    protocols: Mapping[str, Protocol]
+    screen_variant: Variant
+    seed: int
+    lessons: Path
+
+    def reference(self) -> ReferenceReading:
+        """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
+        engine = self.teacher_engine()
+        return ReferenceReading(
+            accuracy=self.stages.accuracy(engine, self.screen_variant, "validation"),
+            cost=cost_of(self.teacher.spec),
+            measurements=tuple(self.stages.measurement(engine, self.screen_variant, p) for p in self.protocols.values()),
+        )
+
+    def teacher_engine(self) -> Artifact:
+        """Build the teacher as it is compared: in the variant that screens students."""
+        graph = self.stages.given_graph(self.teacher.spec, self.teacher.arrays, self.teacher_digest)
+        return self.stages.engine(graph, self.screen_variant)
+
+    def spec(self, member: Member) -> StudentSpec:
+        """Return the network of a member."""
+        return self.family.spec(member.architecture, self.task, member.index)
+
+    def probe(self, member: Member) -> Screened | Failed:
+        """Build and measure an untrained member (screen protocol)."""
+
+        def screened() -> Screened:
+            spec = self.spec(member)
+            engine = self.stages.engine(self.stages.untrained_graph(spec), self.screen_variant)
+            reading = self.stages.measurement(engine, self.screen_variant, self.protocols[SCREEN])
+            return Screened(cost=cost_of(spec), measurement=reading)
+
+        return _outcome(screened)
+
+    def teach(self, pupil: Pupil, steps: int) -> Lesson | Failed:
+        """Teach a pupil for a number of optimiser steps."""
+
+        def taught() -> Lesson:
+            began = time.monotonic()
+            spec = self.spec(pupil.member)
+            key = self._lesson_key(spec, pupil, steps)
+            out = self.lessons / f"{key}.safetensors"
+            out.parent.mkdir(parents=True, exist_ok=True)
+            result = self.distiller.teach(spec, pupil.distillation, steps=steps, seed=self.seed, out=out)
+            checkpoint = self._kept(key, out)
+            return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint.digest, seconds=time.monotonic() - began)
+
+        return _outcome(taught)
+
+    def grade(self, pupil: Pupil, steps: int, variant: Variant) -> Grade | Failed:
+        """Quantise if the variant asks for it, build, measure (final protocol) and grade a pupil taught for ``steps``."""
+
+        def graded() -> Grade:
+            float_graph = self.float_graph(pupil, steps)
+            graph = self.stages.engine_graph(float_graph, variant)
+            engine = self.stages.engine(graph, variant)
+            return Grade(
+                accuracy=self.stages.accuracy(engine, variant, "validation"),
+                measurement=self.stages.measurement(engine, variant, self.protocols[FINAL]),
+                float_graph=float_graph.digest,
+                graph=graph.digest,
+                engine=engine.digest,
+            )
+
+        return _outcome(graded)
+
+    def float_graph(self, pupil: Pupil, steps: int) -> Artifact:
+        """Return the float graph of a pupil that was taught for ``steps``; raises LoweringError where it was not."""
+        spec = self.spec(pupil.member)
+        key = self._lesson_key(spec, pupil, steps)
+        checkpoint = self.stages.store.find("checkpoint", key)
+        if checkpoint is None:
+            raise LoweringError(f"a pupil must be taught before it is graded; there is no checkpoint of {steps} steps")
+        return self.stages.taught_graph(spec, checkpoint)
+
+    def _lesson_key(self, spec: StudentSpec, pupil: Pupil, steps: int) -> Digest:
+        recipe = [encode(spec), encode(pupil.distillation), steps, self.seed, self.teacher_digest, self.data_digest]
+        return digest_of_json(["checkpoint", recipe])
+
+    def _kept(self, key: Digest, out: Path) -> Artifact:
+        """Store a second name of the file: ``out`` stays, so that a kill before the event loses no teaching."""
+        found = self.stages.store.find("checkpoint", key)
+        if found is not None:
+            return found
+        linked = out.with_suffix(".link")
+        linked.unlink(missing_ok=True)
+        os.link(out, linked)
+        return self.stages.store.put("checkpoint", key, linked)
+
+
+def _outcome(work: Callable[[], _T]) -> _T | Failed:
+    try:
+        return work()
+    except StageError as error:
+        stage = next(name for kind, name in _STAGES.items() if isinstance(error, kind))
+        return Failed(stage=stage, error=type(error).__name__, message=str(error), retryable=error.retryable)

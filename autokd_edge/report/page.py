@@ -1,0 +1,90 @@
+"""One self-contained HTML page about a study: it reaches for nothing outside of itself."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from autokd_edge.errors import InputError
+from autokd_edge.report import sections
+from autokd_edge.report.outcome import Outcome
+
+# The page may run its own script and style, and its browser refuses everything else.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_SECTIONS = (
+    sections.header,
+    sections.cards,
+    sections.comparison,
+    sections.accuracy,
+    sections.engines,
+    sections.architecture,
+    sections.probes,
+    sections.samples,
+    sections.history,
+    sections.provenance,
+)
+
+
+def write_page(path: Path, outcome: Outcome) -> None:
+    """Write the page in one step: an older one stays whole until the new one is there.
+
+    Raises:
+        InputError: the page cannot be written, or Plotly is not installed.
+    """
+    try:
+        text = page(outcome)
+    except ModuleNotFoundError as error:
+        raise InputError(f"the report page needs the package '{error.name}'", hint="pip install 'autokd-edge[report]'") from error
+    part = path.with_name(f".{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"report '{path}' cannot be written: {error.strerror}", hint="free some space, or give another --out") from error
+
+
+def page(outcome: Outcome) -> str:
+    """Return the page as HTML; equal outcomes give equal pages.
+
+    Raises:
+        ModuleNotFoundError: Plotly is not installed.
+    """
+    body = "\n".join(filter(None, (section(outcome) for section in _SECTIONS)))
+    title = escape(f"{outcome.name}: a student for {outcome.study.config.target}")
+    here = Path(__file__)
+    style, script = (here.with_suffix(suffix).read_text("utf-8") for suffix in (".css", ".js"))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{body}
+<footer>Written by autokd-edge. All that this page shows lies in this one file.</footer>
+</main>
+<script>{_plotly_js()}</script>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def _plotly_js() -> str:
+    """Return Plotly's own script, as its package ships it."""
+    offline: Any = importlib.import_module("plotly.offline")
+    return str(offline.get_plotlyjs())

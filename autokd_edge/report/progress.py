@@ -1,0 +1,93 @@
+"""Show a search while it runs: phase, counts, best so far, time left."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from autokd_edge.core.study import Action, Failed, GradeEngine, Lesson, Probe, Study, Teach
+from autokd_edge.report import wording
+
+_PLAIN_EVERY_S = 5.0  # where there is no terminal, a log line now and then
+
+
+class Progress:
+    """A live display on a terminal, and lines of text elsewhere; ``watch`` is called by the loop."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console = console
+        self._name = name
+        self._study: Study | None = None
+        self._action: Action | None = None
+        self._seen_s = time.monotonic()
+        self._printed_s = -_PLAIN_EVERY_S
+        self._spinner = Spinner("dots")
+        self._live = Live(self, console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def watch(self, study: Study, action: Action | None) -> None:
+        """Take note of the study and of what comes next; None is the teacher's reading."""
+        changed = type(action) is not type(self._action)
+        self._study, self._action, self._seen_s = study, action, time.monotonic()
+        if self._live is None and (changed or self._seen_s - self._printed_s >= _PLAIN_EVERY_S):
+            self._printed_s = self._seen_s
+            self._console.print(" | ".join((self._name, *self._facts(study))), soft_wrap=True, highlight=False)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._study is None:
+            return
+        grid = Table.grid(padding=(0, 2))
+        phase, *facts = self._facts(self._study)
+        grid.add_row(self._spinner, Text(phase, style="bold"), *(Text(fact) for fact in facts))
+        yield grid
+
+    def _facts(self, study: Study) -> tuple[str, ...]:
+        fits = sum(study.fits(probed) for probed in study.probes) if study.reference is not None else 0
+        counts = f"{len(study.probes)} probed ({fits} fit), {len(study.teachings)} taught, {len(study.grades)} graded"
+        return (phase_of(self._action), counts, best_so_far(study), self._left(study))
+
+    def _left(self, study: Study) -> str:
+        budget = study.config.budget
+        if budget.seconds is None:
+            return f"{max(0, (budget.teachings or 0) - len(study.teachings))} teachings left"
+        left = max(0.0, budget.seconds - study.elapsed_s - (time.monotonic() - self._seen_s))
+        return f"{int(left) // 60}:{int(left) % 60:02d} left"
+
+
+def phase_of(action: Action | None) -> str:
+    """Say what is being done."""
+    match action:
+        case None:
+            return "reading the teacher"
+        case Probe():
+            return "asking the device"
+        case Teach(final=False):
+            return "teaching"
+        case Teach():
+            return "teaching the finalist"
+        case GradeEngine(variant=variant):
+            return f"grading {variant}"
+        case _:
+            return "finishing"
+
+
+def best_so_far(study: Study) -> str:
+    """Say the best validation accuracy that was taught so far."""
+    lessons = [taught.outcome for taught in study.teachings if not isinstance(taught.outcome, Failed)]
+    best: Lesson | None = max(lessons, key=lambda lesson: lesson.accuracy, default=None)
+    return "none taught yet" if best is None else f"best {wording.percent(best.accuracy)} (validation)"

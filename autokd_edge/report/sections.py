@@ -1,0 +1,195 @@
+"""The sections of the page, each a function of the outcome; an empty text where there is nothing to show."""
+
+from __future__ import annotations
+
+from html import escape
+
+from autokd_edge.core.student import StudentSpec
+from autokd_edge.core.study import Pupil, Screened, keeps
+from autokd_edge.report import wording
+from autokd_edge.report.comparison import compare
+from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
+from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
+from autokd_edge.report.outcome import Outcome, broken, grades, refusals
+from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
+from autokd_edge.report.table import verdict
+
+
+def header(outcome: Outcome) -> str:
+    """Say what the study is about and what it came to."""
+    study = outcome.study
+    kind = "good" if outcome.best is not None else "warn"
+    fitting = sum(study.fits(probed) for probed in study.probes)
+    word = wording.origins(p.outcome.measurement for p in study.probes if isinstance(p.outcome, Screened))
+    story = (
+        f"The search probed {len(study.probes)} untrained networks of the family {study.config.family} (readings {word}); {fitting} kept "
+        f"the limits of the device. It taught {len(study.teachings)} and graded {len(study.grades)} engines, in "
+        f"{wording.duration(study.elapsed_s)} of work."
+    )
+    return (
+        f'<header><p class="kicker">autokd-edge \N{MIDDLE DOT} study {escape(outcome.name)}</p>'
+        f"<h1>A student of {escape(study.config.teacher)} for {escape(study.config.target)}</h1>"
+        f'<p class="verdict {kind}">{escape(sentence(verdict(outcome)))}</p><p class="lead">{escape(story)}</p></header>'
+    )
+
+
+def cards(outcome: Outcome) -> str:
+    """Show the four figures that a reader looks for first."""
+    grade, teacher, reference = outcome.grade, outcome.teacher_reading, outcome.study.reference
+    if grade is None or teacher is None or reference is None:
+        return ""
+    student, cost = grade.measurement, outcome.student_cost
+    drop, of = grade.accuracy - reference.accuracy, "validation"
+    tests = (outcome.accuracy("teacher", "test"), outcome.accuracy("student engine", "test"))
+    told = f"{wording.percent(grade.accuracy)} against {wording.percent(reference.accuracy)}"
+    if tests[0] is not None and tests[1] is not None:
+        drop, of = tests[1].percent - tests[0].percent, "test"
+        told = f"{wording.percent(tests[1].percent)} against {wording.percent(tests[0].percent)}"
+    speed = wording.times(teacher.median_ns / student.median_ns, "faster", "slower")
+    shown = [
+        ("Latency, median", speed, f"{wording.latency(student.median_ns)} against {wording.latency(teacher.median_ns)}"),
+        (f"Accuracy, {of}", wording.points(drop), told),
+    ]
+    if cost is not None:
+        ratio = wording.times(reference.cost.parameters / cost.parameters, "fewer", "more")
+        shown.append(("Parameters", ratio, f"{cost.parameters:,} against {reference.cost.parameters:,}"))
+    own, theirs = student.memory.engine_bytes, teacher.memory.engine_bytes
+    if own and theirs:
+        shown.append(("Peak memory", wording.times(theirs / own, "less", "more"), f"{wording.size(own)} against {wording.size(theirs)}"))
+    said = conditions(f"{who}: {wording.conditions(m)}" for who, m in (("student", student), ("teacher", teacher)))
+    return f'<div class="cards">{"".join(card(*facts) for facts in shown)}</div><div class="under-cards">{said}</div>'
+
+
+def comparison(outcome: Outcome) -> str:
+    """Set the teacher beside the student."""
+    rows = [(line.quantity, line.teacher, line.student, line.compared) for line in compare(outcome)]
+    note = "Both ran in the same runtime, on the same device, by the same protocol. The accuracy that counts is the engine's own."
+    if outcome.best is None:
+        note = "No engine keeps all limits, so the student's column is empty."
+    return section("Teacher beside student", note, table(("Quantity", "Teacher", "Student", "Compared"), rows, strong=2, css="compare"))
+
+
+def accuracy(outcome: Outcome) -> str:
+    """Plot accuracy against latency."""
+    if not outcome.study.teachings and not outcome.study.grades:
+        return ""
+    note = (
+        "Up and to the left is better. What a limit is compared with is the upper confidence bound of the percentile, "
+        "so that is what the axis shows. Point at a mark to read it."
+    )
+    return section("Accuracy against latency", note, plot(accuracy_plot(outcome)))
+
+
+def engines(outcome: Outcome) -> str:
+    """List every engine that was graded."""
+    found = grades(outcome.study)
+    if not found:
+        return ""
+    rows = []
+    for graded, grade in found:
+        slacks = outcome.study.grade_slacks(grade)
+        told = "kept" if keeps(slacks) else f"broken: {', '.join(broken(slacks))}"
+        m = grade.measurement
+        rows.append(
+            (
+                f"{graded.variant}{' (the best)' if graded == outcome.best else ''}",
+                wording.percent(grade.accuracy),
+                wording.latency(m.median_ns),
+                wording.latency(m.percentile_ns(99.0)),
+                wording.size(m.memory.engine_bytes),
+                wording.executed(m),
+                told,
+            )
+        )
+    columns = ("Variant", "Accuracy, validation", "Median", "p99", "Peak memory", "Executed", "Limits")
+    note = "Precision is a choice made by reading the clock: each variant of a taught student is built, timed and graded."
+    said = conditions(wording.all_conditions(grade.measurement for _, grade in found))
+    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), said)
+
+
+def probes(outcome: Outcome) -> str:
+    """Plot the members that were probed, and say what was refused and why."""
+    if not outcome.study.probes:
+        return ""
+    pair = (("Peak memory", memory_plot(outcome)), ("Parameters", parameters_plot(outcome)))
+    parts = [f'<div class="pair">{"".join(f"<div><h3>{title}</h3>{plot(shown)}</div>" for title, shown in pair)}</div>']
+    found = refusals(outcome.study)
+    if found:
+        rows = [(r.reason, r.stage, str(r.count), r.example or "\N{EM DASH}") for r in found]
+        parts.append(f"<h3>Refused, and why</h3>{table(('Reason', 'Stage', 'Count', 'For example'), rows)}")
+    note = "Speed and memory hardly depend on trained weights, so every candidate is built and read with random ones before any is taught."
+    return section("What the device said before teaching", note, *parts)
+
+
+def architecture(outcome: Outcome) -> str:
+    """Draw the winner, and the teacher above it."""
+    if outcome.student is None:
+        return ""
+    parts = []
+    kinds = kinds_in(outcome.student)
+    if outcome.teacher is not None:
+        parts.append(f"<h3>Teacher</h3>{_net(outcome.teacher, 'The teacher')}<h3>Student</h3>")
+        kinds |= kinds_in(outcome.teacher)
+    parts.append(_net(outcome.student, "The student"))
+    swatches = "".join(f'<li><span class="swatch {kind}"></span>{escape(name)}</li>' for kind, name in LEGEND if kind in kinds)
+    parts.append(f'<ul class="keys">{swatches}</ul>')
+    if outcome.best is not None:
+        parts.append(definitions(_choices(outcome.best.pupil)))
+    note = (
+        "From the image on the left to the classifier on the right. A taller block has more channels; normalisation and activation "
+        "are part of their convolution, and several lines into a block are merged there. Point at a block to read it."
+    )
+    return section("Architecture", note, *parts)
+
+
+def samples(outcome: Outcome) -> str:
+    """Plot every latency sample."""
+    shown = samples_plot(outcome)
+    if shown is None:
+        return ""
+    note = f"Every single run that the figures above are made of; the outer {TAIL:.1%} on either side are left out of the picture only."
+    return section("Every run", note, plot(shown))
+
+
+def history(outcome: Outcome) -> str:
+    """Plot the course of the search."""
+    if not outcome.study.teachings:
+        return ""
+    return section("The search", "Pauses between runs of the same study are not counted.", plot(history_plot(outcome)))
+
+
+def provenance(outcome: Outcome) -> str:
+    """Say everything that is needed to do it again."""
+    study, config = outcome.study, outcome.study.config
+    facts = {
+        "Target": f"{config.target} (sha256 {config.target_digest})",
+        "Data": f"{config.data} (sha256 {config.data_digest})",
+        "Teacher": f"{config.teacher} (sha256 {config.teacher_digest})",
+        "Family, policy, seed": f"{config.family}, {config.policy}, {config.seed}",
+        "Budget": str(config.budget),
+        **{f"Protocol {name}": f"sha256 {digest}" for name, digest in config.protocols.items()},
+    }
+    m = outcome.grade.measurement if outcome.grade is not None else outcome.teacher_reading
+    if m is not None:
+        machine = m.fingerprint
+        facts |= {
+            "Toolchain": ", ".join(f"{name} {version}" for name, version in m.toolchain.items()),
+            "Machine": f"{machine.processor}, {machine.cores} cores, {wording.size(machine.memory_bytes)}, {machine.machine}",
+            "System": f"{machine.system}; governor {machine.governor}; {'virtual machine' if machine.virtual else 'no hypervisor seen'}",
+            "ISA flags": ", ".join(machine.isa_flags) or "none read",
+            "Clock": m.clock,
+        }
+    if study.shipped is not None:
+        facts["Bundle's manifest"] = f"sha256 {study.shipped.bundle}"
+    return f"<section><details><summary>To do it again</summary>{definitions(facts)}</details></section>"
+
+
+def _net(spec: StudentSpec, title: str) -> str:
+    return f'<div class="net-scroll">{drawing(spec, title=title)}</div>'
+
+
+def _choices(pupil: Pupil) -> dict[str, str]:
+    return {
+        "Architecture": ", ".join(f"{name} = {value}" for name, value in pupil.member.architecture) + f"; member {pupil.member.index}",
+        "Distillation": ", ".join(f"{name} = {value}" for name, value in pupil.distillation),
+    }

@@ -1,0 +1,137 @@
+"""A study as one JSON document for programs: plain numbers, with the unit in each name."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from autokd_edge.core.codec import Json, encode
+from autokd_edge.core.limits import Limits
+from autokd_edge.core.measure import Measurement
+from autokd_edge.core.study import Cost, Grade, Graded, Screened, keeps
+from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, refusals
+
+SUMMARY_VERSION = 1
+
+
+class ReadingSummary(TypedDict):
+    """One measurement, its raw samples left to the journal."""
+
+    origin: str
+    target: str
+    backend: str
+    precision: str
+    protocol: str
+    processor: str
+    virtual: bool
+    threads: int
+    toolchain: dict[str, str]
+    samples: int
+    median_ns: float
+    p50_ns: int | None
+    p90_ns: int | None
+    p99_ns: int | None
+    p50_upper_bound_ns: int | None
+    p99_upper_bound_ns: int | None
+    between_variation: float
+    peak_memory_bytes: int
+    peak_memory_over_null_bytes: int
+    executed_layers: dict[str, int]
+    flags: list[str]
+
+
+def summarise(outcome: Outcome) -> dict[str, Json]:
+    """Write the summary; what is not known is null."""
+    study = outcome.study
+    config = study.config
+    return {
+        "summary_version": SUMMARY_VERSION,
+        "study": outcome.name,
+        "target": config.target,
+        "data": config.data,
+        "teacher_name": config.teacher,
+        "family": config.family,
+        "policy": config.policy,
+        "seed": config.seed,
+        "limits": encode(config.limits, Limits),
+        "elapsed_s": study.elapsed_s,
+        "counts": _counts(outcome),
+        "refused": [{"stage": r.stage, "reason": r.reason, "count": r.count, "example": r.example} for r in refusals(study)],
+        "teacher": None
+        if study.reference is None
+        else {
+            "accuracy_validation_percent": study.reference.accuracy,
+            **_cost(study.reference.cost),
+            "readings": [reading_summary(m) for m in study.reference.measurements],
+        },
+        "engines": [_engine(outcome, graded, grade) for graded, grade in grades(study)],
+        "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
+        "closest": outcome.closest or None,
+        "accuracies": [
+            {"what": a.what, "split": a.split, "accuracy_percent": a.percent, "computed_by": a.computed_by, "machine": a.machine}
+            for a in outcome.accuracies
+        ],
+        "bundle_manifest_sha256": None if study.shipped is None else study.shipped.bundle,
+    }
+
+
+def _counts(outcome: Outcome) -> dict[str, int]:
+    study = outcome.study
+    return {
+        "probed": len(study.probes),
+        "measured": sum(isinstance(p.outcome, Screened) for p in study.probes),
+        "fitting": sum(study.fits(p) for p in study.probes),
+        "taught": len(lessons(study)),
+        "graded": len(grades(study)),
+        "keeping_all_limits": sum(keeps(study.grade_slacks(grade)) for _, grade in grades(study)),
+    }
+
+
+def _engine(outcome: Outcome, graded: Graded, grade: Grade) -> dict[str, Json]:
+    cost = cost_of(outcome.study, graded.pupil.member)
+    return {
+        "architecture": dict(graded.pupil.member.architecture),
+        "member_index": graded.pupil.member.index,
+        "distillation": dict(graded.pupil.distillation),
+        "accuracy_validation_percent": grade.accuracy,
+        **(_cost(cost) if cost is not None else {}),
+        "reading": reading_summary(grade.measurement),
+        "limits": [
+            {"limit": s.limit, "reading": s.reading, "bound": s.bound, "unit": _UNITS[s.limit], "kept": s.excess <= 0}
+            for s in outcome.study.grade_slacks(grade)
+        ],
+        "engine_sha256": grade.engine,
+    }
+
+
+_UNITS = {"latency": "ns", "memory": "bytes", "accuracy": "points below the teacher"}
+
+
+def _cost(cost: Cost) -> dict[str, int]:
+    return {"parameters": cost.parameters, "macs": cost.macs, "activation_bytes": cost.activation_bytes}
+
+
+def reading_summary(m: Measurement) -> ReadingSummary:
+    """Write one reading with its statistics; units in names."""
+    return ReadingSummary(
+        origin=m.origin,
+        target=m.target,
+        backend=m.variant.backend,
+        precision=m.variant.precision,
+        protocol=m.protocol,
+        processor=m.fingerprint.processor,
+        virtual=m.fingerprint.virtual,
+        threads=m.threads,
+        toolchain=dict(m.toolchain),
+        samples=m.count,
+        median_ns=m.median_ns,
+        p50_ns=m.percentile_ns(50.0),
+        p90_ns=m.percentile_ns(90.0),
+        p99_ns=m.percentile_ns(99.0),
+        p50_upper_bound_ns=m.upper_bound_ns(50.0),
+        p99_upper_bound_ns=m.upper_bound_ns(99.0),
+        between_variation=m.between_variation,
+        peak_memory_bytes=m.memory.peak_rss_bytes,
+        peak_memory_over_null_bytes=m.memory.engine_bytes,
+        executed_layers=dict(m.executed),
+        flags=list(m.flags),
+    )

@@ -1,0 +1,77 @@
+"""The report for a terminal: Rich tables of the same lines that the page shows."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from autokd_edge.core.study import keeps
+from autokd_edge.report import wording
+from autokd_edge.report.comparison import compare
+from autokd_edge.report.outcome import Outcome, broken, grades, refusals
+
+
+def report_tables(outcome: Outcome) -> RenderableType:
+    """Lay out the whole report: verdict, teacher beside student, variants tried, and what was refused."""
+    parts: list[RenderableType] = [Text(verdict(outcome), style="bold green" if outcome.best is not None else "bold yellow")]
+    parts.append(comparison_table(outcome))
+    parts.extend(table for table in (variants_table(outcome), refusals_table(outcome)) if table is not None)
+    return Group(*parts)
+
+
+def verdict(outcome: Outcome) -> str:
+    """Say in one line what a study came to."""
+    if outcome.best is not None and outcome.grade is not None:
+        slacks = ", ".join(wording.slack(slack) for slack in outcome.study.grade_slacks(outcome.grade))
+        return (
+            f"all limits kept by {outcome.best.variant}: {slacks}" if slacks else f"best engine {outcome.best.variant}; no limits were set"
+        )
+    return f"no student keeps all limits yet{f': {outcome.closest}' if outcome.closest else ''}"
+
+
+def comparison_table(outcome: Outcome) -> Table:
+    """Set the teacher beside the student."""
+    table = _table(f"Teacher beside student, study '{outcome.name}'", ("Quantity", "Teacher", "Student", "Compared"))
+    for line in compare(outcome):
+        table.add_row(Text(line.quantity, style="dim"), Text(line.teacher), Text(line.student, style="bold"), Text(line.compared))
+    return table
+
+
+def variants_table(outcome: Outcome) -> Table | None:
+    """List every engine that was built of a taught student; None where there is none."""
+    found = grades(outcome.study)
+    if not found:
+        return None
+    title = f"Engines graded ({wording.origins(grade.measurement for _, grade in found)})"
+    table = _table(title, ("Variant", "Accuracy, validation", "Latency, median", "Peak memory", "Limits"))
+    for graded, grade in found:
+        slacks = outcome.study.grade_slacks(grade)
+        verdict_text = "kept" if keeps(slacks) else f"broken: {', '.join(broken(slacks))}"
+        if outcome.best == graded:
+            verdict_text += ", the best"
+        cells = (
+            wording.percent(grade.accuracy),
+            wording.latency(grade.measurement.median_ns),
+            wording.size(grade.measurement.memory.engine_bytes),
+        )
+        table.add_row(Text(str(graded.variant)), *map(Text, cells), Text(verdict_text))
+    return table
+
+
+def refusals_table(outcome: Outcome) -> Table | None:
+    """Count what was refused, by reason; None where nothing was."""
+    found = refusals(outcome.study)
+    if not found:
+        return None
+    table = _table("Refused", ("Stage", "Reason", "Count", "For example"))
+    for refusal in found:
+        table.add_row(Text(refusal.stage), Text(refusal.reason), Text(str(refusal.count)), Text(refusal.example))
+    return table
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,118 @@
+"""Numbers and readings as people read them: units, significant digits, and the word of their origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from autokd_edge.core.limits import Slack
+from autokd_edge.core.measure import Measurement, Origin
+
+# "Measured" is said of what ran on the device; everything else carries its own word.
+ORIGIN_WORDS: dict[Origin, str] = {"device": "measured", "emulated": "emulated", "predicted": "predicted", "replay": "replayed"}
+UNSUPPORTED = "too few samples"
+
+
+def latency(ns: float | None) -> str:
+    """Say a latency with three digits: 196 µs, 1.19 ms; a percentile without support is said to have none."""
+    if ns is None:
+        return UNSUPPORTED
+    for unit_ns, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
+        if ns >= unit_ns:
+            return f"{_digits(ns / unit_ns)} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def size(amount_bytes: float) -> str:
+    """Say a size with three digits in decimal units: 2.57 MB."""
+    for unit_bytes, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if amount_bytes >= unit_bytes:
+            return f"{_digits(amount_bytes / unit_bytes)} {unit}"
+    return f"{amount_bytes:.0f} B"
+
+
+def large(count: int) -> str:
+    """Say a large count with three digits: 38.4 M."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{_digits(count / unit)} {letter}"
+    return str(count)
+
+
+def percent(value: float) -> str:
+    """Say an accuracy: 93.20 %."""
+    return f"{value:.2f} %"
+
+
+def points(value: float) -> str:
+    """Say a difference of accuracies, with its sign: -0.90 points."""
+    return f"{value:+.2f} points".replace("-", "\N{MINUS SIGN}")
+
+
+def times(ratio: float, more: str, less: str) -> str:
+    """Say a ratio of teacher to student: 4.9x faster, or 1.2x slower where the student lost."""
+    return f"{_digits(ratio)}\N{MULTIPLICATION SIGN} {more}" if ratio >= 1 else f"{_digits(1 / ratio)}\N{MULTIPLICATION SIGN} {less}"
+
+
+def duration(seconds: float) -> str:
+    """Say a time of work: 8 min 20 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest if not hours else 0, "s")]
+    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
+
+
+def slack(compared: Slack) -> str:
+    """Say a reading beside its limit: latency 196 µs (limit 299 µs)."""
+    if compared.limit == "accuracy":
+        return f"accuracy drop {compared.reading:.2f} points (limit {compared.bound:.2f})"
+    say = latency if compared.limit == "latency" else size
+    return f"{compared.limit} {say(compared.reading)} (limit {say(compared.bound)})"
+
+
+def origins(measurements: Iterable[Measurement]) -> str:
+    """Say where readings come from: "measured", or "measured and replayed" where they differ."""
+    return " and ".join(dict.fromkeys(ORIGIN_WORDS[m.origin] for m in measurements)) or "not measured"
+
+
+def runtime(measurement: Measurement) -> str:
+    """Say what ran an engine: openvino 2026.4.1, 1 thread."""
+    backend = measurement.variant.backend
+    version = measurement.toolchain.get(backend, "of unknown version")
+    return f"{backend} {version}, {measurement.threads} thread{'s' * (measurement.threads != 1)}"
+
+
+def device(measurement: Measurement) -> str:
+    """Say what a reading was taken on: the target, its processor, and whether it is a virtual machine."""
+    virtual = ", virtual machine" if measurement.fingerprint.virtual else ""
+    return f"{measurement.target} ({measurement.fingerprint.processor}{virtual})"
+
+
+def executed(measurement: Measurement) -> str:
+    """Say in which precision the layers ran: int8 in 11 layers, fp32 in 1."""
+    counts = sorted(measurement.executed.items(), key=lambda item: -item[1])
+    return ", ".join(f"{precision} in {count}{' layers' * (i == 0)}" for i, (precision, count) in enumerate(counts)) or "not read back"
+
+
+def conditions(measurement: Measurement) -> str:
+    """Say all that a figure must never be printed without: device, runtime, precision, protocol, origin."""
+    return f"{_place(measurement)}: {_manner(measurement)}"
+
+
+def all_conditions(measurements: Iterable[Measurement]) -> tuple[str, ...]:
+    """Say the conditions of many readings, one line for each device and runtime."""
+    manners: dict[str, dict[str, None]] = {}  # dictionaries for sets that keep their order
+    for measurement in measurements:
+        manners.setdefault(_place(measurement), {})[_manner(measurement)] = None
+    return tuple(f"{place}: {'; '.join(found)}" for place, found in manners.items())
+
+
+def _place(measurement: Measurement) -> str:
+    return f"{ORIGIN_WORDS[measurement.origin]} on {device(measurement)}, {runtime(measurement)}"
+
+
+def _manner(measurement: Measurement) -> str:
+    return f"{measurement.variant.precision} by protocol {measurement.protocol}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,93 @@
+"""Which of a finite set of candidates to take next.
+
+Notation: x (n, d) candidates, count of them to be taken. The acquisition functions are BoTorch's:
+qLogNoisyExpectedImprovement with outcome constraints and qLogProbabilityOfFeasibility (Ament et al.,
+2023, arXiv 2310.20708; Letham et al., 2019, arXiv 1706.07094). A batch is taken one by one, with the
+ones taken before, and any trial that is still running, as X_pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
+from botorch.acquisition.analytic import LogExpectedImprovement
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.objective import GenericMCObjective
+from botorch.models import SingleTaskGP
+from botorch.models.model_list_gp_regression import ModelListGP
+from botorch.sampling.normal import SobolQMCNormalSampler
+from torch import Tensor
+
+_DRAWS = 64  # quasi-random draws of a posterior: differences between candidates are far larger than their error
+
+
+def improving(
+    objective: SingleTaskGP, limits: Sequence[SingleTaskGP], baseline: Tensor, pending: Tensor | None, seed: int
+) -> AcquisitionFunction:
+    """Return constrained qLogNEI of the objective over the candidates of ``baseline (m, d)``.
+
+    ``limits`` are models of log(reading / limit): at most 0 is kept.
+    """
+    with torch.no_grad():
+        return qLogNoisyExpectedImprovement(
+            model=ModelListGP(objective, *limits),
+            X_baseline=baseline,
+            sampler=_sampler(seed),
+            objective=GenericMCObjective(_first),
+            constraints=_constraints(1, len(limits)) or None,
+            X_pending=pending,
+            prune_baseline=True,
+        )
+
+
+def fitting(limits: Sequence[SingleTaskGP], pending: Tensor | None, seed: int) -> AcquisitionFunction:
+    """Return the logarithm of the probability that at least one of a batch keeps all limits."""
+    with torch.no_grad():
+        return qLogProbabilityOfFeasibility(
+            model=ModelListGP(*limits), constraints=_constraints(0, len(limits)), sampler=_sampler(seed), X_pending=pending
+        )
+
+
+def shortlist(model: SingleTaskGP, x: Tensor, best: float, log_weight: Tensor | None, most: int) -> Tensor:
+    """Return indices of the ``most`` candidates with the largest analytic log expected improvement, best first.
+
+    ``log_weight (n,)`` is added: the log probability that a candidate keeps the limits.
+    """
+    with torch.no_grad():
+        value = LogExpectedImprovement(model, best_f=best)(x[:, None, :])
+    return torch.topk(value if log_weight is None else value + log_weight, min(most, len(x))).indices
+
+
+def take(acquisition: AcquisitionFunction, x: Tensor, count: int, log_weight: Tensor | None = None) -> list[int]:
+    """Take ``count`` different candidates of ``x (n, d)`` one by one, each given those before."""
+    taken: list[int] = []
+    before = acquisition.X_pending
+    for _ in range(min(count, len(x))):
+        with torch.no_grad():
+            value = acquisition(x[:, None, :])
+            value = value if log_weight is None else value + log_weight
+            value[taken] = -torch.inf
+            taken.append(int(value.argmax()))
+            if len(taken) < count:
+                chosen = x[taken]
+                acquisition.set_X_pending(chosen if before is None else torch.cat([before, chosen]))
+    return taken
+
+
+def _sampler(seed: int) -> SobolQMCNormalSampler:
+    return SobolQMCNormalSampler(sample_shape=torch.Size([_DRAWS]), seed=seed)
+
+
+def _constraints(first: int, count: int) -> list[Callable[[Tensor], Tensor]]:
+    return [partial(_output, index=first + i) for i in range(count)]
+
+
+def _output(samples: Tensor, index: int) -> Tensor:
+    return samples[..., index]
+
+
+def _first(samples: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: ARG001, N803  BoTorch calls it so
+    return samples[..., 0]

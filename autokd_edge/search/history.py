@@ -1,0 +1,91 @@
+"""What a study says of its members: who was probed, who fits and by how much, who was taught."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from autokd_edge.core.limits import Slack
+from autokd_edge.core.measure import Measurement
+from autokd_edge.core.study import Cost, Failed, Lesson, Member, Pupil, Screened, Study, Taught
+
+# A reading of 0 (memory under the null engine's, say) has no logarithm: it counts as a millionth of the limit.
+_LEAST_RATIO = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A member that was measured; ``slacks`` in the order of the limits, all of them device limits."""
+
+    member: Member
+    cost: Cost
+    measurement: Measurement
+    slacks: tuple[Slack, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Say whether all device limits are kept."""
+        return all(slack.excess <= 0 for slack in self.slacks)
+
+    @property
+    def log_ratios(self) -> tuple[float, ...]:
+        """Return log(reading / limit) for each limit: negative is kept."""
+        return tuple(math.log(max(_LEAST_RATIO, 1 + slack.excess)) for slack in self.slacks)
+
+    @property
+    def worst(self) -> float:
+        """Return the largest excess; minus infinity where there is no limit."""
+        return max((slack.excess for slack in self.slacks), default=-math.inf)
+
+    @property
+    def latency(self) -> float:
+        """Return the reading that the latency limit bounds, in ns; the median where there is no such limit."""
+        return next((slack.reading for slack in self.slacks if slack.limit == "latency"), self.measurement.median_ns)
+
+
+def readings(study: Study) -> Iterator[Reading]:
+    """Yield the measured members, in order of events."""
+    for probed in study.probes:
+        if isinstance(probed.outcome, Screened):
+            yield Reading(
+                member=probed.member,
+                cost=probed.outcome.cost,
+                measurement=probed.outcome.measurement,
+                slacks=study.slacks(probed.outcome.measurement),
+            )
+
+
+def fitting(study: Study) -> tuple[Reading, ...]:
+    """Return the measured members that keep all device limits, in order of events."""
+    return tuple(reading for reading in readings(study) if reading.fits)
+
+
+def refused(study: Study) -> tuple[Member, ...]:
+    """Return the members that could not be lowered, built or measured, in order of events."""
+    return tuple(probed.member for probed in study.probes if isinstance(probed.outcome, Failed))
+
+
+def asked(study: Study) -> frozenset[Member]:
+    """Return every member that was probed, whatever came of it."""
+    return frozenset(probed.member for probed in study.probes)
+
+
+def searched(study: Study) -> tuple[Taught, ...]:
+    """Return the teachings of the search, the final ones left out."""
+    return tuple(taught for taught in study.teachings if not taught.final)
+
+
+def lessons(study: Study) -> tuple[tuple[Pupil, float], ...]:
+    """Return the pupils that the search taught, each with its validation accuracy in %."""
+    return tuple((taught.pupil, taught.outcome.accuracy) for taught in searched(study) if isinstance(taught.outcome, Lesson))
+
+
+def tried(study: Study) -> frozenset[Pupil]:
+    """Return every pupil that the search taught or failed to teach."""
+    return frozenset(taught.pupil for taught in searched(study))
+
+
+def before_probes(study: Study, count: int) -> Study:
+    """Return the study as it was when only the first ``count`` probes had been made, its teachings kept."""
+    return replace(study, probes=study.probes[:count])

@@ -1,0 +1,31 @@
+"""How a study's budget is divided between probing, teaching, the final teaching and grading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Sizes and shares of the phases; shares are of a time budget. All are choices of this project."""
+
+    pool: int = 32  # members probed before the first teaching
+    batch: int = 8  # members probed between two teachings
+    most_probes: int = 240  # without any that fits, then the limits are called out of reach
+    pool_share: float = 0.2  # the pool ends here at the latest
+    search_share: float = 0.6  # no search teaching is begun that would end later
+    grading_share: float = 0.12  # kept for building, measuring and grading the finalist
+    family: int = 8  # members of the best family that are probed for the final, the first included
+    finalists: int = 3  # finalists taught at most, one after the other
+    final_factor: int = 4  # final steps as a multiple of the search's, where the budget is counted in teachings
+    failures: int = 5  # teachings failed in a row that end the search
+
+    def __post_init__(self) -> None:
+        for name in ("pool", "batch", "most_probes", "family", "finalists", "final_factor", "failures"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if not 0 <= self.pool_share <= self.search_share <= 1 - self.grading_share <= 1:
+            raise ValueError(
+                "shares must rise: 0 <= pool_share <= search_share <= 1 - grading_share <= 1; "
+                f"got {self.pool_share}, {self.search_share}, {1 - self.grading_share}"
+            )

@@ -1,0 +1,120 @@
+"""The next action of a study: probe a pool, alternate probes and teachings, then the finals.
+
+Probes are chosen in batches. The choice of a batch sees only what was known when the batch began, so
+that a study that was cut off inside a batch goes on with the same members.
+"""
+
+from __future__ import annotations
+
+from autokd_edge.core.study import Action, Failed, Member, Probe, Stop, Study, Teach
+from autokd_edge.core.target import Variant
+from autokd_edge.search import pace
+from autokd_edge.search.chooser import Chooser
+from autokd_edge.search.finals import begun, finish
+from autokd_edge.search.history import asked, before_probes, fitting, lessons, searched
+from autokd_edge.search.plan import Plan
+from autokd_edge.search.verdicts import closest
+
+
+class PhasedPolicy:
+    """Decides when to probe, teach, grade and stop; ``chooser`` decides what."""
+
+    def __init__(self, chooser: Chooser, variants: tuple[Variant, ...], plan: Plan | None = None) -> None:
+        if not variants:
+            raise ValueError("a policy must have at least one variant to grade")
+        self._chooser = chooser
+        self._variants = variants
+        self._plan = plan or Plan()
+
+    def next(self, study: Study) -> Action:
+        """Return the next action; a pure function of the study."""
+        if study.shipped is not None:
+            return Stop(reason="the bundle is written")
+        if not begun(study):
+            action = self._search(study)
+            if action is not None:
+                return action
+        return finish(study, self._plan, self._variants)
+
+    def _search(self, study: Study) -> Action | None:
+        """Return the next action of the search, or None where the finals are due."""
+        rest = self._rest_of_batch(study)
+        if rest:
+            return Probe(members=rest)
+        if self._teachings_are_over(study):
+            return None if lessons(study) else Stop(reason=self._no_lesson(study))
+        if not fitting(study):
+            return self._probe_on(study)
+        return self._round(study)
+
+    def _round(self, study: Study) -> Action | None:
+        """Return the next step of a round, which is a batch of probes and a teaching."""
+        wanted = self._probes_due(study)
+        if not self._time_for_round(study, probes=wanted):
+            return None
+        members = self._chooser.probe(study, self._plan.batch) if wanted else ()
+        pupil = None if members else self._chooser.teach(study)
+        if pupil is not None:
+            return Teach(pupil=pupil, steps=study.config.search_steps, final=False)
+        if not wanted and self._probes_since_teaching(study) < self._plan.most_probes:
+            members = self._chooser.probe(study, self._plan.batch)  # everything that fits was taught
+        if members:
+            return Probe(members=members)
+        return None if lessons(study) else Stop(reason=self._no_lesson(study))
+
+    def _rest_of_batch(self, study: Study) -> tuple[Member, ...]:
+        """Return what is left of a batch of probes that was cut off; none between batches."""
+        done = len(study.probes) % self._plan.batch
+        if done == 0:
+            return ()
+        known = asked(study)
+        batch = self._chooser.probe(before_probes(study, len(study.probes) - done), self._plan.batch)
+        return tuple(member for member in batch if member not in known)
+
+    def _probe_on(self, study: Study) -> Action:
+        """Probe while nothing fits, up to the cap."""
+        count, seconds = len(study.probes), study.config.budget.seconds
+        if count >= self._plan.most_probes:
+            return Stop(reason=self._nothing_fits(study, f"after {count} probes"))
+        if seconds is not None and study.elapsed_s > self._plan.search_share * seconds:
+            return Stop(reason=self._nothing_fits(study, f"after {count} probes and {self._plan.search_share:.0%} of the budget"))
+        members = self._chooser.probe(study, self._plan.batch)
+        return Probe(members=members) if members else Stop(reason=self._nothing_fits(study, f"in the whole space of {count}"))
+
+    def _probes_due(self, study: Study) -> bool:
+        """Say whether the pool is not full yet, or no batch was probed since the last teaching."""
+        done, seconds = searched(study), study.config.budget.seconds
+        if not done:
+            in_time = seconds is None or study.elapsed_s <= self._plan.pool_share * seconds
+            return len(study.probes) < self._plan.pool and in_time
+        return self._probes_since_teaching(study) == 0
+
+    def _probes_since_teaching(self, study: Study) -> int:
+        done = searched(study)
+        return sum(probed.at_s >= done[-1].at_s for probed in study.probes) if done else len(study.probes)
+
+    def _time_for_round(self, study: Study, *, probes: bool) -> bool:
+        """Say whether a teaching, after a batch of probes where one is due, ends within the search's share."""
+        seconds = study.config.budget.seconds
+        if seconds is None or not searched(study):
+            return True
+        cost_s = pace.teach_s(study) + (self._plan.batch * pace.probe_s(study) if probes else 0.0)
+        return study.elapsed_s + cost_s <= self._plan.search_share * seconds or not lessons(study)
+
+    def _teachings_are_over(self, study: Study) -> bool:
+        done, most = searched(study), study.config.budget.teachings
+        latest = done[-self._plan.failures :]
+        broken = len(latest) == self._plan.failures and all(isinstance(taught.outcome, Failed) for taught in latest)
+        return broken or (most is not None and len(done) >= most)
+
+    def _nothing_fits(self, study: Study, when: str) -> str:
+        nearest = closest(study)
+        if nearest is None:
+            failures = [probed.outcome for probed in study.probes if isinstance(probed.outcome, Failed)]
+            last = f"; the last failure: {failures[-1].error} in stage '{failures[-1].stage}': {failures[-1].message}" if failures else ""
+            return f"no candidate could be measured {when}{last}"
+        return f"no candidate fits {when}; {nearest}"
+
+    def _no_lesson(self, study: Study) -> str:
+        failures = [taught.outcome for taught in study.teachings if isinstance(taught.outcome, Failed)]
+        return f"no candidate could be taught in {len(failures)} tries; the last failure: {failures[-1].message}"
