@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
 
 FAILED, WRONG_INPUT, NOTHING_FITS, INTERRUPTED = 1, 2, 3, 130
+# Click's, or that of the copy of Click inside newer Typers, which has no public name.
+_UsageError: Any = typer.BadParameter.__bases__[0]
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 app = typer.Typer(
@@ -150,10 +151,10 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         status: Any = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        sys.stdout.write(error.format_message() + "\n")
-        sys.exit(WRONG_INPUT)
-    except click.UsageError as error:
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.stdout.write(error.format_message() + "\n")
+            sys.exit(WRONG_INPUT)
         _end(error.format_message().rstrip("."), WRONG_INPUT, hint=f"{error.ctx.command_path if error.ctx else 'autokd-edge'} --help")
     except InputError as error:
         _end(str(error), WRONG_INPUT)
@@ -163,7 +164,7 @@ def main() -> None:
         if error.errno not in _DISK_FULL:
             raise
         _end(f"the disk must have room for the run; it is full at '{error.filename or '?'}'", WRONG_INPUT, hint="free some space, or --out")
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _end("interrupted; the same command goes on from here", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 

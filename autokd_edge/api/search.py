@@ -190,4 +190,6 @@ def _supporting(protocol: Protocol, limits: Limits) -> Protocol:
     if limits.latency is None:
         return protocol
     needed = -(-samples_needed(limits.latency.percent) // protocol.blocks)
-    return replace(protocol, block_runs=max(protocol.block_runs, needed))
+    runs = max(protocol.block_runs, needed)
+    # Where a block is cut to its number of samples, at least half of that number is left.
+    return replace(protocol, block_runs=runs, block_samples=max(protocol.block_samples, 2 * runs))

@@ -40,8 +40,7 @@ def main() -> None:
     if hashlib.sha256(blob).hexdigest() != manifest["engine"]["sha256"]:
         sys.exit(f"{manifest['engine']['name']} was changed: it is not the engine that was measured")
     hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    threads = {"INFERENCE_NUM_THREADS": card["target"]["threads"]}
-    engine = import_module("openvino").Core().import_model(blob, "CPU", hints | threads)
+    engine = import_module("openvino").Core().import_model(blob, "CPU", hints | {"INFERENCE_NUM_THREADS": card["target"]["threads"]})
     _, channels, height, width = card["input"]["shape"]
     mean, std = (np.array(card["input"]["preprocessing"][name], np.float32) for name in ("mean", "std"))
     for path in map(Path, sys.argv[1:]):

@@ -31,6 +31,7 @@ class Protocol:
     blocks: int
     block_runs: int  # at least so many in each block
     block_s: float  # at least so long is each block
+    block_samples: int  # at most so many of a block's samples are kept, evenly spaced
     cooldown_s: float  # pause before each block
     sentinel_runs: int
     sentinel_drift: float  # a larger share between before and after voids the reading
@@ -41,6 +42,8 @@ class Protocol:
         for name in ("warmup_runs", "blocks", "block_runs", "sentinel_runs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.block_samples < self.block_runs:
+            raise ValueError(f"block_samples must be at least block_runs, {self.block_runs}; got {self.block_samples}")
         for name in ("warmup_s", "timeout_s", "warmup_tolerance", "sentinel_drift"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}")

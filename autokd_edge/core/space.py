@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 Value: TypeAlias = int | float | str
@@ -100,7 +101,32 @@ class Choice:
         return value in self.values
 
 
-Parameter: TypeAlias = Integer | Real | Choice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordinal:
+    """One of a few rising numbers, evenly spaced in the unit interval."""
+
+    name: str
+    values: tuple[int, ...]
+    when: When | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2 or any(a >= b for a, b in pairwise(self.values)):
+            raise ValueError(f"values of '{self.name}' must rise and be at least two; got {self.values}")
+
+    def at(self, unit: float) -> int:
+        """Map [0, 1] to a value; each has an equal share."""
+        return self.values[min(len(self.values) - 1, int(unit * len(self.values)))]
+
+    def unit(self, value: Value) -> float:
+        """Map a value to its place, the first to 0 and the last to 1."""
+        return self.values.index(int(value)) / (len(self.values) - 1)
+
+    def holds(self, value: Value) -> bool:
+        """Say whether a value is among the numbers."""
+        return isinstance(value, int) and not isinstance(value, bool) and value in self.values
+
+
+Parameter: TypeAlias = Integer | Real | Choice | Ordinal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

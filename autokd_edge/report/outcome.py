@@ -103,6 +103,12 @@ def reading_of(study: Study, member: Member) -> Measurement | None:
     return next((p.outcome.measurement for p in study.probes if p.member == member and isinstance(p.outcome, Screened)), None)
 
 
+def untrained_median_ns(study: Study, graded: Graded) -> float | None:
+    """Return the median of the untrained engine, where it was of the same variant as the taught one."""
+    reading = reading_of(study, graded.pupil.member)
+    return None if reading is None or reading.variant != graded.variant else reading.median_ns
+
+
 def broken(slacks: Iterable[Slack]) -> tuple[str, ...]:
     """Name the limits that are broken."""
     return tuple(slack.limit for slack in slacks if slack.excess > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from html import escape
@@ -47,7 +48,8 @@ def write_page(path: Path, outcome: Outcome) -> None:
             os.fsync(stream.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise InputError(f"report '{path}' cannot be written: {error.strerror}", hint="free some space, or give another --out") from error
 
 

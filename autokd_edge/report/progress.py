@@ -64,7 +64,8 @@ class Progress:
     def _left(self, study: Study) -> str:
         budget = study.config.budget
         if budget.seconds is None:
-            return f"{max(0, (budget.teachings or 0) - len(study.teachings))} teachings left"
+            done = sum(not taught.final for taught in study.teachings)
+            return f"{max(0, (budget.teachings or 0) - done)} teachings left"
         left = max(0.0, budget.seconds - study.elapsed_s - (time.monotonic() - self._seen_s))
         return f"{int(left) // 60}:{int(left) % 60:02d} left"
 

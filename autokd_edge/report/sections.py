@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
+from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
-from autokd_edge.core.study import Pupil, Screened, keeps
+from autokd_edge.core.study import Graded, Pupil, Screened, keeps
 from autokd_edge.report import wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
-from autokd_edge.report.outcome import Outcome, broken, grades, refusals
+from autokd_edge.report.outcome import Outcome, broken, grades, refusals, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
 from autokd_edge.report.table import verdict
 
@@ -96,13 +97,17 @@ def engines(outcome: Outcome) -> str:
                 wording.percent(grade.accuracy),
                 wording.latency(m.median_ns),
                 wording.latency(m.percentile_ns(99.0)),
+                _untrained(outcome, graded, m),
                 wording.size(m.memory.engine_bytes),
                 wording.executed(m),
                 told,
             )
         )
-    columns = ("Variant", "Accuracy, validation", "Median", "p99", "Peak memory", "Executed", "Limits")
-    note = "Precision is a choice made by reading the clock: each variant of a taught student is built, timed and graded."
+    columns = ("Variant", "Accuracy, validation", "Median", "p99", "Untrained", "Peak memory", "Executed", "Limits")
+    note = (
+        "Precision is a choice made by reading the clock: each variant of a taught student is built, timed and graded. "
+        "Beside it stands the median of the untrained engine that the search went by, where it was of the same variant."
+    )
     said = conditions(wording.all_conditions(grade.measurement for _, grade in found))
     return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), said)
 
@@ -117,7 +122,10 @@ def probes(outcome: Outcome) -> str:
     if found:
         rows = [(r.reason, r.stage, str(r.count), r.example or "\N{EM DASH}") for r in found]
         parts.append(f"<h3>Refused, and why</h3>{table(('Reason', 'Stage', 'Count', 'For example'), rows)}")
-    note = "Speed and memory hardly depend on trained weights, so every candidate is built and read with random ones before any is taught."
+    note = (
+        "That trained weights do not change speed is a bet: every candidate is built and read with random weights before any is taught, "
+        "and what was taught is read again."
+    )
     return section("What the device said before teaching", note, *parts)
 
 
@@ -182,6 +190,11 @@ def provenance(outcome: Outcome) -> str:
     if study.shipped is not None:
         facts["Bundle's manifest"] = f"sha256 {study.shipped.bundle}"
     return f"<section><details><summary>To do it again</summary>{definitions(facts)}</details></section>"
+
+
+def _untrained(outcome: Outcome, graded: Graded, taught: Measurement) -> str:
+    median_ns = untrained_median_ns(outcome.study, graded)
+    return "\N{EM DASH}" if median_ns is None else f"{wording.latency(median_ns)} ({taught.median_ns / median_ns - 1:+.1%} taught)"
 
 
 def _net(spec: StudentSpec, title: str) -> str:

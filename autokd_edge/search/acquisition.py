@@ -21,43 +21,51 @@ from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
+from autokd_edge.search.encode import Rows
+from autokd_edge.search.surrogate import predict
+
 _DRAWS = 64  # quasi-random draws of a posterior: differences between candidates are far larger than their error
 
 
 def improving(
-    objective: SingleTaskGP, limits: Sequence[SingleTaskGP], baseline: Tensor, pending: Tensor | None, seed: int
+    objective: SingleTaskGP, limits: Sequence[SingleTaskGP], baseline: Rows, seed: int, pending: Rows | None = None
 ) -> AcquisitionFunction:
     """Return constrained qLogNEI of the objective over the candidates of ``baseline (m, d)``.
 
-    ``limits`` are models of log(reading / limit): at most 0 is kept.
+    ``limits`` are models of log(reading / limit): at most 0 is kept. ``pending (k, d)`` are running.
     """
     with torch.no_grad():
         return qLogNoisyExpectedImprovement(
             model=ModelListGP(objective, *limits),
-            X_baseline=baseline,
+            X_baseline=torch.from_numpy(baseline),
             sampler=_sampler(seed),
             objective=GenericMCObjective(_first),
             constraints=_constraints(1, len(limits)) or None,
-            X_pending=pending,
+            X_pending=None if pending is None else torch.from_numpy(pending),
             prune_baseline=True,
         )
 
 
-def fitting(limits: Sequence[SingleTaskGP], pending: Tensor | None, seed: int) -> AcquisitionFunction:
+def fitting(limits: Sequence[SingleTaskGP], seed: int, pending: Rows | None = None) -> AcquisitionFunction:
     """Return the logarithm of the probability that at least one of a batch keeps all limits."""
     with torch.no_grad():
         return qLogProbabilityOfFeasibility(
-            model=ModelListGP(*limits), constraints=_constraints(0, len(limits)), sampler=_sampler(seed), X_pending=pending
+            model=ModelListGP(*limits),
+            constraints=_constraints(0, len(limits)),
+            sampler=_sampler(seed),
+            X_pending=None if pending is None else torch.from_numpy(pending),
         )
 
 
-def shortlist(model: SingleTaskGP, x: Tensor, best: float, log_weight: Tensor | None, most: int) -> Tensor:
-    """Return indices of the ``most`` candidates with the largest analytic log expected improvement, best first.
+def sift(model: SingleTaskGP, x: Rows, baseline: Rows, log_weight: Tensor | None, most: int) -> Tensor:
+    """Return indices of the ``most`` rows of ``x (n, d)`` with the largest log expected improvement, best first.
 
-    ``log_weight (n,)`` is added: the log probability that a candidate keeps the limits.
+    It is the analytic one, over the largest posterior mean of ``baseline (m, d)``. ``log_weight (n,)``
+    is added: the log probability that a candidate keeps the limits.
     """
+    best = float(predict(model, baseline)[0].max())
     with torch.no_grad():
-        value = LogExpectedImprovement(model, best_f=best)(x[:, None, :])
+        value = LogExpectedImprovement(model, best_f=best)(torch.from_numpy(x)[:, None, :])
     return torch.topk(value if log_weight is None else value + log_weight, min(most, len(x))).indices
 
 

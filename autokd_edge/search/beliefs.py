@@ -11,9 +11,10 @@ import torch
 from botorch.models import SingleTaskGP
 from torch import Tensor
 
-from autokd_edge.core.study import Study
+from autokd_edge.core.study import Member, Study
+from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.draw import stream
-from autokd_edge.search.encode import Encoder, Rows
+from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import Reading, refused
 from autokd_edge.search.surrogate import Unfit, fit, predict
 
@@ -53,22 +54,24 @@ class LimitBeliefs:
         return np.asarray((labels[nearest].sum(1) + 0.5) / (count + 1.0))
 
 
-def limit_beliefs(study: Study, known: Sequence[Reading], encoder: Encoder, width: int) -> LimitBeliefs | Unfit:
-    """Fit a model for each device limit; rows are the encoder's, filled up with zeros to ``width`` columns."""
+def limit_beliefs(study: Study, known: Sequence[Reading], candidates: Candidates) -> LimitBeliefs | Unfit:
+    """Fit a model for each device limit; of a row they read the architecture's columns alone."""
+
+    def rows(members: Sequence[Member]) -> Rows:
+        return candidates.with_distillation(candidates.architecture_rows([m.architecture for m in members]), candidates.guess)
+
     chosen = informative(study, known)
-    x = padded(encoder.rows([reading.member.architecture for reading in chosen]), width)
+    x = rows([reading.member for reading in chosen])
     models = []
     for i, limit in enumerate([slack.limit for slack in chosen[0].slacks] if chosen else []):
         y = np.array([reading.log_ratios[i] for reading in chosen])
-        model = fit(x, y, noise=np.array([_noise(reading, limit) for reading in chosen]), leading=len(encoder.columns))
+        model = fit(x, y, noise=np.array([_noise(reading, limit) for reading in chosen]), leading=candidates.leading)
         if isinstance(model, Unfit):
             return model
         models.append(model)
-    return LimitBeliefs(
-        models=tuple(models),
-        built=padded(encoder.rows([reading.member.architecture for reading in known]), width),
-        broken=padded(encoder.rows([member.architecture for member in refused(study)]), width),
-    )
+    broken = refused(study)
+    built = [reading.member for reading in known] if broken else []
+    return LimitBeliefs(models=tuple(models), built=rows(built), broken=rows(broken))
 
 
 def informative(study: Study, known: Sequence[Reading]) -> Sequence[Reading]:
@@ -90,11 +93,6 @@ def capacities(known: Sequence[Reading]) -> Rows:
     columns = np.log([[max(1, reading.cost.parameters), max(1, reading.cost.macs)] for reading in known])
     spread = columns.std(axis=0)
     return np.asarray(((columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).mean(axis=1))
-
-
-def padded(rows: Rows, width: int) -> Rows:
-    """Fill rows ``(n, d)`` up with zeros to ``(n, width)``."""
-    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
 
 
 def _noise(reading: Reading, limit: str) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from autokd_edge.core.space import Choice, Integer, Point, Real, SearchSpace, Value
+from autokd_edge.core.space import Choice, Integer, Ordinal, Point, Real, SearchSpace, Value
 from autokd_edge.core.study import Study
 
 _MOST_LISTED = 32_768  # spaces up to this size are listed whole instead of sampled
@@ -26,7 +26,7 @@ def grid(space: SearchSpace) -> tuple[Point, ...] | None:
     values: list[Sequence[Value]] = []
     for parameter in space.parameters:
         match parameter:
-            case Choice():
+            case Choice() | Ordinal():
                 values.append(parameter.values)
             case Integer():
                 values.append(range(parameter.low, parameter.high + 1))

@@ -4,35 +4,39 @@ Numeric parameters become their position in the unit interval, choices become on
 column where there are two), parameters without effect lie in the middle. Where a family counts its
 nodes level by level (``N_t``, ``N_m``, ``N_b``), one more column holds the logarithm of their
 product: it ranks latency better than any single parameter (rank correlation +0.99 in NAGO's space).
+Where a space has a description of its own (paths through a cell, say), its columns are added.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autokd_edge.core.space import Choice, Integer, Parameter, Point, SearchSpace
+from autokd_edge.core.space import Choice, Integer, Point, SearchSpace
 
 _COUNT_PREFIX = "N_"  # the field's notation for numbers of nodes
 
-Rows = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.float64]
+Describe: TypeAlias = Callable[[Point], Sequence[float]]  # columns about [0, 1], of equal number for all points
 
 
 class Encoder:
-    """Turns points of one space into rows, all columns within [0, 1]."""
+    """Turns points of one space into rows, all columns about within [0, 1]."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, describe: Describe | None = None) -> None:
         self._space = space
+        self._describe = describe
         self._counts = tuple(p for p in space.parameters if isinstance(p, Integer) and p.name.startswith(_COUNT_PREFIX))
         self._derived = len(self._counts) > 1
-        self.columns = tuple(name for p in space.parameters for name in _columns(p)) + (("log_nodes",) if self._derived else ())
+        self.width = len(self._row(space.at([0.5] * len(space))))  # number of columns
 
     def rows(self, points: Sequence[Point]) -> Rows:
-        """Return an array ``(n, d)``, one row for each point."""
-        return np.array([self._row(point) for point in points], dtype=np.float64).reshape(len(points), len(self.columns))
+        """Return an array ``(n, width)``, one row for each point."""
+        return np.array([self._row(point) for point in points], dtype=np.float64).reshape(len(points), self.width)
 
     def _row(self, point: Point) -> list[float]:
         row: list[float] = []
@@ -41,19 +45,15 @@ class Encoder:
                 row += _one_hot(parameter, point)
             else:
                 row.append(unit)
-        return [*row, self._log_nodes(point)] if self._derived else row
+        if self._derived:
+            row.append(self._log_nodes(point))
+        return [*row, *self._describe(point)] if self._describe is not None else row
 
     def _log_nodes(self, point: Point) -> float:
         low = sum(math.log(p.low) for p in self._counts)
         high = sum(math.log(p.high) for p in self._counts)
         product = sum(math.log(point.number(p.name)) if p.name in point else math.log(p.low) for p in self._counts)
         return (product - low) / (high - low)
-
-
-def _columns(parameter: Parameter) -> tuple[str, ...]:
-    if isinstance(parameter, Choice) and len(parameter.values) > 2:
-        return tuple(f"{parameter.name}={value}" for value in parameter.values)
-    return (parameter.name,)
 
 
 def _one_hot(parameter: Choice, point: Point) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from autokd_edge.core.space import Choice, Integer, Parameter, Point, SearchSpace
+from autokd_edge.core.space import Choice, Integer, Ordinal, Parameter, Point, SearchSpace
 
 _STEP = 0.15  # standard deviation of a move along a numeric parameter, as a share of its range
 
@@ -30,8 +30,9 @@ def _moved(parameter: Parameter, unit: float, rng: np.random.Generator) -> float
         case Choice(values=values):
             other = (int(unit * len(values)) + 1 + rng.integers(max(1, len(values) - 1))) % len(values)
             return (other + 0.5) / len(values)
-        case Integer(low=low, high=high):
-            least = 1.0 / (high - low + 1)
+        case Integer() | Ordinal():
+            count = parameter.high - parameter.low + 1 if isinstance(parameter, Integer) else len(parameter.values)
+            least = 1.0 / count
             step = rng.normal(0.0, _STEP)
             step = np.sign(step) * max(abs(step), least)
             return float(np.clip(unit + step, 0.0, 1.0))

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import networkx as nx
 
-from autokd_edge.core.space import Choice, Integer, Point, Real, SearchSpace, When
+from autokd_edge.core.space import Choice, Integer, Ordinal, Point, Real, SearchSpace, When
 from autokd_edge.core.student import INPUT, AvgPool, Conv2d, Dropout, GlobalAvgPool, Linear, Mean, Relu, StudentSpec, Task, WeightedSum
 from autokd_edge.students.cost import deployed_parameters
 from autokd_edge.students.graph import GraphWriter
@@ -26,6 +26,7 @@ SMALL_IMAGE = 40  # pixels; below it the stem keeps the resolution (NAGO)
 RATIOS = (1, 2, 4)  # channels of the three stages (NAGO)
 WIDTH_SMALL = (20_000, 1_000_000)  # parameter budget for small images (choice; NAGO trains 4 M)
 WIDTH_LARGE = (200_000, 6_000_000)
+WIDTHS = 18  # budgets to choose from, each 1.26 times the one before (choice)
 DROPOUT = 0.1  # before the classifier (choice)
 WIDEST = 64  # multiples of the smallest width that the solver may take
 HEAD = 2  # channels of the 1x1 head, in widths of the last stage (choice)
@@ -49,7 +50,7 @@ class NagoFamily:
                 Integer(name="N_b", low=3, high=10, log=True),
                 Choice(name="K_b", values=(2, 4), when=When(parameter="N_b", above=3)),
                 Real(name="P_b", low=0.1, high=0.9, when=When(parameter="N_b", above=3)),
-                Integer(name="width", low=low, high=high, log=True),
+                Ordinal(name="width", values=_budgets(low, high)),
                 Choice(name="op", values=("conv3x3", "separable")),
             )
         )
@@ -92,6 +93,12 @@ class _Cell:
 class _Wiring:
     top: _Dag
     cells: tuple[_Cell, ...]
+
+
+def _budgets(low: int, high: int) -> tuple[int, ...]:
+    """Return parameter budgets in equal ratios; channels move in multiples, so finer steps would only make duplicates."""
+    ratio = high / low
+    return tuple(int(float(f"{low * ratio ** (step / (WIDTHS - 1)):.2g}")) for step in range(WIDTHS))
 
 
 def _draw(architecture: Point, index: int) -> _Wiring:

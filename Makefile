@@ -1,0 +1,31 @@
+# Two commands: `make search` runs the main job, `make test` the tests. Both set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+SEARCH ?= --target host --data fashion-mnist --teacher example:fashion-mnist --max-latency 0.25x --budget 8min
+
+.PHONY: search test setup data clean
+
+search: setup data
+	$(BIN)/autokd-edge search $(SEARCH)
+
+test: setup data
+	@sh tools/system_packages.sh postgresql chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autokd-edge needs Python 3.11 or newer; got " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "no virtual environment: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+data:
+	@sh tools/fashion_mnist.sh
+
+clean:
+	rm -rf .venv .data build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,123 @@
+"""Where candidates come from: a design, a pool of new architectures, distillation points; and their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.quasirandom import SobolEngine
+
+from autokd_edge.core.space import Point, SearchSpace, Value
+from autokd_edge.core.study import Study
+from autokd_edge.search.draw import grid, new_points, sample_new, stream, uniform
+from autokd_edge.search.encode import Describe, Encoder, Rows
+from autokd_edge.search.history import Reading, asked, lessons
+from autokd_edge.search.neighbours import moves
+
+_POOL = 512  # random points that are looked at for a batch of probes, and as many local moves
+_CENTRES = 16  # members around which local moves are made
+_NEAR = 12  # distillation points around the best, and as many at random
+
+# The usual setting for knowledge distillation in public code (a choice, not AutoKD's number).
+GUESS: Mapping[str, Value] = {"tau": 4.0, "alpha": 0.9}
+
+
+class Candidates:
+    """Points of both spaces; a row is the architecture's columns, then the distillation's."""
+
+    def __init__(
+        self,
+        architectures: SearchSpace,
+        distillations: SearchSpace,
+        *,
+        guess: Mapping[str, Value] = GUESS,
+        describe: Describe | None = None,
+    ) -> None:
+        self._architectures = architectures
+        self._distillations = distillations
+        self._listed = grid(architectures)
+        self._first = Encoder(architectures, describe)
+        self._second = Encoder(distillations)
+        self.leading = self._first.width
+        self.width = self._first.width + self._second.width
+        self.guess = _guessed(distillations, guess)
+
+    def design(self, study: Study, count: int) -> list[Point]:
+        """Return the next points of a scrambled Sobol sequence; uniform draws in a finite space."""
+        seen = _seen(study)
+        if self._listed is None:
+            engine = SobolEngine(len(self._architectures), scramble=True, seed=study.config.seed)  # type: ignore[no-untyped-call]  # torch
+            drawn = engine.draw(len(study.probes) + 2 * count, dtype=torch.float64)[len(study.probes) :]
+            points = new_points(iter([self._architectures.at(row) for row in drawn.tolist()]), lambda p: p not in seen, count)
+            if len(points) == count:
+                return points
+        return self.chance(study, count)
+
+    def chance(self, study: Study, count: int) -> list[Point]:
+        """Return new points drawn uniformly."""
+        return sample_new(self._architectures, self._listed, _seen(study), stream(study, "chance"), count)
+
+    def pool(self, study: Study, known: Sequence[Reading]) -> tuple[list[Point], Rows]:
+        """Return new points and their architecture rows: the whole rest of a finite space, else a sample."""
+        seen = _seen(study)
+        if self._listed is not None:
+            kept = [i for i, point in enumerate(self._listed) if point not in seen]
+            return [self._listed[i] for i in kept], self._listed_rows[kept]
+        rng = stream(study, "pool")
+        points = new_points(uniform(self._architectures, rng), lambda p: p not in seen, _POOL)
+        centres = _centres(study, known)
+        if centres:
+            near = new_points(moves(self._architectures, centres, rng), lambda p: p not in seen, _POOL)
+            points = list(dict.fromkeys([*points, *near]))
+        return points, self._first.rows(points)
+
+    def distillations(self, study: Study) -> list[Point]:
+        """Return the best distillation point so far, the guess, moves around the best, and random points."""
+        if not len(self._distillations):
+            return [self.guess]
+        rng = stream(study, "distillation")
+        best = self.best_distillation(study)
+        near = new_points(moves(self._distillations, [best], rng), lambda _: True, _NEAR)
+        far = new_points(uniform(self._distillations, rng), lambda _: True, _NEAR)
+        return list(dict.fromkeys([best, self.guess, *near, *far]))
+
+    def best_distillation(self, study: Study) -> Point:
+        """Return the distillation point of the most accurate pupil; the guess before the first."""
+        taught = lessons(study)
+        return max(taught, key=lambda lesson: lesson[1])[0].distillation if taught else self.guess
+
+    def architecture_rows(self, points: Sequence[Point]) -> Rows:
+        """Return rows ``(n, leading)``."""
+        return self._first.rows(points)
+
+    def with_distillation(self, rows: Rows, distillation: Point) -> Rows:
+        """Return rows ``(n, width)``: architecture rows with one distillation point beside each."""
+        return np.concatenate([rows, np.repeat(self._second.rows([distillation]), len(rows), axis=0)], axis=1)
+
+    def rows(self, pairs: Sequence[tuple[Point, Point]]) -> Rows:
+        """Return rows ``(n, width)`` of (architecture, distillation) pairs."""
+        first = self._first.rows([architecture for architecture, _ in pairs])
+        return np.concatenate([first, self._second.rows([distillation for _, distillation in pairs])], axis=1)
+
+    @cached_property
+    def _listed_rows(self) -> Rows:
+        return self._first.rows(self._listed or ())
+
+
+def _seen(study: Study) -> set[Point]:
+    return {member.architecture for member in asked(study)}
+
+
+def _centres(study: Study, known: Sequence[Reading]) -> list[Point]:
+    """Return points worth a look around: the best taught, and what fits or misses by least."""
+    best = sorted(lessons(study), key=lambda lesson: -lesson[1])[: _CENTRES // 2]
+    near = sorted(known, key=lambda reading: abs(reading.worst))[: _CENTRES - len(best)]
+    return list(dict.fromkeys([*(pupil.member.architecture for pupil, _ in best), *(r.member.architecture for r in near)]))
+
+
+def _guessed(space: SearchSpace, guess: Mapping[str, Value]) -> Point:
+    """Return the middle of the space with the guessed values of the parameters that it has."""
+    middle = dict(space.at([0.5] * len(space)))
+    return space.point({name: guess.get(name, value) for name, value in middle.items()})

@@ -1,0 +1,62 @@
+"""The OpenVINO builder."""
+
+import importlib.metadata
+from dataclasses import replace
+
+import onnx
+import pytest
+from contracts.builder import BuilderContract
+from fakes.graphs import write_graph
+from fakes.link import FakeLink
+from onnx import helper
+
+from autokd_edge.backends.openvino.builder import OpenVINOBuilder
+from autokd_edge.errors import BuildError, MeasureError
+from autokd_edge.ports import Finished
+
+
+@pytest.mark.slow
+class TestOpenVINOBuilder(BuilderContract):
+    def test_an_operation_that_the_compiler_does_not_know_is_named(self, builder, variant, target, tmp_path):
+        model = onnx.load(write_graph(tmp_path / "graph.onnx"))
+        model.graph.node.append(helper.make_node("Frobnicate", ["logits"], ["more"], domain="nowhere"))
+        model.graph.output[0].name = "more"
+        model.opset_import.append(helper.make_opsetid("nowhere", 1))
+        onnx.save(model, tmp_path / "graph.onnx")
+        with pytest.raises(BuildError, match="Frobnicate"):
+            builder.build(tmp_path / "graph.onnx", variant=variant, target=target, out=tmp_path / "engine")
+        assert not (tmp_path / "engine").exists()
+
+
+def test_the_toolchain_is_what_is_installed(builder):
+    toolchain = builder.toolchain()
+    assert toolchain["openvino"] == importlib.metadata.version("openvino")
+    assert {"nncf", "onnx", "onnxruntime"} <= set(toolchain)
+
+
+@pytest.mark.parametrize("name", ["openvino/bf16", "tvm/fp32"])
+def test_a_variant_of_no_use_here_is_refused_before_anything_runs(name, variant, target, tmp_path):
+    backend, precision = name.split("/")
+    link = FakeLink(lambda _argv, _request: {})
+    with pytest.raises(BuildError, match=f"builds openvino/fp32, openvino/int8; got '{name}'"):
+        OpenVINOBuilder(link).build(
+            write_graph(tmp_path / "g"), variant=replace(variant, backend=backend, precision=precision), target=target, out=tmp_path / "e"
+        )
+    assert link.modes == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "retryable"),
+    [
+        (Finished(status=-11, stdout=b"", stderr=b"jit: emitting\n"), "crashed with SIGSEGV; its last line: jit: emitting", False),
+        (MeasureError("must end within 120 s", retryable=True), "must end within 120 s", True),
+        (Finished(status=1, stdout=b"", stderr=b"ModuleNotFoundError: No module named 'openvino'\n"), "pip install 'autokd-edge", False),
+    ],
+)
+def test_a_compiler_that_crashes_or_hangs_is_a_build_error(answer, said, retryable, variant, target, tmp_path):
+    builder = OpenVINOBuilder(FakeLink(lambda _argv, _request: answer))
+    with pytest.raises(BuildError) as caught:
+        builder.build(write_graph(tmp_path / "g"), variant=variant, target=target, out=tmp_path / "engine")
+    assert said in str(caught.value)
+    assert caught.value.retryable is retryable
+    assert not (tmp_path / "engine").exists()

@@ -1,0 +1,62 @@
+import pytest
+from fakes.study import FP32, sample_config, sample_events, sample_measurement, sample_referenced, sample_study
+
+from autokd_edge.core.study import Failed, Grade, Graded, Opened, Probed, Screened, Shipped, Taught, advance, fold, keeps
+
+EVENTS = sample_events(probes=20, taught=6)
+
+
+def test_a_study_is_the_fold_of_its_events() -> None:
+    study = fold(EVENTS)
+    assert study.config == EVENTS[0].config  # type: ignore[union-attr]  # the first event is Opened
+    assert study.probes == tuple(e for e in EVENTS if isinstance(e, Probed))
+    assert study.teachings == tuple(e for e in EVENTS if isinstance(e, Taught))
+    assert study.grades == tuple(e for e in EVENTS if isinstance(e, Graded))
+    assert study.shipped == next(e for e in EVENTS if isinstance(e, Shipped))
+    assert study.elapsed_s == EVENTS[-1].at_s
+
+
+def test_folding_in_two_parts_gives_the_same_study() -> None:
+    half = fold(EVENTS[:11])
+    for event in EVENTS[11:]:
+        half = advance(half, event)
+    assert half == fold(EVENTS)
+
+
+def test_a_study_begins_once_and_with_opened() -> None:
+    with pytest.raises(ValueError, match="must begin with Opened; got no event"):
+        fold(())
+    with pytest.raises(ValueError, match="must begin with Opened; got Referenced"):
+        fold((sample_referenced(),))
+    with pytest.raises(ValueError, match="opened once"):
+        fold((EVENTS[0], EVENTS[0]))
+
+
+def test_a_failed_probe_fits_nothing() -> None:
+    study = sample_study()
+    failed = [p for p in study.probes if isinstance(p.outcome, Failed)]
+    assert failed
+    assert not any(study.fits(p) for p in failed)
+
+
+def test_a_probe_fits_where_it_keeps_every_device_limit() -> None:
+    study = sample_study()
+    measured = [p for p in study.probes if isinstance(p.outcome, Screened)]
+    for probed in measured:
+        assert isinstance(probed.outcome, Screened)
+        assert study.fits(probed) == all(s.excess <= 0 for s in study.slacks(probed.outcome.measurement))
+    assert {study.fits(p) for p in measured} == {True, False}
+
+
+def test_a_grade_is_compared_with_the_accuracy_floor_too() -> None:
+    study = fold((Opened(config=sample_config(), at_s=0.0), sample_referenced()))
+    grade = Grade(
+        accuracy=80.0,
+        measurement=sample_measurement(50_000.0, protocol="final", variant=FP32),
+        float_graph=EVENTS[0].config.data_digest,  # type: ignore[union-attr]  # any digest
+        graph=EVENTS[0].config.data_digest,  # type: ignore[union-attr]
+        engine=EVENTS[0].config.data_digest,  # type: ignore[union-attr]
+    )
+    assert [s.limit for s in study.grade_slacks(grade)] == ["latency", "memory", "accuracy"]
+    assert keeps(study.slacks(grade.measurement))
+    assert not keeps(study.grade_slacks(grade))

@@ -1,0 +1,85 @@
+"""Targets and protocols as TOML."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from autokd_edge.core.measure import samples_needed
+from autokd_edge.core.target import Target
+from autokd_edge.devices.descriptors import load_protocol, load_target, target_names
+from autokd_edge.errors import TargetError
+
+SHIPPED = Path(__file__).parents[2] / "targets"
+
+
+def own(tmp_path, change):
+    path = tmp_path / "my-board.toml"
+    path.write_text(change((SHIPPED / "intel-n100.toml").read_text()))
+    return str(path)
+
+
+def test_the_shipped_targets_are_host_and_n100():
+    assert {"host", "intel-n100"} <= set(target_names())
+
+
+@pytest.mark.parametrize("name", ["host", "intel-n100"])
+def test_every_fact_of_a_shipped_target_has_a_source(name):
+    target, digest = load_target(name)
+    assert target.name == name
+    assert len(digest) == 64
+    without = {"name", "description", "probe", "sources"} | ({"isa_flags", "cores", "memory_bytes"} if target.probe else set())
+    assert set(target.sources) == {field.name for field in dataclasses.fields(Target)} - without
+
+
+def test_an_unknown_target_names_the_near_ones_and_the_command():
+    with pytest.raises(TargetError, match=r"there is no target 'intel-n10'; did you mean intel-n100.* Hint: autokd-edge targets"):
+        load_target("intel-n10")
+    with pytest.raises(TargetError, match="known are host, intel-n100"):
+        load_target("zzz")
+
+
+def test_a_path_of_ones_own_works_and_other_content_is_another_digest(tmp_path):
+    same, same_digest = load_target(own(tmp_path, lambda text: text))
+    assert (same, same_digest) == load_target("intel-n100")
+    _, other = load_target(own(tmp_path, lambda text: text.replace("threads = 1", "threads = 2")))
+    assert other != same_digest
+
+
+def test_a_path_to_nothing_says_so(tmp_path):
+    with pytest.raises(TargetError, match="is not a file"):
+        load_target(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("cores = 4", "kernels = 4"), r"my-board.toml.*field 'kernels'.*not known"),
+        (lambda text: text.replace("threads = 1\n", ""), r"my-board.toml.*field 'threads'.*missing"),
+        (lambda text: text.replace("cores = 4", "cores = '4'"), r"my-board.toml.*field 'cores'.*must be int"),
+        (lambda text: text.replace("cores = 4", "cores = 0"), r"my-board.toml.*positive; got 0"),
+        (lambda text: text.replace('precision = "int8"', "precision = 8"), r"my-board.toml.*field 'variants\[1\].precision'"),
+        (lambda text: text.replace("[sources]", "[sources]\nspeed = 'guess'"), r"my-board.toml.*field 'sources.speed'"),
+        (lambda text: text + "\n]", r"my-board.toml.*readable TOML"),
+    ],
+)
+def test_a_broken_descriptor_names_file_and_field(tmp_path, change, said):
+    with pytest.raises(TargetError, match=said):
+        load_target(own(tmp_path, change))
+
+
+def test_bytes_that_are_no_text_are_a_target_error(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(TargetError, match="readable TOML"):
+        load_target(str(path))
+
+
+def test_both_protocols_support_a_p99_and_final_is_longer():
+    (screen, screen_digest), (final, final_digest) = load_protocol("screen"), load_protocol("final")
+    for protocol in (screen, final):
+        assert protocol.blocks * protocol.block_runs >= (samples_needed(99) if protocol is screen else 250)
+    assert (final.blocks, final.block_runs, final.block_s) == (5, 50, 2.0)
+    assert final_digest != screen_digest
+    with pytest.raises(TargetError, match="there is no protocol 'scren'; did you mean screen"):
+        load_protocol("scren")

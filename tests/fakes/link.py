@@ -1,0 +1,33 @@
+"""A link that runs nothing: it answers with what a test gives it."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from autokd_edge.ports import Finished
+
+
+class FakeLink:
+    """Answers each program by ``respond(argv, request)``: a document, a Finished, or an exception to raise."""
+
+    def __init__(self, respond: Callable[[Sequence[str], Any], Any]) -> None:
+        self._respond = respond
+        self.modes: list[str] = []
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout_s: float) -> Finished:
+        self.modes.append(argv[-1])
+        answer = self._respond(argv, {**json.loads(stdin), "timeout_s": timeout_s})
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Finished):
+            return answer
+        return Finished(status=0, stdout=json.dumps(answer).encode(), stderr=b"")
+
+    def push(self, path: Path) -> str:
+        return str(path)
+
+    def pull(self, remote: str, out: Path) -> None:
+        if Path(remote) != out:
+            shutil.copyfile(remote, out)

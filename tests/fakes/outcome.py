@@ -1,0 +1,28 @@
+"""Outcomes of sample studies, as the report gets them."""
+
+from __future__ import annotations
+
+from fakes.bundle import sample_card
+from fakes.study import sample_spec, sample_study
+
+from autokd_edge.report.outcome import Outcome
+
+CLOSEST = "the closest candidate as openvino/int8 has latency 0.366 ms (limit 0.02 ms, +1730 %)"
+
+
+def sample_outcome() -> Outcome:
+    """Make an outcome with a best engine, test accuracies and both networks."""
+    study = sample_study()
+    return Outcome(
+        name="sample",
+        study=study,
+        best=study.grades[-1],
+        accuracies=sample_card().accuracies,
+        student=sample_spec(),
+        teacher=sample_spec(nodes=2, seed=1),
+    )
+
+
+def infeasible_outcome() -> Outcome:
+    """Make an outcome where nothing keeps the limits."""
+    return Outcome(name="sample", study=sample_study(feasible=False), best=None, closest=CLOSEST)

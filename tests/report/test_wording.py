@@ -1,0 +1,103 @@
+import dataclasses
+
+import pytest
+from fakes.study import INT8, sample_measurement
+
+from autokd_edge.core.limits import Slack
+from autokd_edge.core.measure import Origin
+from autokd_edge.report import wording
+
+
+@pytest.mark.parametrize(
+    ("ns", "said"),
+    [
+        (7, "7 ns"),
+        (950, "950 ns"),
+        (1_234, "1.23 µs"),
+        (195_400, "195 µs"),
+        (1_192_000, "1.19 ms"),
+        (45_600_000, "45.6 ms"),
+        (2e9, "2.00 s"),
+    ],
+)
+def test_a_latency_has_three_digits_and_the_unit_that_suits_it(ns: float, said: str) -> None:
+    assert wording.latency(ns) == said
+
+
+def test_a_percentile_without_support_is_no_number() -> None:
+    assert wording.latency(None) == "too few samples"
+
+
+@pytest.mark.parametrize(("count", "said"), [(12, "12 B"), (2_568_230, "2.57 MB"), (48_000, "48.0 kB"), (8 * 10**9, "8.00 GB")])
+def test_a_size_is_decimal(count: int, said: str) -> None:
+    assert wording.size(count) == said
+
+
+@pytest.mark.parametrize(("count", "said"), [(999, "999"), (38_400_000, "38.4 M"), (61_000, "61.0 k")])
+def test_a_count_has_three_digits(count: int, said: str) -> None:
+    assert wording.large(count) == said
+
+
+def test_a_ratio_says_who_won() -> None:
+    assert wording.times(4.94, "faster", "slower") == "4.94\N{MULTIPLICATION SIGN} faster"
+    assert wording.times(0.5, "faster", "slower") == "2.00\N{MULTIPLICATION SIGN} slower"
+
+
+def test_points_keep_their_sign() -> None:
+    assert wording.points(-0.9) == "\N{MINUS SIGN}0.90 points"
+    assert wording.points(0.25) == "+0.25 points"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (59.6, "1 min"), (500, "8 min 20 s"), (7_260, "2 h 1 min"), (3_605, "1 h")])
+def test_a_duration_has_two_units(seconds: float, said: str) -> None:
+    assert wording.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("slack", "said"),
+    [
+        (Slack(limit="latency", reading=196_060, bound=299_313), "latency 196 µs (limit 299 µs)"),
+        (Slack(limit="memory", reading=1_849_126, bound=6e6), "memory 1.85 MB (limit 6.00 MB)"),
+        (Slack(limit="accuracy", reading=0.79, bound=2.5), "accuracy drop 0.79 points (limit 2.50)"),
+    ],
+)
+def test_a_slack_is_said_in_its_own_unit(slack: Slack, said: str) -> None:
+    assert wording.slack(slack) == said
+
+
+@pytest.mark.parametrize(
+    ("origin", "word"), [("device", "measured"), ("emulated", "emulated"), ("predicted", "predicted"), ("replay", "replayed")]
+)
+def test_measured_is_said_of_the_device_alone(origin: Origin, word: str) -> None:
+    reading = sample_measurement(1e6, origin=origin)
+    assert wording.origins([reading]) == word
+    assert wording.conditions(reading).startswith(f"{word} on host ")
+    assert ("measured" in wording.conditions(reading)) == (origin == "device")
+
+
+def test_readings_of_two_origins_name_both() -> None:
+    readings = [sample_measurement(1e6), sample_measurement(2e6, origin="device"), sample_measurement(3e6)]
+    assert wording.origins(readings) == "replayed and measured"
+    assert wording.origins([]) == "not measured"
+
+
+def test_conditions_name_device_runtime_precision_and_protocol() -> None:
+    reading = sample_measurement(1e6, variant=INT8, protocol="final")
+    assert wording.conditions(reading) == (
+        "replayed on host (Sample Processor 2.0 GHz, virtual machine), openvino 2026.4.1, 1 thread: int8 by protocol final"
+    )
+
+
+def test_conditions_of_many_readings_take_a_line_for_each_device() -> None:
+    here = [sample_measurement(1e6), sample_measurement(2e6), sample_measurement(1e6, variant=INT8)]
+    there = dataclasses.replace(here[0], target="pi-4", threads=4)
+    where = "(Sample Processor 2.0 GHz, virtual machine), openvino 2026.4.1"
+    assert wording.all_conditions([*here, there]) == (
+        f"replayed on host {where}, 1 thread: fp32 by protocol screen; int8 by protocol screen",
+        f"replayed on pi-4 {where}, 4 threads: fp32 by protocol screen",
+    )
+
+
+def test_the_precision_that_ran_is_told_by_layers() -> None:
+    assert wording.executed(sample_measurement(1e6, variant=INT8)) == "int8 in 11 layers, fp32 in 1"
+    assert wording.executed(dataclasses.replace(sample_measurement(1e6), executed={})) == "not read back"
