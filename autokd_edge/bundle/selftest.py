@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +54,6 @@ def run_selftest(folder: Path, manifest: Manifest, board: Board) -> SelfTest:
     return SelfTest(
         samples=len(recorded),
         same_label=int((logits.argmax(axis=1) == recorded.argmax(axis=1)).sum()),
-        max_difference=math.inf if math.isnan(difference) else difference,
+        max_difference=difference,
         tolerance=manifest.card.selftest_tolerance,
     )

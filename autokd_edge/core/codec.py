@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]
 KIND = "kind"
+_SAMPLES = (int, ...)  # raw samples come by the hundred thousand: they are taken whole, not one by one
 
 
 class CodecError(ValueError):
@@ -42,6 +43,8 @@ def encode(value: object, as_type: Any = None) -> Json:  # noqa: PLR0911  one ca
         return {name: encode(getattr(value, name), hint) for name, hint in hints.items()}
     if get_origin(tp) is tuple:
         items = typing.cast("tuple[object, ...]", value)
+        if get_args(tp) == _SAMPLES:
+            return list(items)
         return [encode(item, item_tp) for item, item_tp in zip(items, _item_types(tp, len(items)), strict=True)]
     if get_origin(tp) is dict:
         return {key: encode(item, get_args(tp)[1]) for key, item in typing.cast("dict[str, object]", value).items()}
@@ -68,12 +71,7 @@ def _decode(tp: Any, doc: Json, path: str) -> object:
         return _decode_dataclass(typing.cast("type", tp), doc, path)
     origin = get_origin(tp)
     if origin is tuple:
-        if not isinstance(doc, list):
-            raise CodecError(path, f"must be a list; got {_said(doc)}")
-        kinds = _item_types(tp, len(doc))
-        if len(kinds) != len(doc):
-            raise CodecError(path, f"must have {len(kinds)} items; got {len(doc)}")
-        return tuple(_decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, doc, strict=True)))
+        return _decode_tuple(tp, doc, path)
     if origin is dict:
         if not isinstance(doc, dict):
             raise CodecError(path, f"must be a table; got {_said(doc)}")
@@ -83,6 +81,17 @@ def _decode(tp: Any, doc: Json, path: str) -> object:
             raise CodecError(path, f"must be one of {', '.join(map(str, get_args(tp)))}; got {_said(doc)}")
         return doc
     return _decode_scalar(tp, doc, path)
+
+
+def _decode_tuple(tp: Any, doc: Json, path: str) -> tuple[object, ...]:
+    if not isinstance(doc, list):
+        raise CodecError(path, f"must be a list; got {_said(doc)}")
+    if get_args(tp) == _SAMPLES and set(map(type, doc)) <= {int}:
+        return tuple(doc)
+    kinds = _item_types(tp, len(doc))
+    if len(kinds) != len(doc):
+        raise CodecError(path, f"must have {len(kinds)} items; got {len(doc)}")
+    return tuple(_decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, doc, strict=True)))
 
 
 def _decode_scalar(tp: Any, doc: Json, path: str) -> object:

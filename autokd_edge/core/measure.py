@@ -160,8 +160,11 @@ def upper_bound_rank(count: int, share: float, confidence: float = CONFIDENCE) -
     The smallest k with P(Binomial(count, share) <= k - 1) >= confidence.
     """
     log_p, log_q = math.log(share), math.log1p(-share)
+    variance = count * share * (1 - share)
+    # Below 12 standard deviations lies less than exp(-50) of a binomial law of variance 100 or more (Bernstein).
+    start = math.floor(count * share - 12 * math.sqrt(variance)) if variance >= 100 else 0
     total = 0.0
-    for k in range(count):
+    for k in range(start, count):
         log_choose = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
         total += math.exp(log_choose + k * log_p + (count - k) * log_q)
         if total >= confidence:

@@ -18,9 +18,8 @@ from autokd_edge.report import wording
 BLUE, VIOLET, GREEN, AMBER, RED, GREY = "#3b82f6", "#8b5cf6", "#10b981", "#f59e0b", "#ef4444", "#8b98a9"
 Form: TypeAlias = Literal["circle", "square", "diamond", "star", "x", "line", "dash"]
 Mark: TypeAlias = tuple[float, float, str]  # x, y and what is said of it (escaped)
-# Plotly's own ticks at 2 and 5 of a logarithmic axis are written so small that nobody can read them.
-_TICKS = [digit * 10.0**power for power in range(-4, 10) for digit in (1, 2, 5)]
-_LOG_TICKS = {"tickvals": _TICKS, "ticktext": [f"{tick / 1e6:g} M" if tick >= 1e6 else f"{tick:,.10g}" for tick in _TICKS]}
+# Leading digits of the ticks of a logarithmic axis, by the decades that it spans at most.
+_DIGITS = ((0.6, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)), (1.3, (1, 1.5, 2, 3, 5, 7)), (math.inf, (1, 2, 5)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,23 +66,27 @@ class Canvas:
             self._figure.update_yaxes(title_text=title, title_font_size=13, title_standoff=10, row=row, col=1)
         self._keys: list[Key] = []
         self._is_log_x = False
+        self._log_rows: list[int] = []
+        self._reach: dict[int, list[float]] = {0: []}  # x (under 0) and y (under the row) of all that is drawn
 
     def key(self, colour: str, form: Form, text: str) -> None:
         """Add an entry to the legend."""
         self._keys.append(Key(colour=colour, form=form, text=text))
 
     def log_x(self) -> None:
-        """Make the x axis logarithmic, with ticks at 1, 2 and 5."""
-        self._figure.update_xaxes(type="log", **_LOG_TICKS)
+        """Make the x axis logarithmic."""
+        self._figure.update_xaxes(type="log")
         self._is_log_x = True
 
     def log_y(self, *, row: int = 1) -> None:
-        """Make a y axis logarithmic, with ticks at 1, 2 and 5."""
-        self._figure.update_yaxes(type="log", **_LOG_TICKS, row=row, col=1)
+        """Make a y axis logarithmic."""
+        self._figure.update_yaxes(type="log", row=row, col=1)
+        self._log_rows.append(row)
 
     def marks(self, marks: Iterable[Mark], colour: str, form: Form, *, size: int = 10, row: int = 1) -> None:
         """Draw points that say something when they are pointed at."""
         found = tuple(marks)
+        self._reached((x for x, _, _ in found), (y for _, y, _ in found), row)
         self._figure.add_scatter(
             x=[x for x, _, _ in found],
             y=[y for _, y, _ in found],
@@ -99,6 +102,7 @@ class Canvas:
     def steps(self, points: Iterable[tuple[float, float]], colour: str, *, row: int = 1) -> None:
         """Draw a line that keeps its height until the next point."""
         found = tuple(points)
+        self._reached((x for x, _ in found), (y for _, y in found), row)
         self._figure.add_scatter(
             x=[x for x, _ in found],
             y=[y for _, y in found],
@@ -111,6 +115,7 @@ class Canvas:
 
     def area(self, edges: Sequence[float], shares: Sequence[float], colour: str) -> None:
         """Draw a histogram as a filled outline; ``edges`` are one more than ``shares``."""
+        self._reached(edges, shares, 1)
         self._figure.add_scatter(
             x=[edges[0], *edges],
             y=[0.0, *shares, 0.0],
@@ -122,6 +127,7 @@ class Canvas:
 
     def x_limit(self, at: float, text: str, colour: str = RED) -> None:
         """Draw a vertical line with its name beside its top."""
+        self._reached((at,), (), 1)
         self._figure.add_vline(x=at, line={"color": colour, "width": 1.5, "dash": "dash"}, exclude_empty_subplots=False)
         place = math.log10(at) if self._is_log_x else at  # for an annotation, though not for a line, Plotly wants the logarithm
         self._figure.add_annotation(
@@ -138,9 +144,22 @@ class Canvas:
 
     def plot(self, name: str, shown: Iterable[Measurement]) -> Plot:
         """Finish."""
-        return Plot(
-            name=name,
-            figure=self._figure.to_json(),
-            keys=tuple(self._keys),
-            conditions=wording.all_conditions(shown),
-        )
+        if self._is_log_x:
+            self._figure.update_xaxes(**_log_ticks(self._reach[0]))
+        for row in self._log_rows:
+            self._figure.update_yaxes(**_log_ticks(self._reach.get(row, [])), row=row, col=1)
+        return Plot(name=name, figure=self._figure.to_json(), keys=tuple(self._keys), conditions=wording.all_conditions(shown))
+
+    def _reached(self, xs: Iterable[float], ys: Iterable[float], row: int) -> None:
+        self._reach[0].extend(xs)
+        self._reach.setdefault(row, []).extend(ys)
+
+
+def _log_ticks(values: Sequence[float]) -> dict[str, list[float] | list[str]]:
+    """Choose ticks: Plotly's own are either at powers of ten alone or too small to be read."""
+    low, high = min(values, default=1.0), max(values, default=10.0)
+    decades = math.log10(high / low)
+    digits = next(found for most, found in _DIGITS if decades <= most)
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in digits]
+    return {"tickvals": ticks, "ticktext": [f"{tick / 1e6:.3g} M" if tick >= 1e6 else f"{tick:,.6g}" for tick in ticks]}

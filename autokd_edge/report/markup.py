@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from autokd_edge.report.canvas import Form, Key, Plot
 
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[nµm]?s|[kMG]?B|%)(?!\w))")
 _FORMS: dict[Form, str] = {
     "circle": '<circle cx="9" cy="7" r="4.6" fill="{c}"/>',
     "square": '<rect x="4.5" y="2.5" width="9" height="9" fill="{c}"/>',
@@ -30,9 +32,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, strong: int 
         for number, cell in enumerate(row[1:], start=1):
             stress = ' class="strong"' if number == strong else ""
             label = f' data-label="{escape(columns[number])}"' if number < len(row) - 1 else ""
-            cells.append(f"<td{stress}{label}>{escape(cell)}</td>")
+            cells.append(f"<td{stress}{label}>{escape(_glued(cell))}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return f'<div class="scroll"><table class="{css}"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _glued(text: str) -> str:
+    """Keep a number and its unit on one line."""
+    return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def plot(shown: Plot) -> str:

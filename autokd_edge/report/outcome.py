@@ -148,6 +148,13 @@ def grades(study: Study) -> tuple[tuple[Graded, Grade], ...]:
     return tuple((graded, graded.outcome) for graded in study.grades if isinstance(graded.outcome, Grade))
 
 
+def engine_name(study: Study, graded: Graded) -> str:
+    """Name an engine by its variant, and by the number of its student where several were graded."""
+    pupils = list(dict.fromkeys(known.pupil for known, _ in grades(study)))
+    whose = f"student {pupils.index(graded.pupil) + 1}, " if len(pupils) > 1 else ""
+    return f"{whose}{graded.variant}"
+
+
 def front(found: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     """Return the (latency, accuracy) pairs that no other beats in both, by rising latency."""
     kept: list[tuple[float, float]] = []

@@ -38,7 +38,8 @@ def write_page(path: Path, outcome: Outcome) -> None:
     try:
         text = page(outcome)
     except ModuleNotFoundError as error:
-        raise InputError(f"the report page needs the package '{error.name}'", hint="pip install 'autokd-edge[report]'") from error
+        package = (error.name or "plotly").partition(".")[0]
+        raise InputError(f"the report page needs the package '{package}'", hint="pip install 'autokd-edge[report]'") from error
     part = path.with_name(f".{path.name}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

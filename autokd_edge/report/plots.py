@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import accumulate
 
-from autokd_edge.core.limits import Slack
+import numpy as np
+
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Grade, Graded, Probed, Screened
@@ -41,7 +39,9 @@ def accuracy_plot(outcome: Outcome) -> Plot:
     engines = grades(study)
     best = [_engine_mark(graded, grade, share) for graded, grade in engines if graded == outcome.best]
     others = [_engine_mark(graded, grade, share) for graded, grade in engines if graded != outcome.best]
-    _draw_limits(canvas, outcome)
+    students = [*(m for _, _, m in screened), *(grade.measurement for _, grade in engines)]
+    _draw_latency_limit(canvas, _bounds(outcome, students))
+    _draw_floor(canvas, outcome)
     canvas.steps(front((x, y) for x, y, _ in (*marks, *others, *best)), GREEN)
     canvas.marks(marks, BLUE, "circle")
     canvas.marks(others, VIOLET, "diamond", size=12)
@@ -53,13 +53,13 @@ def accuracy_plot(outcome: Outcome) -> Plot:
     _draw_teacher(canvas, outcome)
     canvas.key(GREEN, "line", "Pareto front of the students")
     canvas.key(RED, "dash", "limits")
-    return canvas.plot("accuracy", [*(m for _, _, m in screened), *(grade.measurement for _, grade in engines), *_teacher(outcome)])
+    return canvas.plot("accuracy", [*students, *_teacher(outcome)])
 
 
 def memory_plot(outcome: Outcome) -> Plot:
     """Latency against peak memory of every member that was measured, by whether it fits."""
     canvas = Canvas(_latency_title(outcome.percentile), "Peak memory over a null engine (MB)")
-    bound = next((slack.bound for slack in _bounds(outcome) if slack.limit == "memory"), None)
+    bound = _bounds(outcome, _screened(outcome)).get("memory")
     if bound is not None:
         canvas.y_limit(bound / _MB, f"memory limit {wording.size(bound)}")
     return _draw_probes(canvas, outcome, "memory", lambda screened: screened.measurement.memory.engine_bytes / _MB)
@@ -121,26 +121,21 @@ def samples_plot(outcome: Outcome) -> Plot | None:
 
 def histogram(samples: Sequence[float], span: tuple[float, float]) -> tuple[list[float], list[float]]:
     """Return the edges, evenly spaced by ratio over ``span``, and the % of all samples between them."""
-    low, high = span
-    edges = [low * (high / low) ** (i / _BINS) for i in range(_BINS + 1)]
-    counts = Counter(bisect_right(edges, value) - 1 for value in samples)
-    return edges, [100 * counts[i] / len(samples) for i in range(_BINS)]
+    edges = np.geomspace(*span, _BINS + 1)
+    counts, _ = np.histogram(samples, edges)
+    return edges.tolist(), (100 * counts / len(samples)).tolist()
 
 
 def _span(readings: Iterable[Measurement]) -> tuple[float, float]:
     """Return the ms between which all but the tails of every reading lie."""
-    ends = []
-    for m in readings:
-        ordered = sorted(ns for block in m.blocks_ns for ns in block)
-        cut = math.floor(TAIL * len(ordered))
-        ends += [ordered[cut] / _MS * 0.98, ordered[-1 - cut] / _MS * 1.02]
-    return min(ends), max(ends)
+    ends = [np.quantile([ns / _MS for block in m.blocks_ns for ns in block], [TAIL, 1 - TAIL]) for m in readings]
+    return 0.98 * float(min(low for low, _ in ends)), 1.02 * float(max(high for _, high in ends))
 
 
 def _draw_probes(canvas: Canvas, outcome: Outcome, name: str, height: Callable[[Screened], float]) -> Plot:
     study, share = outcome.study, outcome.percentile
     canvas.log_x()
-    _draw_latency_limit(canvas, outcome)
+    _draw_latency_limit(canvas, _bounds(outcome, _screened(outcome)))
     measured = [(probed, probed.outcome) for probed in study.probes if isinstance(probed.outcome, Screened)]
     by_fit: dict[bool, list[Mark]] = {True: [], False: []}
     for probed, screened in measured:
@@ -151,7 +146,11 @@ def _draw_probes(canvas: Canvas, outcome: Outcome, name: str, height: Callable[[
     canvas.key(BLUE, "circle", f"keeps the device limits: {len(by_fit[True])}")
     canvas.key(GREY, "x", f"refused: {len(by_fit[False])}")
     canvas.key(RED, "dash", "limits")
-    return canvas.plot(name, [screened.measurement for _, screened in measured])
+    return canvas.plot(name, _screened(outcome))
+
+
+def _screened(outcome: Outcome) -> list[Measurement]:
+    return [probed.outcome.measurement for probed in outcome.study.probes if isinstance(probed.outcome, Screened)]
 
 
 def _draw_teacher(canvas: Canvas, outcome: Outcome) -> None:
@@ -167,23 +166,21 @@ def _teacher(outcome: Outcome) -> tuple[Measurement, ...]:
     return () if outcome.teacher_reading is None else (outcome.teacher_reading,)
 
 
-def _bounds(outcome: Outcome) -> tuple[Slack, ...]:
-    """Return the device limits, relative ones worked out from the teacher's reading."""
-    return () if outcome.teacher_reading is None else outcome.study.slacks(outcome.teacher_reading)
+def _bounds(outcome: Outcome, students: Sequence[Measurement]) -> dict[str, float]:
+    """Return limit -> bound as it is for the last of the readings: a relative one hangs on the protocol."""
+    return {slack.limit: slack.bound for slack in outcome.study.slacks(students[-1])} if students else {}
 
 
-def _draw_limits(canvas: Canvas, outcome: Outcome) -> None:
-    _draw_latency_limit(canvas, outcome)
+def _draw_floor(canvas: Canvas, outcome: Outcome) -> None:
     reference, drop = outcome.study.reference, outcome.study.config.limits.max_drop
     if reference is not None and drop is not None:
         floor = reference.accuracy - drop
         canvas.y_limit(floor, f"accuracy floor {wording.percent(floor)}")
 
 
-def _draw_latency_limit(canvas: Canvas, outcome: Outcome) -> None:
-    bound = next((slack.bound for slack in _bounds(outcome) if slack.limit == "latency"), None)
-    if bound is not None:
-        canvas.x_limit(bound / _MS, f"latency limit {wording.latency(bound)}")
+def _draw_latency_limit(canvas: Canvas, bounds: Mapping[str, float]) -> None:
+    if "latency" in bounds:
+        canvas.x_limit(bounds["latency"] / _MS, f"latency limit {wording.latency(bounds['latency'])}")
 
 
 def _engine_mark(graded: Graded, grade: Grade, share: float) -> Mark:

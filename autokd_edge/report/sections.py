@@ -11,7 +11,7 @@ from autokd_edge.report import wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
-from autokd_edge.report.outcome import Outcome, broken, grades, refusals, untrained_median_ns
+from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
 from autokd_edge.report.table import verdict
 
@@ -64,9 +64,13 @@ def cards(outcome: Outcome) -> str:
 def comparison(outcome: Outcome) -> str:
     """Set the teacher beside the student."""
     rows = [(line.quantity, line.teacher, line.student, line.compared) for line in compare(outcome)]
-    note = "Both ran in the same runtime, on the same device, by the same protocol. The accuracy that counts is the engine's own."
-    if outcome.best is None:
-        note = "No engine keeps all limits, so the student's column is empty."
+    teacher, student = outcome.teacher_reading, None if outcome.grade is None else outcome.grade.measurement
+    if teacher is None or student is None:
+        note = "No graded engine keeps all limits, so the student's column is empty."
+    elif _alike(teacher, student):
+        note = "Both ran in the same runtime, on the same device, by the same protocol. The accuracy that counts is the engine's own."
+    else:
+        note = "The two readings were not taken under the same conditions: compare device, runtime and protocol before the figures."
     return section("Teacher beside student", note, table(("Quantity", "Teacher", "Student", "Compared"), rows, strong=2, css="compare"))
 
 
@@ -93,7 +97,7 @@ def engines(outcome: Outcome) -> str:
         m = grade.measurement
         rows.append(
             (
-                f"{graded.variant}{' (the best)' if graded == outcome.best else ''}",
+                f"{engine_name(outcome.study, graded)}{' (the best)' if graded == outcome.best else ''}",
                 wording.percent(grade.accuracy),
                 wording.latency(m.median_ns),
                 wording.latency(m.percentile_ns(99.0)),
@@ -103,10 +107,11 @@ def engines(outcome: Outcome) -> str:
                 told,
             )
         )
-    columns = ("Variant", "Accuracy, validation", "Median", "p99", "Untrained", "Peak memory", "Executed", "Limits")
+    columns = ("Engine", "Accuracy, validation", "Median", "p99", "Untrained", "Peak memory", "Executed", "Limits")
     note = (
         "Precision is a choice made by reading the clock: each variant of a taught student is built, timed and graded. "
-        "Beside it stands the median of the untrained engine that the search went by, where it was of the same variant."
+        "Beside it stands the median of the untrained engine that the search went by, where it was of the same variant, "
+        "and by how much the taught one differs from it."
     )
     said = conditions(wording.all_conditions(grade.measurement for _, grade in found))
     return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), said)
@@ -192,9 +197,19 @@ def provenance(outcome: Outcome) -> str:
     return f"<section><details><summary>To do it again</summary>{definitions(facts)}</details></section>"
 
 
+def _alike(teacher: Measurement, student: Measurement) -> bool:
+    pairs = (
+        (teacher.origin, student.origin),
+        (teacher.fingerprint, student.fingerprint),
+        (wording.runtime(teacher), wording.runtime(student)),
+        (teacher.protocol_digest, student.protocol_digest),
+    )
+    return all(one == other for one, other in pairs)
+
+
 def _untrained(outcome: Outcome, graded: Graded, taught: Measurement) -> str:
     median_ns = untrained_median_ns(outcome.study, graded)
-    return "\N{EM DASH}" if median_ns is None else f"{wording.latency(median_ns)} ({taught.median_ns / median_ns - 1:+.1%} taught)"
+    return "\N{EM DASH}" if median_ns is None else f"{wording.latency(median_ns)} ({taught.median_ns / median_ns - 1:+.1%})"
 
 
 def _net(spec: StudentSpec, title: str) -> str:

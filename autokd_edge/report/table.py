@@ -9,7 +9,7 @@ from rich.text import Text
 from autokd_edge.core.study import keeps
 from autokd_edge.report import wording
 from autokd_edge.report.comparison import compare
-from autokd_edge.report.outcome import Outcome, broken, grades, refusals
+from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals
 
 
 def report_tables(outcome: Outcome) -> RenderableType:
@@ -44,7 +44,7 @@ def variants_table(outcome: Outcome) -> Table | None:
     if not found:
         return None
     title = f"Engines graded ({wording.origins(grade.measurement for _, grade in found)})"
-    table = _table(title, ("Variant", "Accuracy, validation", "Latency, median", "Peak memory", "Limits"))
+    table = _table(title, ("Engine", "Accuracy, validation", "Latency, median", "Peak memory", "Limits"))
     for graded, grade in found:
         slacks = outcome.study.grade_slacks(grade)
         verdict_text = "kept" if keeps(slacks) else f"broken: {', '.join(broken(slacks))}"
@@ -55,7 +55,7 @@ def variants_table(outcome: Outcome) -> Table | None:
             wording.latency(grade.measurement.median_ns),
             wording.size(grade.measurement.memory.engine_bytes),
         )
-        table.add_row(Text(str(graded.variant)), *map(Text, cells), Text(verdict_text))
+        table.add_row(Text(engine_name(outcome.study, graded)), *map(Text, cells), Text(verdict_text))
     return table
 
 

@@ -50,6 +50,8 @@ def points(value: float) -> str:
 
 def times(ratio: float, more: str, less: str) -> str:
     """Say a ratio of teacher to student: 4.9x faster, or 1.2x slower where the student lost."""
+    if abs(ratio - 1) < 0.005:  # what would be printed as 1.00
+        return "equal"
     return f"{_digits(ratio)}\N{MULTIPLICATION SIGN} {more}" if ratio >= 1 else f"{_digits(1 / ratio)}\N{MULTIPLICATION SIGN} {less}"
 
 

@@ -16,7 +16,7 @@ from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import Reading, refused
-from autokd_edge.search.surrogate import Unfit, fit, predict
+from autokd_edge.search.surrogate import Unfit, below_compressed, fit, predict
 
 # Readings that the model of a limit learns from: exact GPs of this size fit well within a second.
 _MOST_READINGS = 256
@@ -28,7 +28,7 @@ _NEIGHBOURS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitBeliefs:
-    """Models of log(reading / limit), one a limit, and what was built and what was not."""
+    """Models of log(reading / limit), compressed below 0, one a limit; and what was built and what was not."""
 
     models: tuple[SingleTaskGP, ...]
     built: Rows  # (n, d)
@@ -64,8 +64,8 @@ def limit_beliefs(study: Study, known: Sequence[Reading], candidates: Candidates
     x = rows([reading.member for reading in chosen])
     models = []
     for i, limit in enumerate([slack.limit for slack in chosen[0].slacks] if chosen else []):
-        y = np.array([reading.log_ratios[i] for reading in chosen])
-        model = fit(x, y, noise=np.array([_noise(reading, limit) for reading in chosen]), leading=candidates.leading)
+        y = below_compressed(np.array([reading.log_ratios[i] for reading in chosen]))
+        model = fit(x, y, columns=candidates.limit_columns, noise=np.array([_noise(reading, limit) for reading in chosen]))
         if isinstance(model, Unfit):
             return model
         models.append(model)

@@ -1,4 +1,10 @@
-"""Where candidates come from: a design, a pool of new architectures, distillation points; and their rows."""
+"""Where candidates come from: a design, a pool of new architectures, distillation points; and their rows.
+
+A row is the encoder's columns of the architecture, then the space's own description of it, where it
+has one, then the columns of the distillation point. Limits are modelled by the first part. Accuracy
+is modelled by the last part and by the description, which then stands in for the first part: two
+architectures that do the same are one to it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +31,7 @@ GUESS: Mapping[str, Value] = {"tau": 4.0, "alpha": 0.9}
 
 
 class Candidates:
-    """Points of both spaces; a row is the architecture's columns, then the distillation's."""
+    """Points of both spaces and their rows ``(n, d)``."""
 
     def __init__(
         self,
@@ -38,10 +44,13 @@ class Candidates:
         self._architectures = architectures
         self._distillations = distillations
         self._listed = grid(architectures)
-        self._first = Encoder(architectures, describe)
+        self._describe = describe
+        self._first = Encoder(architectures)
         self._second = Encoder(distillations)
-        self.leading = self._first.width
-        self.width = self._first.width + self._second.width
+        self._described = 0 if describe is None else len(describe(architectures.at([0.5] * len(architectures))))
+        encoded, width = self._first.width, self._first.width + self._described + self._second.width
+        self.limit_columns = range(encoded)
+        self.accuracy_columns = range(encoded if describe is not None else 0, width)
         self.guess = _guessed(distillations, guess)
 
     def design(self, study: Study, count: int) -> list[Point]:
@@ -71,7 +80,7 @@ class Candidates:
         if centres:
             near = new_points(moves(self._architectures, centres, rng), lambda p: p not in seen, _POOL)
             points = list(dict.fromkeys([*points, *near]))
-        return points, self._first.rows(points)
+        return points, self.architecture_rows(points)
 
     def distillations(self, study: Study) -> list[Point]:
         """Return the best distillation point so far, the guess, moves around the best, and random points."""
@@ -89,21 +98,24 @@ class Candidates:
         return max(taught, key=lambda lesson: lesson[1])[0].distillation if taught else self.guess
 
     def architecture_rows(self, points: Sequence[Point]) -> Rows:
-        """Return rows ``(n, leading)``."""
-        return self._first.rows(points)
+        """Return the architecture's part of rows."""
+        rows = self._first.rows(points)
+        if self._describe is None:
+            return rows
+        return np.concatenate([rows, np.array([self._describe(point) for point in points]).reshape(len(points), self._described)], axis=1)
 
     def with_distillation(self, rows: Rows, distillation: Point) -> Rows:
-        """Return rows ``(n, width)``: architecture rows with one distillation point beside each."""
+        """Return whole rows: architecture rows with one distillation point beside each."""
         return np.concatenate([rows, np.repeat(self._second.rows([distillation]), len(rows), axis=0)], axis=1)
 
     def rows(self, pairs: Sequence[tuple[Point, Point]]) -> Rows:
-        """Return rows ``(n, width)`` of (architecture, distillation) pairs."""
-        first = self._first.rows([architecture for architecture, _ in pairs])
+        """Return whole rows of (architecture, distillation) pairs."""
+        first = self.architecture_rows([architecture for architecture, _ in pairs])
         return np.concatenate([first, self._second.rows([distillation for _, distillation in pairs])], axis=1)
 
     @cached_property
     def _listed_rows(self) -> Rows:
-        return self._first.rows(self._listed or ())
+        return self.architecture_rows(self._listed or ())
 
 
 def _seen(study: Study) -> set[Point]:

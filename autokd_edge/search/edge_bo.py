@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from botorch.models import SingleTaskGP
+from torch import Tensor
 
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Member, Pupil, Study
@@ -24,7 +25,7 @@ from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
 from autokd_edge.search.history import Reading, fitting, lessons, readings, tried
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import Unfit, fit, steady, without_outliers
+from autokd_edge.search.surrogate import Unfit, compressed, fit, predict, steady
 
 _log = logging.getLogger(__name__)
 
@@ -83,12 +84,13 @@ class EdgeBO:
             return []
         x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
         log_fits = beliefs.log_probability(x)
-        objective = self._objective(study, known)
-        if objective is None:
+        if not any(reading.fits for reading in known):
             order = torch.topk(log_fits, min(max(_SHORT, count), len(x))).indices
             function = acquisition.fitting(beliefs.models, study.config.seed) if beliefs.models else None
         else:
-            model, baseline = objective
+            model, baseline = self._accuracy_model(study)
+            if isinstance(model, Unfit):
+                return [points[i] for i in self._likely_and_large(study, known, x, log_fits, count)]
             order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
             function = acquisition.improving(model, beliefs.models, baseline, study.config.seed)
         if function is not None:
@@ -98,23 +100,25 @@ class EdgeBO:
             order = torch.cat([first, order[~torch.isin(order, first)]])
         return [points[i] for i in order[:count].tolist()]
 
-    def _objective(self, study: Study, known: Sequence[Reading]) -> tuple[SingleTaskGP, Rows] | None:
-        """Return the model of what is to be large, and the rows that are to be beaten: accuracy, or at first size."""
-        if not any(reading.fits for reading in known):
-            return None
-        if len(lessons(study)) >= _LESSONS:
-            model, x = self._accuracy_model(study)
-            if not isinstance(model, Unfit):
-                return model, x
+    def _likely_and_large(self, study: Study, known: Sequence[Reading], x: Rows, log_fits: Tensor, count: int) -> list[int]:
+        """Draw rows of ``x`` in proportion to P(fits and is larger than half of what fits), without replacement."""
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in known])
-        x = self._candidates.with_distillation(rows, self._candidates.guess)
-        size = fit(x, capacities(known), leading=self._candidates.leading)
-        return None if isinstance(size, Unfit) else (size, x[[reading.fits for reading in known]])
+        size = capacities(known)
+        model = fit(self._candidates.with_distillation(rows, self._candidates.guess), size, columns=self._candidates.limit_columns)
+        if not isinstance(model, Unfit):
+            mean, deviation = predict(model, x)
+            middle = float(np.median(size[[reading.fits for reading in known]]))
+            log_fits = log_fits + torch.special.log_ndtr((mean - middle) / deviation)
+        gumbel = stream(study, "likely").gumbel(size=len(x))  # the largest of log p + Gumbel noise is a draw by p
+        return torch.topk(log_fits + torch.from_numpy(gumbel), min(count, len(x))).indices.tolist()
 
     def _accuracy_model(self, study: Study) -> tuple[SingleTaskGP | Unfit, Rows]:
+        """Return a model of the lessons' compressed accuracies, and their rows."""
         taught = lessons(study)
         x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
-        return fit(x, without_outliers(np.array([accuracy for _, accuracy in taught]))), x
+        if len(taught) < _LESSONS:
+            return Unfit(reason=f"accuracy is modelled from {_LESSONS} lessons; there are {len(taught)}"), x
+        return fit(x, compressed(np.array([accuracy for _, accuracy in taught])), columns=self._candidates.accuracy_columns), x
 
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         """Return the largest network that fits; then random ones of the larger half; with the guessed distillation."""

@@ -4,7 +4,6 @@ Numeric parameters become their position in the unit interval, choices become on
 column where there are two), parameters without effect lie in the middle. Where a family counts its
 nodes level by level (``N_t``, ``N_m``, ``N_b``), one more column holds the logarithm of their
 product: it ranks latency better than any single parameter (rank correlation +0.99 in NAGO's space).
-Where a space has a description of its own (paths through a cell, say), its columns are added.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from autokd_edge.core.space import Choice, Integer, Point, SearchSpace
 _COUNT_PREFIX = "N_"  # the field's notation for numbers of nodes
 
 Rows: TypeAlias = NDArray[np.float64]
-Describe: TypeAlias = Callable[[Point], Sequence[float]]  # columns about [0, 1], of equal number for all points
+# What a network does rather than how it is written (its paths, say): columns about [0, 1], as many for each point.
+Describe: TypeAlias = Callable[[Point], Sequence[float]]
 
 
 class Encoder:
-    """Turns points of one space into rows, all columns about within [0, 1]."""
+    """Turns points of one space into rows, all columns within [0, 1]."""
 
-    def __init__(self, space: SearchSpace, describe: Describe | None = None) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self._space = space
-        self._describe = describe
         self._counts = tuple(p for p in space.parameters if isinstance(p, Integer) and p.name.startswith(_COUNT_PREFIX))
         self._derived = len(self._counts) > 1
         self.width = len(self._row(space.at([0.5] * len(space))))  # number of columns
@@ -45,9 +44,7 @@ class Encoder:
                 row += _one_hot(parameter, point)
             else:
                 row.append(unit)
-        if self._derived:
-            row.append(self._log_nodes(point))
-        return [*row, *self._describe(point)] if self._describe is not None else row
+        return [*row, self._log_nodes(point)] if self._derived else row
 
     def _log_nodes(self, point: Point) -> float:
         low = sum(math.log(p.low) for p in self._counts)

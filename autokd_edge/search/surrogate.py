@@ -32,6 +32,8 @@ from autokd_edge.search.encode import Rows
 _MOST_STEPS = 50
 # Smallest standard deviation of a reading's logarithm: below 0.5 % no device repeats itself.
 _LEAST_NOISE = 5e-3
+# Rows that are predicted at once: kernels of this many rows stay in the cache, ten times as fast as 15,000.
+_PART = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +43,11 @@ class Unfit:
     reason: str
 
 
-def fit(x: Rows, y: Rows, *, noise: Rows | None = None, leading: int | None = None) -> SingleTaskGP | Unfit:
+def fit(x: Rows, y: Rows, *, columns: range, noise: Rows | None = None) -> SingleTaskGP | Unfit:
     """Fit a Gaussian process to ``x (n, d)`` and ``y (n,)``.
 
-    ``noise (n,)`` are known standard deviations in the unit of y; without them the noise is learnt.
-    Only the ``leading`` columns of x are looked at, where that is given.
+    Of x only the ``columns`` are looked at. ``noise (n,)`` are known standard deviations in the unit of
+    y; without them the noise is learnt.
     """
     if len(y) < 2:
         return Unfit(reason=f"a model needs at least 2 observations; got {len(y)}")
@@ -56,7 +58,7 @@ def fit(x: Rows, y: Rows, *, noise: Rows | None = None, leading: int | None = No
             torch.from_numpy(y)[:, None],
             train_Yvar=variance,
             outcome_transform=Standardize(m=1),
-            input_transform=None if leading is None else FilterFeatures(feature_indices=torch.arange(leading)),
+            input_transform=FilterFeatures(feature_indices=torch.tensor(columns)),
         )
         likelihood = ExactMarginalLogLikelihood(model.likelihood, model)  # type: ignore[no-untyped-call]  # gpytorch is not typed
         fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": _MOST_STEPS}})
@@ -65,22 +67,33 @@ def fit(x: Rows, y: Rows, *, noise: Rows | None = None, leading: int | None = No
     return model
 
 
-def without_outliers(y: Rows) -> Rows:
-    """Raise what lies far below the median ``(n,)`` to 3 robust standard deviations below it.
+def compressed(y: Rows) -> Rows:
+    """Measure accuracies ``(n,)`` from their median in robust standard deviations, and the low side by log(1 + distance).
 
     A network that hardly learns says nothing of the differences between good ones, but it would
-    stretch the scale until they vanish. 1.4826 makes the median absolute deviation a standard
-    deviation where errors are normal.
+    stretch the scale until they vanish. The order is kept. 1.4826 makes the median absolute deviation
+    a standard deviation where errors are normal.
     """
     middle = np.median(y)
-    return np.asarray(np.maximum(y, middle - 3 * 1.4826 * np.median(np.abs(y - middle))))
+    deviation = 1.4826 * float(np.median(np.abs(y - middle)))
+    distance = (y - middle) / (deviation if deviation > 0 else 1.0)
+    return below_compressed(distance)
+
+
+def below_compressed(y: Rows) -> Rows:
+    """Replace what is below 0 by -log(1 - y): the sign and the order are kept, depth counts less and less."""
+    return np.where(y < 0, -np.log1p(np.maximum(-y, 0.0)), y)
 
 
 def predict(model: SingleTaskGP, x: Rows) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation ``(n,)`` of the noiseless function at ``x (n, d)``."""
+    means, deviations = [], []
     with torch.no_grad():
-        posterior = model.posterior(torch.from_numpy(x))
-        return posterior.mean.squeeze(-1), posterior.variance.clamp_min(1e-12).sqrt().squeeze(-1)
+        for part in torch.split(torch.from_numpy(x), _PART):
+            posterior = model.posterior(part)
+            means.append(posterior.mean.squeeze(-1))
+            deviations.append(posterior.variance.clamp_min(1e-12).sqrt().squeeze(-1))
+    return torch.cat(means), torch.cat(deviations)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ and a row never changes. A row is written before its mark: a killed run leaves n
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,5 +46,7 @@ def _table(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Any: 
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = path.with_suffix(".begun")
         np.lib.format.open_memmap(begun, mode="w+", dtype=dtype, shape=shape).flush()
+        with begun.open("r+b") as stream:  # take the space now: a full disk under a mapped file would end the process
+            os.posix_fallocate(stream.fileno(), 0, begun.stat().st_size)
         begun.replace(path)
     return np.lib.format.open_memmap(path, mode="r+")

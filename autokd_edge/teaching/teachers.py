@@ -13,7 +13,6 @@ from importlib import resources
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from autokd_edge.core.codec import CodecError, decode, encode
@@ -22,6 +21,7 @@ from autokd_edge.core.student import StudentSpec, parameter_shapes
 from autokd_edge.errors import TeacherError
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
 from autokd_edge.teaching.data import TeachingData
+from autokd_edge.teaching.weights import write_arrays
 
 FORMAT = "autokd-edge-teacher-1"
 
@@ -84,8 +84,7 @@ def write_teacher(path: Path, spec: StudentSpec, arrays: Mapping[str, Tensor], d
     """Write a teacher's file; weights are rounded to float16."""
     card = TeacherCard(data=data.name, classes=data.classes, mean=data.mean, std=data.std, spec=spec)
     metadata = {"format": FORMAT, "card": json.dumps(encode(card))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.half().contiguous() for key, value in arrays.items()}, path, metadata=metadata)
+    write_arrays(path, {key: value.half().contiguous() for key, value in arrays.items()}, metadata)
 
 
 def example_teachers() -> tuple[str, ...]:

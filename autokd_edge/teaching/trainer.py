@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from autokd_edge.core.digest import digest_of_json
@@ -27,6 +27,7 @@ from autokd_edge.teaching.data import LabelledImages, TeachingData
 from autokd_edge.teaching.logits import TeacherLogits
 from autokd_edge.teaching.losses import distillation_loss
 from autokd_edge.teaching.teachers import Teacher
+from autokd_edge.teaching.weights import write_arrays
 
 BATCH = 128
 PEAK_RATE = 0.1
@@ -67,10 +68,8 @@ class KDDistiller:
             loss = distillation_loss(lesson.forward(images), targets, self._labels[index], tau=tau, alpha=alpha)
             lesson.descend(loss)
         accuracy = accuracy_of(lesson.network, self._data.validation, self._augment)
-        finished = out.with_suffix(".finished")
         result = TaughtNetwork(accuracy=accuracy, loss=lesson.loss)
-        save_file(lesson.network.arrays(), finished, metadata={"accuracy": repr(result.accuracy), "loss": repr(result.loss)})
-        finished.replace(out)
+        write_arrays(out, lesson.network.arrays(), {"accuracy": repr(result.accuracy), "loss": repr(result.loss)})
         lesson.forget()
         return result
 
@@ -147,10 +146,7 @@ class _Lesson:
             arrays[f"momentum/{number}"] = state["momentum_buffer"].contiguous()
         arrays["step"] = torch.tensor(self.step)
         arrays["random"] = torch.get_rng_state()
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
-        begun = self._partial.with_suffix(".begun")
-        save_file(arrays, begun)
-        begun.replace(self._partial)
+        write_arrays(self._partial, arrays)
 
     def _resume(self) -> None:
         if not self._partial.exists():

@@ -163,6 +163,13 @@ def test_a_whole_number_is_read_where_a_real_one_is_asked_for() -> None:
     assert decode(Odd, document(table={"t": 2})).table == {"t": 2.0}
 
 
+@pytest.mark.parametrize("block", [[1, 2.0], [1, True], [1, "2"], [1, None]])
+def test_a_sample_that_is_no_whole_number_is_named(block: list[object]) -> None:
+    doc = {**cast("dict[str, object]", encode(sample_measurement(1000.0))), "blocks_ns": [[5], block]}
+    with pytest.raises(CodecError, match=r"field 'blocks_ns\[1\]\[1\]': must be int; got"):
+        decode(Measurement, doc)
+
+
 def test_an_unknown_kind_of_event_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CodecError, match=r"'kind': must be one of Opened, Referenced, .*; got 'Renamed'"):
         decode(EVENT, {"kind": "Renamed"})

@@ -19,6 +19,12 @@ def test_the_rank_agrees_with_the_binomial_law() -> None:
             assert rank == expected, (count, share)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.99, 0.999])
+@pytest.mark.parametrize("count", [5_000, 581_103])
+def test_the_rank_of_many_samples_agrees_too(count: int, share: float) -> None:
+    assert upper_bound_rank(count, share) == int(binom.ppf(CONFIDENCE, count, share)) + 1
+
+
 @pytest.mark.parametrize("percent", [50.0, 90.0, 99.0])
 def test_samples_needed_is_the_first_count_with_a_bound(percent: float) -> None:
     need = samples_needed(percent)

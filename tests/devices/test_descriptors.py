@@ -75,10 +75,10 @@ def test_bytes_that_are_no_text_are_a_target_error(tmp_path):
         load_target(str(path))
 
 
-def test_both_protocols_support_a_p99_and_final_is_longer():
+def test_both_protocols_bound_a_p95_and_final_is_longer():
     (screen, screen_digest), (final, final_digest) = load_protocol("screen"), load_protocol("final")
     for protocol in (screen, final):
-        assert protocol.blocks * protocol.block_runs >= (samples_needed(99) if protocol is screen else 250)
+        assert protocol.blocks * protocol.block_runs >= samples_needed(95)
     assert (final.blocks, final.block_runs, final.block_s) == (5, 50, 2.0)
     assert final_digest != screen_digest
     with pytest.raises(TargetError, match="there is no protocol 'scren'; did you mean screen"):

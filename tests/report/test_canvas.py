@@ -69,3 +69,22 @@ def test_keys_keep_their_order() -> None:
     canvas.key(BLUE, "circle", "first")
     canvas.key(GREEN, "line", "second")
     assert [key.text for key in canvas.plot("p", ()).keys] == ["first", "second"]
+
+
+@pytest.mark.parametrize("last", [1.4, 4.0, 12.0, 300.0])
+def test_a_logarithmic_axis_has_a_few_readable_ticks_whatever_it_spans(last: float) -> None:
+    canvas = Canvas("x", "y")
+    canvas.log_x()
+    canvas.marks([(0.03, 1.0, ""), (0.03 * last, 2.0, "")], BLUE, "circle")
+    axis = figure(canvas)["layout"]["xaxis"]
+    seen = [text for at, text in zip(axis["tickvals"], axis["ticktext"], strict=True) if 0.03 <= at <= 0.03 * last]
+    assert 2 <= len(seen) <= 9
+    assert all(float(text.replace(",", "")) >= 0.03 for text in seen)
+
+
+def test_large_ticks_are_written_in_millions() -> None:
+    canvas = Canvas("x", "y")
+    canvas.log_y()
+    canvas.marks([(1.0, 50_000.0, ""), (2.0, 3e6, "")], BLUE, "circle")
+    axis = figure(canvas)["layout"]["yaxis"]
+    assert {"50,000", "100,000", "1 M", "2 M"} <= set(axis["ticktext"])

@@ -36,6 +36,12 @@ def test_cells_between_the_first_and_the_last_carry_their_column_for_narrow_scre
     assert '<th scope="row">a</th>' in html
 
 
+def test_a_number_and_its_unit_stay_on_one_line() -> None:
+    html = table(("a", "b", "c"), [("x", "31.8 µs of 2 sessions", "7.11 MB, 95.00 %")])
+    assert "31.8\N{NO-BREAK SPACE}µs of 2 sessions" in html
+    assert "7.11\N{NO-BREAK SPACE}MB, 95.00\N{NO-BREAK SPACE}%" in html
+
+
 def test_no_conditions_leave_no_empty_list() -> None:
     assert conditions([]) == ""
 

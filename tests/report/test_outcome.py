@@ -1,7 +1,7 @@
 import dataclasses
 
 from fakes.outcome import infeasible_outcome, sample_outcome
-from fakes.study import sample_config, sample_events, sample_study
+from fakes.study import sample_config, sample_events, sample_pupil, sample_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +10,7 @@ from autokd_edge.report.outcome import (
     Outcome,
     broken,
     cost_of,
+    engine_name,
     front,
     grades,
     lessons,
@@ -60,6 +61,18 @@ def test_an_untrained_reading_stands_beside_a_taught_one_of_the_same_variant_onl
     assert reading is not None
     assert untrained_median_ns(study, float_engine) == reading.median_ns
     assert untrained_median_ns(study, quantised) is None
+
+
+def test_engines_are_told_apart_by_student_only_where_there_are_several() -> None:
+    study = sample_study()
+    assert [engine_name(study, graded) for graded in study.grades] == ["openvino/fp32", "openvino/int8"]
+    other = dataclasses.replace(study.grades[0], pupil=sample_pupil(1))
+    study = dataclasses.replace(study, grades=(*study.grades, other))
+    assert [engine_name(study, graded) for graded in study.grades] == [
+        "student 1, openvino/fp32",
+        "student 1, openvino/int8",
+        "student 2, openvino/fp32",
+    ]
 
 
 def test_every_refusal_is_counted_once_under_its_reason() -> None:

@@ -61,6 +61,18 @@ def test_measured_is_not_said_of_replayed_readings(text: str) -> None:
     assert "easured" not in own(text)
 
 
+def test_readings_that_are_not_alike_are_not_said_to_be(text: str) -> None:
+    assert "Both ran in the same runtime, on the same device, by the same protocol" in text
+    outcome = sample_outcome()
+    assert outcome.best is not None
+    assert outcome.grade is not None
+    elsewhere = dataclasses.replace(outcome.grade.measurement, threads=4)
+    best = dataclasses.replace(outcome.best, outcome=dataclasses.replace(outcome.grade, measurement=elsewhere))
+    html = page(dataclasses.replace(outcome, best=best))
+    assert "Both ran in the same runtime" not in html
+    assert "were not taken under the same conditions" in html
+
+
 def test_equal_outcomes_give_equal_pages(text: str) -> None:
     assert page(sample_outcome()) == text
 

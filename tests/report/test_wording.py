@@ -41,6 +41,7 @@ def test_a_count_has_three_digits(count: int, said: str) -> None:
 def test_a_ratio_says_who_won() -> None:
     assert wording.times(4.94, "faster", "slower") == "4.94\N{MULTIPLICATION SIGN} faster"
     assert wording.times(0.5, "faster", "slower") == "2.00\N{MULTIPLICATION SIGN} slower"
+    assert wording.times(1.004, "faster", "slower") == wording.times(0.996, "faster", "slower") == "equal"
 
 
 def test_points_keep_their_sign() -> None:

@@ -29,7 +29,7 @@ from typing import Any
 
 from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table
 
-from autokd_edge.core.study import GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.study import GradeEngine, Stop, Teach
 from autokd_edge.ports import Policy
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy

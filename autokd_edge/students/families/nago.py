@@ -205,16 +205,18 @@ def _stem(graph: GraphWriter, channels: int, *, small: bool) -> str:
 
 
 def _stage_sizes(size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    return tuple((max(1, size[0] >> stage), max(1, size[1] >> stage)) for stage in range(len(RATIOS)))
+    """Halve the size for each stage as long as the shorter side allows it."""
+    halvings = [min(stage, min(size).bit_length() - 1) for stage in range(len(RATIOS))]
+    return tuple((size[0] >> n, size[1] >> n) for n in halvings)
 
 
 def _pooled(graph: GraphWriter, x: str, size: tuple[int, int]) -> str:
-    """Average down to a size; where it divides, this is adaptive average pooling (choice elsewhere)."""
+    """Average down to a stage's size, adaptively where it divides; else the windows overlap to reach the border (choice)."""
     height, width = graph.size(x)
     if (height, width) == size:
         return x
-    stride = max(height // size[0], width // size[1])
-    kernel = max(height - (size[0] - 1) * stride, 1)
+    stride = 1 << (height.bit_length() - size[0].bit_length())
+    kernel = stride + min(height % stride, width % stride)  # a wider one would lose a window of one side
     return graph.put(AvgPool(kernel=kernel, stride=stride), x)
 
 

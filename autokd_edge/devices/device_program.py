@@ -1,0 +1,233 @@
+"""Build, time or run engines on the device: a request on stdin, one JSON document on stdout, then the end.
+
+``python -P device_program.py DRIVER build | memory | measure | infer``; each call is a fresh process.
+DRIVER is the file of one runtime's part, a ``Driver``. Standard library and numpy only, so that these
+two files alone can be copied to a board.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib.util
+import json
+import os
+import platform
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+Run = Callable[[], object]
+
+SETTLING_RUNS = 5  # after loading and after each pause: the first runs pay for cold caches and first allocations
+
+
+class Loaded(Protocol):
+    """An engine in memory, with the buffers that it reads and writes."""
+
+    image: Any  # numpy view of the input, float32 (1, c, h, w)
+    logits: Any  # numpy view of the output, float32 (1, classes)
+
+    def run(self) -> object:
+        """Infer once, from ``image`` to ``logits``."""
+
+    def executed(self) -> dict[str, int]:
+        """Count the layers that run by their precision: f32, bf16, u8, i8, ..."""
+
+
+class Driver(Protocol):
+    """What a runtime's part of this program gives."""
+
+    def build(self, request: Request) -> Answer:
+        """Compile the ONNX file ``graph`` and write the engine to ``out``."""
+
+    def load(self, request: Request, engine: str) -> Loaded:
+        """Load an engine from its file, with the request's number of ``threads``."""
+
+    def toolchain(self) -> dict[str, str]:
+        """Return the versions of what runs engines here."""
+
+
+def main() -> int:
+    """Answer the request that waits on stdin."""
+    _stop_with_parent()
+    answers = _claim_stdout()
+    request: Request = json.load(sys.stdin)
+    driver, mode = _driver(sys.argv[1]), sys.argv[2]
+    answer = {"build": build, "memory": memory, "measure": measure, "infer": infer}[mode](driver, request)
+    with os.fdopen(answers, "w", encoding="utf-8") as out:
+        json.dump(answer, out)
+    return 0
+
+
+def build(driver: Driver, request: Request) -> Answer:
+    """Let the runtime compile."""
+    return driver.build(request)
+
+
+def memory(driver: Driver, request: Request) -> Answer:
+    """Load ``engine``, run it a few times and say the peak memory of this process."""
+    _pin(request)
+    _loaded(driver, request, "engine")
+    return {"peak_rss_bytes": _peak_rss_bytes()}
+
+
+def measure(driver: Driver, request: Request) -> Answer:
+    """Time ``engine`` between two timings of ``sentinel``; raw samples in ns, by block."""
+    pinned = _pin(request)
+    protocol = request["protocol"]
+    engine = _loaded(driver, request, "engine")
+    peak_rss_bytes = _peak_rss_bytes()  # before anything else is in memory
+    sentinel = _loaded(driver, request, "sentinel")
+    gc.collect()
+    gc.disable()  # a collection inside a timed run is no property of the engine
+    _warm_up(sentinel.run, protocol)
+    before_ns = _sentinel_ns(sentinel.run, protocol)
+    warm = _warm_up(engine.run, protocol)
+    blocks_ns = [_block(engine.run, protocol) for _ in range(protocol["blocks"])]
+    _settle(sentinel.run)
+    after_ns = _sentinel_ns(sentinel.run, protocol)
+    return {
+        "clock": "CLOCK_MONOTONIC by time.perf_counter_ns",
+        "threads": request["threads"],
+        "pinned": pinned,
+        "warm": warm,
+        "blocks_ns": blocks_ns,
+        "peak_rss_bytes": peak_rss_bytes,
+        "executed": engine.executed(),
+        "sentinel": {"before_ns": before_ns, "after_ns": after_ns},
+        "toolchain": {**driver.toolchain(), "python": platform.python_version()},
+    }
+
+
+def infer(driver: Driver, request: Request) -> Answer:
+    """Run ``engine`` on each sample of the ``inputs`` file, batch 1, and write the logits to ``out``."""
+    import numpy as np
+
+    _pin(request)
+    samples = np.load(request["inputs"], mmap_mode="r")
+    engine = driver.load(request, request["engine"])
+    shape = tuple(engine.image.shape)
+    if samples.dtype != np.float32 or samples.shape[1:] != shape[1:] or shape[0] != 1:
+        raise ValueError(f"samples must be float32 (n, {', '.join(map(str, shape[1:]))}); got {samples.dtype} {samples.shape}")
+    logits = np.empty((len(samples), engine.logits.shape[-1]), np.float32)  # (n, classes)
+    for index, sample in enumerate(samples):
+        engine.image[0] = sample
+        engine.run()
+        logits[index] = engine.logits[0]
+    if not np.isfinite(logits).all():
+        raise ValueError(f"logits must be finite; sample {int(np.argmin(np.isfinite(logits).all(axis=1)))} is not")
+    with Path(request["out"]).open("wb") as stream:
+        np.save(stream, logits)
+    return {"samples": len(samples)}
+
+
+def _driver(path: str) -> Driver:
+    """Load a runtime's part by its path: its folder stays off the path, where it could shadow a vendor's modules."""
+    spec = importlib.util.spec_from_file_location("driver", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"a driver must be a Python file; got '{path}'")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cast("Driver", module)
+
+
+def _loaded(driver: Driver, request: Request, which: str) -> Loaded:
+    """Load an engine and give it fixed random input: zeros could take a shorter way through a kernel."""
+    import numpy as np
+
+    engine = driver.load(request, request[which])
+    engine.image[...] = np.random.default_rng(0).standard_normal(engine.image.shape, dtype=np.float32)
+    _settle(engine.run)
+    return engine
+
+
+def _settle(run: Run) -> None:
+    for _ in range(SETTLING_RUNS):
+        run()
+
+
+def _timed(run: Run, runs: int, seconds: float) -> list[int]:
+    """Time single runs, at least so many and at least so long."""
+    clock = time.perf_counter_ns
+    samples: list[int] = []
+    now = clock()
+    end = now + int(seconds * 1e9)
+    while len(samples) < runs or now < end:
+        start = clock()
+        run()
+        now = clock()
+        samples.append(now - start)
+    return samples
+
+
+def _warm_up(run: Run, protocol: Request) -> bool:
+    """Run until two windows in a row have one median; say whether that came before the time limit."""
+    end = time.monotonic() + protocol["warmup_s"]
+    median = 0.0
+    while True:
+        earlier, median = median, statistics.median(_timed(run, protocol["warmup_runs"], 0))
+        if abs(earlier / median - 1) <= protocol["warmup_tolerance"]:
+            return True
+        if time.monotonic() >= end:
+            return False
+
+
+def _block(run: Run, protocol: Request) -> list[int]:
+    time.sleep(protocol["cooldown_s"])
+    _settle(run)
+    samples = _timed(run, protocol["block_runs"], protocol["block_s"])
+    # Every n-th sample of a fast engine says as much about its percentiles, and a journal stays readable.
+    return samples[:: -(-len(samples) // protocol["block_samples"])]
+
+
+def _sentinel_ns(run: Run, protocol: Request) -> int:
+    return round(statistics.median(_timed(run, protocol["sentinel_runs"], 0)))
+
+
+def _pin(request: Request) -> bool:
+    """Keep a single-threaded run on one core: the fastest one, and of equals the last (the first serves interrupts)."""
+    if request["threads"] != 1 or not hasattr(os, "sched_setaffinity"):
+        return False
+    try:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0), key=lambda core: (_top_clock(core), core))})
+    except OSError:
+        return False
+    return True
+
+
+def _top_clock(core: int) -> int:
+    try:
+        return int(Path(f"/sys/devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _peak_rss_bytes() -> int:
+    """Read VmHWM: unlike ru_maxrss it starts anew with the program."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def _claim_stdout() -> int:
+    """Keep stdout for the answer alone: what a vendor prints goes to stderr."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return answers
+
+
+def _stop_with_parent() -> None:
+    """Ask Linux to end this program with the one that started it: nobody may measure next to an orphan."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Weights on disk: safetensors, written by one rename."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from autokd_edge.errors import StoreError
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write arrays and text; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        StoreError: the file cannot be written (a full disk, say).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.with_suffix(".begun")
+    try:
+        save_file(dict(arrays), begun, metadata=dict(metadata or {}))
+        begun.replace(path)
+    except (SafetensorError, OSError) as error:
+        begun.unlink(missing_ok=True)
+        raise StoreError(f"weights must be written to '{path}'; {error}", hint="free some space, or give another --out") from error
