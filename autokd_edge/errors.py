@@ -13,6 +13,7 @@ AutoKDError
     ├── BuildError             the vendor's compiler refused a graph
     ├── QuantizeError          quantisation failed
     ├── MeasureError           the device did not give a reading
+    ├── GradeError             an engine did not run on the images that grade it
     └── TeachError             teaching diverged
 """
 
@@ -81,6 +82,10 @@ class QuantizeError(StageError):
 
 class MeasureError(StageError):
     """The device did not give a reading."""
+
+
+class GradeError(StageError):
+    """An engine did not run on the images that grade it."""
 
 
 class TeachError(StageError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.bundle.manifest import MANIFEST, Manifest
+from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file
+from autokd_edge.core.student import StudentSpec
 from autokd_edge.errors import BundleError, StoreError
 from autokd_edge.store.journal import sqlite_url
 
@@ -27,6 +30,7 @@ class RunFolder:
         self.bundle = root / "bundle"
         self.report = root / "report.html"
         self.summary = root / "summary.json"
+        self._teacher = self.work / "teacher.json"
 
     def check(self) -> None:
         """Refuse a place that cannot be the folder of a run; writes nothing.
@@ -65,8 +69,24 @@ class RunFolder:
         except BundleError:
             return None
 
-    def write_summary(self, text: str) -> None:
-        """Write ``summary.json`` by one rename."""
-        with tempfile.NamedTemporaryFile("w", dir=self.root, prefix=".summary", delete=False) as stream:
-            stream.write(text + "\n")
-        Path(stream.name).replace(self.summary)
+    def write_summary(self, summary: dict[str, Json]) -> None:
+        """Write ``summary.json``."""
+        self._write(self.summary, summary)
+
+    def write_teacher(self, spec: StudentSpec) -> None:
+        """Keep the teacher's layer graph, which a report draws."""
+        self.work.mkdir(exist_ok=True)
+        self._write(self._teacher, encode(spec))
+
+    def teacher(self) -> StudentSpec | None:
+        """Return the teacher's layer graph, or None where none was kept."""
+        try:
+            return decode(StudentSpec, json.loads(self._teacher.read_text()))
+        except (OSError, ValueError):  # a drawing less; nothing is decided by it
+            return None
+
+    def _write(self, path: Path, document: Json) -> None:
+        """Write JSON by one rename."""
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}", delete=False) as stream:
+            stream.write(json.dumps(document, indent=1) + "\n")
+        Path(stream.name).replace(path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from autokd_edge.core.limits import Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
 from autokd_edge.errors import InputError
 
+MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
@@ -53,8 +54,8 @@ class SearchOptions:
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"
             )
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative; got {self.seed}", hint="--seed 0")
+        if not 0 <= self.seed <= MOST_SEED:
+            raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
         for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps)):
             if steps is not None and steps < 1:
                 raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} 200")

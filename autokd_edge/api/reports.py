@@ -43,6 +43,7 @@ def outcome_of(root: Path, *, store: str | None = None, study: str | None = None
         closest="" if best is not None or nearest is None else str(nearest),
         accuracies=() if manifest is None else manifest.card.accuracies,
         student=spec,
+        teacher=folder.teacher(),
     )
     return outcome, folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +16,13 @@ from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Protocol, samples_needed
 from autokd_edge.core.student import Task
-from autokd_edge.core.study import Shipped, Stop, Study, StudyConfig
+from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here
 from autokd_edge.errors import TargetError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
-from autokd_edge.pipeline.loop import StudyLoop, Watch
+from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
 from autokd_edge.ports import TeacherNetwork
 from autokd_edge.report.outcome import Outcome
@@ -68,7 +67,7 @@ class SearchJob:
         """Read and check everything that the options name.
 
         Raises:
-            InputError: an option, the target, the data set or the teacher cannot be used.
+            InputError: an option, the target, the data set, the teacher, the store or the folder cannot be used.
         """
         options.check()
         limits, budget = options.limits(), options.budgeted()
@@ -99,7 +98,7 @@ class SearchJob:
         name = options.study or f"{data.name}-{target.name}-{digest_of_json(encode(config))[:8]}"
         folder = RunFolder(Path(options.out) if options.out else Path("runs") / name, store=options.store)
         folder.check()
-        return cls(
+        job = cls(
             name=name,
             config=config,
             folder=folder,
@@ -109,6 +108,16 @@ class SearchJob:
             teacher=teacher,
             protocols=protocols,
         )
+        job._check()
+        return job
+
+    def _check(self) -> None:
+        """Refuse before anything is written what would otherwise be met while running; raises InputError."""
+        _screening(self.target)
+        wiring.backends_of(self.target, self.folder.work / "backends")
+        opened = next(iter(SQLJournal(self.folder.journal_url).read(self.name)), None)
+        if isinstance(opened, Opened):
+            check_same(self.name, opened.config, self.config)
 
     def run(self, watch: Watch) -> Finish:
         """Run the search to its end, or go on with it; then write the bundle and the report.
@@ -119,6 +128,7 @@ class SearchJob:
         """
         with self.folder.held(self.name):
             journal = SQLJournal(self.folder.journal_url)
+            self.folder.write_teacher(self.teacher.card.spec)
             evaluator = self._evaluator()
             policy = wiring.policy_named(self.config.policy)(evaluator.family.space(evaluator.task), evaluator.distiller.space, self.target)
             loop = StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=policy, watch=watch)
@@ -126,7 +136,7 @@ class SearchJob:
             manifest, study = self._shipped(study, evaluator, journal)
             finish = self._finish(study, stop, evaluator, manifest)
             write_page(self.folder.report, finish.outcome)
-            self.folder.write_summary(json.dumps(summarise(finish.outcome), indent=1))
+            self.folder.write_summary(summarise(finish.outcome))
         return finish
 
     def _shipped(self, study: Study, evaluator: Evaluator, journal: SQLJournal) -> tuple[Manifest | None, Study]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage
 from autokd_edge.core.target import Variant
-from autokd_edge.errors import BuildError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
+from autokd_edge.errors import BuildError, GradeError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
 from autokd_edge.pipeline.stages import Stages
 from autokd_edge.ports import Distiller, StudentFamily, TeacherNetwork
 from autokd_edge.students.cost import cost_of
@@ -28,6 +27,7 @@ _STAGES: Mapping[type[StageError], Stage] = {
     QuantizeError: "quantize",
     MeasureError: "measure",
     TeachError: "teach",
+    GradeError: "grade",
 }
 SCREEN, FINAL = "screen", "final"
 
@@ -90,14 +90,13 @@ class Evaluator:
         """Teach a pupil for a number of optimiser steps."""
 
         def taught() -> Lesson:
-            began = time.monotonic()
             spec = self.spec(pupil.member)
             key = self._lesson_key(spec, pupil, steps)
             out = self.lessons / f"{key}.safetensors"
             out.parent.mkdir(parents=True, exist_ok=True)
             result = self.distiller.teach(spec, pupil.distillation, steps=steps, seed=self.seed, out=out)
             checkpoint = self._kept(key, out)
-            return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint.digest, seconds=time.monotonic() - began)
+            return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint.digest, seconds=result.seconds)
 
         return _outcome(taught)
 

@@ -53,7 +53,7 @@ class StudyLoop:
         if recorder.study is None:
             recorder.record(partial(Opened, config=config))
         study = recorder.current
-        _same(self.name, study.config, config)
+        check_same(self.name, study.config, config)
         if study.reference is None:
             self.watch(study, None)
             read = self.evaluator.reference()
@@ -108,7 +108,8 @@ class _Recorder:
         self.study = advance(self.study, event)
 
 
-def _same(name: str, known: StudyConfig, asked: StudyConfig) -> None:
+def check_same(name: str, known: StudyConfig, asked: StudyConfig) -> None:
+    """Refuse to go on with a study under another configuration; the StoreError names the first field that differs."""
     for field in fields(StudyConfig):
         before, now = getattr(known, field.name), getattr(asked, field.name)
         if before != now:

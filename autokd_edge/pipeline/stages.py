@@ -21,6 +21,7 @@ from autokd_edge.core.digest import Digest, digest_of_file, digest_of_json
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.errors import GradeError, MeasureError
 from autokd_edge.ports import ArtifactStore, Backend, ImageSets, Split
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
@@ -83,9 +84,12 @@ class Stages:
         return found
 
     def accuracy(self, engine: Artifact, variant: Variant, split: Split) -> float:
-        """Grade an engine on a split, in %."""
+        """Grade an engine on a split, in %; raises GradeError where it does not run."""
         inputs, labels = self.images.inputs(split)
-        right = self.logits(engine, variant, inputs).argmax(axis=1) == labels
+        try:
+            right = self.logits(engine, variant, inputs).argmax(axis=1) == labels
+        except MeasureError as error:
+            raise GradeError(error.args[0], hint=error.hint, retryable=error.retryable) from error
         return 100 * float(right.mean())
 
     def _graph(self, spec: StudentSpec, weights: str, load: Callable[[], Weights | None]) -> Artifact:

@@ -22,6 +22,7 @@ from autokd_edge.teaching.augment import AugmentPlan
 Images = npt.NDArray[np.uint8]  # (n, c, h, w)
 Labels = npt.NDArray[np.int64]  # (n,)
 FASHION_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+FASHION_FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 FASHION_FOLDERS = (Path("/usr/share/datasets/fashion-mnist"), Path(".data/usr/share/datasets/fashion-mnist"))
 # Two variants: the teacher's outputs for both cost about two passes over the data, once for a study.
 FASHION_AUGMENTATION = AugmentPlan(shift=1, flip=True, cutout=0, variants=2)
@@ -85,6 +86,8 @@ class DataSource:
     def teaching(self) -> TeachingData:
         """Load the development part and split it, stratified by class, by a fixed seed."""
         samples = self.develop()
+        if len(samples) <= self.validation:
+            raise DataError(f"data set '{self.name}' must have more than the {self.validation} samples held out; it has {len(samples)}")
         held, kept = stratified(samples.labels, self.validation)
         train = samples.take(kept)
         pixels = train.images.astype(np.float64) / 255
@@ -117,14 +120,14 @@ def data_source(name: str) -> DataSource:
 
 
 def _fashion_mnist(folders: tuple[Path, ...]) -> DataSource:
-    folder = next((f for f in folders if (f / "train-images-idx3-ubyte.gz").is_file()), None)
-    if folder is None:
-        if len(folders) == 1:
-            raise DataError(
-                f"Fashion-MNIST's four .gz files must lie in the folder given; '{folders[0]}' has no train-images-idx3-ubyte.gz",
-                hint="--data fashion-mnist",
-            )
+    folder = next((f for f in folders if (f / FASHION_FILES[0]).is_file()), None)
+    if folder is None and len(folders) > 1:
         return _fashion_mnist_from_hub()
+    folder = folder or folders[0]
+    # All four are looked for at once: the test files are read only at the very end of a search.
+    missing = [name for name in FASHION_FILES if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"Fashion-MNIST's four .gz files must lie in '{folder}'; it has no {missing[0]}", hint="--data fashion-mnist")
 
     def part(stem: str) -> LabelledImages:
         images = read_idx(folder / f"{stem}-images-idx3-ubyte.gz", dims=3)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from autokd_edge.core.digest import digest_of_bytes
+from autokd_edge.errors import StoreError
 from autokd_edge.ports import Split
 from autokd_edge.teaching.data import DataSource, LabelledImages, TeachingData, stratified
 
@@ -22,15 +24,16 @@ class PreparedImages:
         self._folder = folder
 
     def inputs(self, split: Split) -> tuple[Path, npt.NDArray[np.int64]]:
-        """Return the file of a split and its labels ``(n,)``; see ``ports.ImageSets``."""
+        """Return the file of a split and its labels ``(n,)``; see ``ports.ImageSets``.
+
+        Raises:
+            StoreError: the file cannot be written (a full disk, say).
+        """
         samples = self._samples(split)
-        path = self._folder / f"{split}-{self._data.digest}.npy"
+        made_of = digest_of_bytes(samples.images.tobytes() + repr((self._data.mean, self._data.std)).encode())
+        path = self._folder / f"{split}-{made_of}.npy"
         if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            begun = path.with_suffix(".begun")
-            with begun.open("wb") as stream:
-                np.save(stream, preprocessed(samples.images, self._data.mean, self._data.std))
-            begun.replace(path)
+            _write(path, preprocessed(samples.images, self._data.mean, self._data.std))
         return path, samples.labels
 
     def _samples(self, split: Split) -> LabelledImages:
@@ -40,6 +43,18 @@ class PreparedImages:
             return self._data.validation
         chosen, _ = stratified(self._data.train.labels, min(CALIBRATION, len(self._data.train)))
         return self._data.train.take(chosen)
+
+
+def _write(path: Path, images: npt.NDArray[np.float32]) -> None:
+    begun = path.with_suffix(".begun")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with begun.open("wb") as stream:
+            np.save(stream, images)
+        begun.replace(path)
+    except OSError as error:
+        begun.unlink(missing_ok=True)
+        raise StoreError(f"images must be written to '{path}'; {error}", hint="free some space, or give another --out") from error
 
 
 def preprocessed(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> npt.NDArray[np.float32]:

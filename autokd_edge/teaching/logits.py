@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autokd_edge.errors import StoreError
 from autokd_edge.teaching.augment import Augmenter
 from autokd_edge.teaching.teachers import Teacher
 
@@ -22,7 +23,7 @@ class TeacherLogits:
     """The table of a teacher's logits for every augmented training sample."""
 
     def __init__(self, teacher: Teacher, augment: Augmenter, *, samples: int, file: Path) -> None:
-        """Open or begin the table in ``file`` (and its marks beside it)."""
+        """Open or begin the table in ``file`` (and its marks beside it); raises StoreError where there is no room for it."""
         self._network = teacher.network().laid_out(torch.channels_last)
         self._augment = augment
         shape = (augment.plan.variants, samples)
@@ -43,10 +44,16 @@ class TeacherLogits:
 
 def _table(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:  # noqa: ANN401  numpy types a memmap of unknown dtype so
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         begun = path.with_suffix(".begun")
-        np.lib.format.open_memmap(begun, mode="w+", dtype=dtype, shape=shape).flush()
-        with begun.open("r+b") as stream:  # take the space now: a full disk under a mapped file would end the process
-            os.posix_fallocate(stream.fileno(), 0, begun.stat().st_size)
-        begun.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.lib.format.open_memmap(begun, mode="w+", dtype=dtype, shape=shape).flush()
+            with begun.open("r+b") as stream:  # take the space now: a full disk under a mapped file would end the process
+                os.posix_fallocate(stream.fileno(), 0, begun.stat().st_size)
+            begun.replace(path)
+        except OSError as error:
+            begun.unlink(missing_ok=True)
+            raise StoreError(
+                f"teacher outputs must be written to '{path}'; {error}", hint="free some space, or give another --out"
+            ) from error
     return np.lib.format.open_memmap(path, mode="r+")

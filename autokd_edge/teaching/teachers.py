@@ -24,6 +24,7 @@ from autokd_edge.teaching.data import TeachingData
 from autokd_edge.teaching.weights import write_arrays
 
 FORMAT = "autokd-edge-teacher-1"
+PREPROCESSING_TOLERANCE = 1e-4  # 0.03 of a grey level: no network tells these apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +76,15 @@ def load_teacher(name: str, data: TeachingData) -> Teacher:
             f"teacher and data must have the same classes; '{name}' knows {_listed(card.classes)}, "
             f"'{data.name}' has {_listed(data.classes)}"
         )
+    if card.spec.classes != len(card.classes):
+        raise TeacherError(f"teacher '{name}' must give a logit for each of its {_listed(card.classes)}; it gives {card.spec.classes}")
     if card.spec.input != data.image:
         raise TeacherError(f"teacher and data must have one image shape; '{name}' reads {card.spec.input}, '{data.name}' is {data.image}")
+    if not _same((*card.mean, *card.std), (*data.mean, *data.std)):
+        raise TeacherError(
+            f"teacher and data must have one preprocessing, (pixel / 255 - mean) / std; '{name}' was trained with "
+            f"{card.mean}, {card.std}, '{data.name}' has {data.mean}, {data.std}"
+        )
     return Teacher(name=name, card=card, arrays=arrays, digest=digest_of_file(path))
 
 
@@ -120,6 +128,10 @@ def _card(name: str, metadata: Mapping[str, str]) -> TeacherCard:
         return decode(TeacherCard, json.loads(metadata["card"]))
     except (CodecError, json.JSONDecodeError) as error:
         raise TeacherError(f"teacher '{name}' has a damaged card: {error}") from error
+
+
+def _same(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
+    return len(ours) == len(theirs) and all(abs(a - b) <= PREPROCESSING_TOLERANCE for a, b in zip(ours, theirs, strict=True))
 
 
 def _listed(classes: tuple[str, ...]) -> str:

@@ -7,7 +7,8 @@ the same for every student of a study: sample order depends on the study's seed 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from autokd_edge.core.digest import digest_of_json
 from autokd_edge.core.space import Point, Real, SearchSpace
-from autokd_edge.core.student import Conv2d, StudentSpec
+from autokd_edge.core.student import StudentSpec
 from autokd_edge.errors import TeachError
 from autokd_edge.ports import TaughtNetwork
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
@@ -36,6 +37,9 @@ WEIGHT_DECAY = 5e-4
 WARM_SHARE = 0.25  # of the steps, while the rate rises
 LARGEST_GRADIENT = 5.0  # norm; random graphs sometimes begin with an outlier
 SAVE_EVERY = 100  # steps, about 5 s: what a killed run loses at most
+# Channels-last in bfloat16 was the fastest of four ways for both kinds of students, see docs/decisions/0004-teaching.md;
+# asked of the processor, not timed, so that a seed gives the same weights on one machine.
+_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001  no public name
 
 
 class KDDistiller:
@@ -65,11 +69,14 @@ class KDDistiller:
             epoch, index = self._batch(lesson.step)
             images = self._augment.varied(self._images[index], index, epoch)
             targets = self._teacher.of(images, index, epoch)
-            loss = distillation_loss(lesson.forward(images), targets, self._labels[index], tau=tau, alpha=alpha)
-            lesson.descend(loss)
+            try:
+                loss = distillation_loss(lesson.forward(images), targets, self._labels[index], tau=tau, alpha=alpha)
+                lesson.descend(loss)
+            except RuntimeError as error:  # torch's own: too little memory, say
+                raise TeachError(f"torch could not take step {lesson.step + 1} of {steps}: {str(error).splitlines()[0]}") from error
         accuracy = accuracy_of(lesson.network, self._data.validation, self._augment)
-        result = TaughtNetwork(accuracy=accuracy, loss=lesson.loss)
-        write_arrays(out, lesson.network.arrays(), {"accuracy": repr(result.accuracy), "loss": repr(result.loss)})
+        result = TaughtNetwork(accuracy=accuracy, loss=lesson.loss, seconds=lesson.seconds)
+        write_arrays(out, lesson.network.arrays(), {name: repr(value) for name, value in asdict(result).items()})
         lesson.forget()
         return result
 
@@ -84,21 +91,6 @@ class KDDistiller:
         return epoch, self._order[1][position * size : (position + 1) * size]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Numerics:
-    """How a network is computed while it is taught; what is faster was measured, see docs/decisions/0004-teaching.md."""
-
-    layout: torch.memory_format
-    bfloat16: bool
-
-
-def _numerics(spec: StudentSpec) -> _Numerics:
-    depthwise = any(isinstance(layer.op, Conv2d) and layer.op.groups > 1 for layer in spec.layers)
-    if depthwise:
-        return _Numerics(layout=torch.contiguous_format, bfloat16=False)
-    return _Numerics(layout=torch.channels_last, bfloat16=torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001  no public name
-
-
 class _Lesson:
     """One network on its way through the steps, saved now and then."""
 
@@ -107,8 +99,9 @@ class _Lesson:
         self.step = 0
         self.loss = math.nan
         self._partial = partial
-        self._numerics = _numerics(spec)
-        self.network = torch_from_spec(spec).laid_out(self._numerics.layout)
+        self._before_s = 0.0  # of earlier runs
+        self._began = time.monotonic()
+        self.network = torch_from_spec(spec).laid_out(torch.channels_last)
         self.network.train()
         self._optimizer = torch.optim.SGD(
             self.network.parameters(), lr=PEAK_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
@@ -116,9 +109,14 @@ class _Lesson:
         self._steps = steps
         self._resume()
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of work so far, those of earlier runs included."""
+        return self._before_s + time.monotonic() - self._began
+
     def forward(self, images: Tensor) -> Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._numerics.bfloat16):
-            logits: Tensor = self.network(images.contiguous(memory_format=self._numerics.layout))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_BFLOAT16):
+            logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
         return logits.float()
 
     def descend(self, loss: Tensor) -> None:
@@ -145,6 +143,7 @@ class _Lesson:
         for number, state in self._optimizer.state_dict()["state"].items():
             arrays[f"momentum/{number}"] = state["momentum_buffer"].contiguous()
         arrays["step"] = torch.tensor(self.step)
+        arrays["seconds"] = torch.tensor(self.seconds)
         arrays["random"] = torch.get_rng_state()
         write_arrays(self._partial, arrays)
 
@@ -156,13 +155,14 @@ class _Lesson:
         momentum = {int(k.partition("/")[2]): {"momentum_buffer": v} for k, v in arrays.items() if k.startswith("momentum/")}
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": momentum})
         self.step = int(arrays["step"])
+        self._before_s = float(arrays["seconds"])
         torch.set_rng_state(arrays["random"])
 
 
 def _recorded(path: Path) -> TaughtNetwork:
     with safe_open(path, framework="pt") as stream:
         metadata = stream.metadata()
-    return TaughtNetwork(accuracy=float(metadata["accuracy"]), loss=float(metadata["loss"]))
+    return TaughtNetwork(**{name: float(metadata[name]) for name in ("accuracy", "loss", "seconds")})
 
 
 @torch.no_grad()

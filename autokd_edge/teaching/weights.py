@@ -18,9 +18,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Tensor], metadata: Mapping[str
     Raises:
         StoreError: the file cannot be written (a full disk, say).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     begun = path.with_suffix(".begun")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(dict(arrays), begun, metadata=dict(metadata or {}))
         begun.replace(path)
     except (SafetensorError, OSError) as error:

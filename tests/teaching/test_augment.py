@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+
+from autokd_edge.teaching.augment import NO_AUGMENTATION, Augmenter, AugmentPlan
+
+COUNT, SHAPE = 40, (2, 6, 7)
+IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8))
+ALL = torch.arange(COUNT)
+PLANS = [AugmentPlan(shift=1, flip=True, cutout=0, variants=3), AugmentPlan(shift=2, flip=True, cutout=3, variants=5)]
+
+
+def augmenter(plan, *, seed=1, mean=(0.4, 0.5), std=(0.2, 0.3)) -> Augmenter:
+    return Augmenter(plan, samples=COUNT, seed=seed, image=SHAPE, mean=mean, std=std)
+
+
+def test_plain_images_are_normalised_by_channel():
+    values = augmenter(PLANS[0]).plain(IMAGES)
+    expected = (IMAGES.numpy() / 255 - np.array([0.4, 0.5]).reshape(2, 1, 1)) / np.array([0.2, 0.3]).reshape(2, 1, 1)
+    np.testing.assert_allclose(values.numpy(), expected, atol=1e-5)
+    assert values.dtype == torch.float32
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_an_image_is_varied_the_same_way_whatever_batch_it_is_in(plan):
+    whole = augmenter(plan).varied(IMAGES, ALL, epoch=1)
+    other = augmenter(plan)
+    order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
+    for batch in order.split(7):
+        assert torch.equal(other.varied(IMAGES[batch], batch, epoch=1), whole[batch])
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_epochs_repeat_after_k_and_differ_before(plan):
+    vary = augmenter(plan)
+    epochs = [vary.varied(IMAGES, ALL, epoch) for epoch in range(2 * plan.variants)]
+    for epoch in range(plan.variants):
+        assert torch.equal(epochs[epoch], epochs[epoch + plan.variants])
+        assert not any(torch.equal(epochs[epoch], epochs[other]) for other in range(epoch))
+
+
+def test_the_order_in_which_epochs_are_asked_for_does_not_matter():
+    first, second = augmenter(PLANS[1]), augmenter(PLANS[1])
+    forth = [first.varied(IMAGES, ALL, epoch) for epoch in (0, 1, 2)]
+    back = [second.varied(IMAGES, ALL, epoch) for epoch in (2, 1, 0)]
+    assert all(torch.equal(a, b) for a, b in zip(forth, back[::-1], strict=True))
+
+
+def test_another_seed_varies_otherwise():
+    assert not torch.equal(augmenter(PLANS[0], seed=1).varied(IMAGES, ALL, 0), augmenter(PLANS[0], seed=2).varied(IMAGES, ALL, 0))
+
+
+def test_the_global_random_state_plays_no_part():
+    torch.manual_seed(1)
+    first = augmenter(PLANS[1]).varied(IMAGES, ALL, 0)
+    torch.manual_seed(2)
+    assert torch.equal(augmenter(PLANS[1]).varied(IMAGES, ALL, 0), first)
+
+
+def test_without_augmentation_images_are_only_normalised():
+    vary = augmenter(NO_AUGMENTATION)
+    assert torch.equal(vary.varied(IMAGES, ALL, 3), vary.plain(IMAGES))
+
+
+def test_every_varied_image_is_a_shift_with_repeated_borders_perhaps_mirrored():
+    vary = augmenter(AugmentPlan(shift=1, flip=True, cutout=0, variants=2))
+    seen = set()
+    for image, varied in zip(vary.plain(IMAGES), vary.varied(IMAGES, ALL, 1), strict=True):
+        matches = [move for move, moved in moves(image) if torch.equal(moved, varied)]
+        assert matches
+        seen.add(matches[0])
+    assert len(seen) > 12  # of 18: all kinds of moves are drawn
+
+
+def moves(image: torch.Tensor):
+    padded = torch.nn.functional.pad(image[None], (1, 1, 1, 1), mode="replicate")[0]
+    for mirrored in (False, True):
+        for dy in (0, 1, 2):
+            for dx in (0, 1, 2):
+                moved = padded[:, dy : dy + SHAPE[1], dx : dx + SHAPE[2]]
+                # mirrored first, then shifted: the window of a mirrored image
+                yield (mirrored, dy, dx), moved.flip(2) if mirrored else moved
+
+
+def test_cutout_sets_a_square_to_the_mean_and_leaves_the_rest():
+    plan = AugmentPlan(shift=0, flip=False, cutout=3, variants=1)
+    vary = augmenter(plan)
+    for plain, varied in zip(vary.plain(IMAGES), vary.varied(IMAGES, ALL, 0), strict=True):
+        changed = (plain != varied).any(dim=0)
+        assert (varied[:, changed] == 0).all()
+        rows, columns = changed.nonzero(as_tuple=True)
+        assert len(rows) > 0
+        assert rows.max() - rows.min() <= 2
+        assert columns.max() - columns.min() <= 2

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from fakes.small_disk import small_disk
+from teaching.small import IMAGE, PLAN, FakeTeacher, small_images, small_source, small_teacher
+
+from autokd_edge.errors import StoreError
+from autokd_edge.teaching.augment import Augmenter
+from autokd_edge.teaching.logits import TeacherLogits
+
+COUNT = 60
+IMAGES = torch.from_numpy(small_images(COUNT).images)
+
+
+def augmenter(seed=3) -> Augmenter:
+    return Augmenter(PLAN, samples=COUNT, seed=seed, image=IMAGE, mean=(0.3,), std=(0.3,))
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "cache" / "logits.npy"
+
+
+def batches(seed: int):
+    """Give the samples of an epoch in batches of another order each time."""
+    return torch.randperm(COUNT, generator=torch.Generator().manual_seed(seed)).split(16)
+
+
+def ask(logits: TeacherLogits, index: torch.Tensor, epoch: int) -> torch.Tensor:
+    return logits.of(augmenter().varied(IMAGES[index], index, epoch), index, epoch)
+
+
+def test_cached_logits_are_those_of_the_teacher_on_the_very_images(file):
+    teacher = small_teacher()
+    logits = TeacherLogits(teacher, augmenter(), samples=COUNT, file=file)
+    network = teacher.network()
+    for epoch in range(2 * PLAN.variants):
+        for index in batches(epoch):
+            images = augmenter().varied(IMAGES[index], index, epoch)
+            with torch.no_grad():
+                expected = network(images)
+            assert torch.allclose(logits.of(images, index, epoch), expected, atol=1e-5)
+
+
+def test_each_variant_of_each_sample_is_computed_once(file):
+    teacher = FakeTeacher()
+    logits = TeacherLogits(teacher, augmenter(), samples=COUNT, file=file)
+    for epoch in range(3 * PLAN.variants):
+        for index in batches(epoch):
+            ask(logits, index, epoch)
+        assert teacher.images == COUNT * min(epoch + 1, PLAN.variants)
+
+
+def test_a_batch_that_is_half_known_asks_only_for_the_other_half(file):
+    teacher = FakeTeacher()
+    logits = TeacherLogits(teacher, augmenter(), samples=COUNT, file=file)
+    first = ask(logits, torch.arange(0, 20), 0)
+    mixed = ask(logits, torch.tensor([25, 3, 30, 19]), 0)
+    assert teacher.images == 22
+    assert torch.equal(mixed[1], first[3])
+    assert torch.equal(mixed[3], first[19])
+    assert torch.equal(mixed[0], ask(logits, torch.tensor([25]), 0)[0])
+
+
+def test_the_table_survives_the_process_that_began_it(file):
+    before = ask(TeacherLogits(FakeTeacher(), augmenter(), samples=COUNT, file=file), torch.arange(COUNT), 1)
+    teacher = FakeTeacher()
+    again = TeacherLogits(teacher, augmenter(), samples=COUNT, file=file)
+    assert torch.equal(ask(again, torch.arange(COUNT), 1), before)
+    assert teacher.calls == 0
+    ask(again, torch.arange(COUNT), 2)
+    assert teacher.images == COUNT
+
+
+def test_a_row_that_was_not_marked_is_computed_again(file):
+    before = ask(TeacherLogits(FakeTeacher(), augmenter(), samples=COUNT, file=file), torch.arange(COUNT), 0)
+    rows, marks = np.load(file, mmap_mode="r+"), np.load(file.with_suffix(".done.npy"), mmap_mode="r+")
+    rows[0, 5], marks[0, 5] = 99.0, False  # killed between the row and its mark
+    rows.flush()
+    marks.flush()
+    teacher = FakeTeacher()
+    after = ask(TeacherLogits(teacher, augmenter(), samples=COUNT, file=file), torch.arange(COUNT), 0)
+    assert teacher.images == 1
+    assert torch.equal(after, before)
+
+
+def test_what_is_returned_can_be_changed_without_changing_the_table(file):
+    logits = TeacherLogits(FakeTeacher(), augmenter(), samples=COUNT, file=file)
+    index = torch.arange(8)
+    first = ask(logits, index, 0).clone()
+    ask(logits, index, 0).zero_()
+    assert torch.equal(ask(logits, index, 0), first)
+
+
+def test_a_disk_without_room_for_the_table_is_said_before_anything_is_taught(tmp_path):
+    with small_disk(tmp_path / "disk", kibibytes=16) as disk:
+        with pytest.raises(StoreError, match=r"No space left.*Hint: free some space"):
+            TeacherLogits(FakeTeacher(), augmenter(), samples=5_000, file=disk / "logits.npy")
+        assert list(disk.iterdir()) == []
