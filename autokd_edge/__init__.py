@@ -7,6 +7,7 @@ study = autokd_edge.search(data="fashion-mnist", teacher="example:fashion-mnist"
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from autokd_edge.core.study import Study
 
 __all__ = ["search"]
+# The package of this name is bound to it when it is first imported: now, so that the function takes the name for good.
+import_module("autokd_edge.search")
 
 
 def search(**options: Unpack[SearchKeywords]) -> Study:

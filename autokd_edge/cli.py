@@ -60,8 +60,6 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
     from autokd_edge.api.options import SearchOptions
-    from autokd_edge.api.search import SearchJob
-    from autokd_edge.report.progress import Progress
 
     options = SearchOptions(
         data=data,
@@ -80,6 +78,10 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         search_steps=search_steps,
         final_steps=final_steps,
     )
+    options.check()  # before torch is imported, which takes seconds
+    from autokd_edge.api.search import SearchJob
+    from autokd_edge.report.progress import Progress
+
     job = SearchJob.of(options)
     with Progress(Console(stderr=True), job.name) as progress:
         finish = job.run(progress.watch)
@@ -166,8 +168,11 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise
-        _end(f"the disk must have room for the run; it is full at '{error.filename or '?'}'", WRONG_INPUT, hint="free some space, or --out")
+        where = f" at '{error.filename}'" if error.filename else ""
+        _end(f"the disk must have room for the run; it is full{where}", WRONG_INPUT, hint="free some space, or give another --out")
     except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED  # newer Typers give this status themselves
+    if status == INTERRUPTED:
         _end("interrupted; the same command goes on from here", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -63,7 +63,8 @@ class Distiller(PortProtocol):
         """Teach for a number of optimiser steps and write the weights to ``out`` (safetensors).
 
         Resumable: an interrupted call leaves its state beside ``out`` and the same call goes on from
-        it; where ``out`` is there already, what it was taught is read from it.
+        it; where ``out`` is there already, what the teaching gave is read from its record. Equal
+        arguments give equal bytes.
 
         Raises:
             TeachError: the loss is not finite.

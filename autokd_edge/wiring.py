@@ -14,8 +14,10 @@ from typing import TypeVar
 
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.target import Target
+from autokd_edge.devices.lease import Lease, default_lease_path
+from autokd_edge.devices.link import LocalLink
 from autokd_edge.errors import InputError, TargetError
-from autokd_edge.ports import Backend, Policy, StudentFamily
+from autokd_edge.ports import Backend, Link, Policy, StudentFamily
 from autokd_edge.students.families.nago import NagoFamily
 
 BACKEND_GROUP = "autokd_edge.backends"
@@ -26,16 +28,24 @@ def _openvino(folder: Path) -> Backend:
     from autokd_edge.backends.openvino.board import OpenVINOBoard
     from autokd_edge.backends.openvino.builder import NAME, OpenVINOBuilder
     from autokd_edge.backends.openvino.quantize import NNCFQuantizer
-    from autokd_edge.devices.lease import Lease, default_lease_path
-    from autokd_edge.devices.link import LocalLink
 
-    link = LocalLink()
-    return Backend(
-        name=NAME,
-        builder=OpenVINOBuilder(link),
-        quantizer=NNCFQuantizer(link),
-        board=OpenVINOBoard(link, Lease(default_lease_path()), folder),
-    )
+    link, lease = _this_machine()
+    board = OpenVINOBoard(link, lease, folder)
+    return Backend(name=NAME, builder=OpenVINOBuilder(link), quantizer=NNCFQuantizer(link), board=board)
+
+
+def _onnxruntime(folder: Path) -> Backend:
+    from autokd_edge.backends.onnxruntime.board import ONNXRuntimeBoard
+    from autokd_edge.backends.onnxruntime.builder import NAME, ONNXRuntimeBuilder
+    from autokd_edge.backends.onnxruntime.quantize import ONNXRuntimeQuantizer
+
+    link, lease = _this_machine()
+    board = ONNXRuntimeBoard(link, lease, folder)
+    return Backend(name=NAME, builder=ONNXRuntimeBuilder(link), quantizer=ONNXRuntimeQuantizer(link), board=board)
+
+
+def _this_machine() -> tuple[Link, Lease]:
+    return LocalLink(), Lease(default_lease_path())
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target) -> Policy:
@@ -52,7 +62,7 @@ def _random(architectures: SearchSpace, distillations: SearchSpace, target: Targ
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants)
 
 
-BACKENDS: Mapping[str, Callable[[Path], Backend]] = {"openvino": _openvino}
+BACKENDS: Mapping[str, Callable[[Path], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
 FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {"nago": NagoFamily}
 POLICIES: Mapping[str, Callable[[SearchSpace, SearchSpace, Target], Policy]] = {"edge-bo": _edge_bo, "random": _random}
 
@@ -73,14 +83,13 @@ def backends_of(target: Target, folder: Path) -> dict[str, Backend]:
     Raises:
         TargetError: a variant names a backend that nobody provides.
     """
-    known = dict(BACKENDS)
-    for point in entry_points(group=BACKEND_GROUP):
-        known.setdefault(point.name, point.load())
+    others = {point.name: point for point in entry_points(group=BACKEND_GROUP) if point.name not in BACKENDS}
     found = {}
     for name in dict.fromkeys(variant.backend for variant in target.variants):
-        if name not in known:
-            raise TargetError(f"backend of target '{target.name}' must be one of {', '.join(known)}; got '{name}'")
-        found[name] = known[name](folder / name)
+        if name not in BACKENDS and name not in others:
+            raise TargetError(f"backend of target '{target.name}' must be one of {', '.join((*BACKENDS, *others))}; got '{name}'")
+        make = BACKENDS[name] if name in BACKENDS else others[name].load()
+        found[name] = make(folder / name)
     return found
 
 

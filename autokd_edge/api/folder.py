@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +85,11 @@ class RunFolder:
             return None
 
     def _write(self, path: Path, document: Json) -> None:
-        """Write JSON by one rename."""
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}", delete=False) as stream:
-            stream.write(json.dumps(document, indent=1) + "\n")
-        Path(stream.name).replace(path)
+        """Write JSON by one rename; raises StoreError where there is no room for it."""
+        begun = path.with_name(f".{path.name}.begun")
+        try:
+            begun.write_text(json.dumps(document, indent=1) + "\n")
+            begun.replace(path)
+        except OSError as error:
+            begun.unlink(missing_ok=True)
+            raise StoreError(f"'{path}' cannot be written: {error.strerror}", hint="free some space, or give another --out") from error

@@ -49,7 +49,9 @@ class SearchOptions:
         return parse_budget(self.budget)
 
     def check(self) -> None:
-        """Refuse what no later step would look at; raises InputError."""
+        """Refuse what can be seen from the text alone; raises InputError."""
+        self.limits()
+        self.budgeted()
         if self.study is not None and not _STUDY_NAME.match(self.study):
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"

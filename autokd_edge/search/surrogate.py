@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from botorch.exceptions.errors import ModelFittingError
+from botorch.exceptions.errors import InputDataError, ModelFittingError
 from botorch.exceptions.warnings import InputDataWarning, OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
@@ -62,7 +62,7 @@ def fit(x: Rows, y: Rows, *, columns: range, noise: Rows | None = None) -> Singl
         )
         likelihood = ExactMarginalLogLikelihood(model.likelihood, model)  # type: ignore[no-untyped-call]  # gpytorch is not typed
         fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": _MOST_STEPS}})
-    except (ModelFittingError, NotPSDError, NanError) as error:
+    except (InputDataError, ModelFittingError, NotPSDError, NanError) as error:
         return Unfit(reason=f"{type(error).__name__}: {error}")
     return model
 

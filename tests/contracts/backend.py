@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from fakes.graphs import IMAGE, write_graph
+from students.networks import arrays_of, chain, graph, nago_members, trained_like
 
 from autokd_edge.core.student import (
     INPUT,
@@ -28,78 +30,65 @@ from autokd_edge.core.student import (
     Task,
     WeightedSum,
 )
-from autokd_edge.errors import BuildError
-from autokd_edge.students.families.nago import NagoFamily
-from autokd_edge.students.folding import initial_arrays
-from autokd_edge.students.graph import GraphWriter
+from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.students.lower_onnx import onnx_from_spec
-from autokd_edge.students.lower_torch import torch_from_spec
 
-IMAGE = (3, 8, 8)
-# Each op alone on an image; a merge reads the image and a 1x1 convolution of it.
+CONV = Conv2d(out_channels=8, kernel=3)
+HEAD = (GlobalAvgPool(), Linear(out_features=4))
+TAIL = (("gap", GlobalAvgPool(), ["m"]), ("fc", Linear(out_features=4), ["gap"]))
+BRANCHES = (("x", CONV, [INPUT]), ("y", CONV, [INPUT]))
 OPS = {
-    "conv3x3": (Conv2d(out_channels=8, kernel=3),),
-    "conv3x3 stride 2": (Conv2d(out_channels=8, kernel=3, stride=2),),
-    "conv5x5 with bias": (Conv2d(out_channels=8, kernel=5, bias=True),),
-    "conv1x1": (Conv2d(out_channels=8, kernel=1),),
-    "depthwise": (Conv2d(out_channels=3, kernel=3, groups=3),),
-    "batch norm": (Conv2d(out_channels=8, kernel=3), BatchNorm()),
-    "relu": (Relu(),),
-    "average pool": (AvgPool(kernel=3, stride=2),),
-    "dropout": (Dropout(rate=0.5),),
-    "global pool and linear": (),
-    "add": (Add(),),
-    "mean": (Mean(),),
-    "weighted sum": (WeightedSum(),),
+    "convolution": chain(CONV, *HEAD),
+    "strided convolution": chain(Conv2d(out_channels=8, kernel=3, stride=2), *HEAD),
+    "5x5 convolution with bias": chain(Conv2d(out_channels=8, kernel=5, bias=True), *HEAD),
+    "1x1 convolution": chain(Conv2d(out_channels=8, kernel=1), *HEAD),
+    "depthwise convolution": chain(Conv2d(out_channels=3, kernel=3, groups=3), *HEAD),
+    "grouped convolution": chain(CONV, Conv2d(out_channels=8, kernel=3, groups=4), *HEAD),
+    "batch norm": chain(CONV, BatchNorm(), *HEAD),
+    "ReLU": chain(Relu(), *HEAD),
+    "pooling": chain(AvgPool(kernel=3, stride=2), *HEAD),
+    "dropout": chain(Dropout(rate=0.5), *HEAD),
+    "global pooling": chain(CONV, GlobalAvgPool()),
+    "sum": graph(*BRANCHES, ("m", Add(), ["x", "y"]), *TAIL),
+    "mean": graph(*BRANCHES, ("m", Mean(), ["x", "y"]), *TAIL),
+    "weighted sum": graph(*BRANCHES, ("m", WeightedSum(), ["x", "y"]), *TAIL),
 }
-SHAPES = {"odd channels": (5, 9, 9), "a 1x1 image": (16, 1, 1), "wide": (1, 6, 17), "tall": (3, 13, 4)}
+ODD = Conv2d(out_channels=7, kernel=3)
 
 
-def spec_of(ops, *, image=IMAGE):
-    graph = GraphWriter(image)
-    x = INPUT
-    for op in ops:
-        merges = isinstance(op, Add | Mean | WeightedSum)
-        x = graph.put(op, x, graph.put(Conv2d(out_channels=image[0], kernel=1), x)) if merges else graph.put(op, x)
-    graph.put(Linear(out_features=5), graph.put(GlobalAvgPool(), x))
-    return graph.spec(seed=1)
+def odd(image: tuple[int, int, int]) -> StudentSpec:
+    """A block of 7 channels: a convolution, a depthwise one, a merge."""
+    return graph(
+        ("x", ODD, [INPUT]),
+        ("r", Relu(), ["x"]),
+        ("d", replace(ODD, groups=7), ["r"]),
+        ("p", Conv2d(out_channels=7, kernel=1), ["d"]),
+        ("m", WeightedSum(), ["r", "p"]),
+        *TAIL,
+        image=image,
+    )
 
 
-def odd_spec(image):
-    """A residual block of 7 channels with a depthwise convolution and a pooling, as far as the image is large enough."""
-    graph = GraphWriter(image)
-    x = graph.put(Relu(), graph.conv_norm(INPUT, 7))
-    y = graph.conv_norm(graph.conv_norm(x, 7, depthwise=True), 7, 1)
-    x = graph.put(Relu(), graph.put(WeightedSum(), x, y))
-    if min(graph.size(x)) > 1:
-        x = graph.put(AvgPool(kernel=2, stride=2), x)
-    graph.put(Linear(out_features=5), graph.put(GlobalAvgPool(), x))
-    return graph.spec(seed=2)
-
-
-def random_spec(index):
-    """A random member of a family; every second is made of depthwise-separable convolutions."""
-    family, task = NagoFamily(), Task(image=(1, 16, 16), classes=5, channel_multiple=8)
-    values = {"N_t": 3, "N_m": 2, "P_m": 0.5, "N_b": 4, "K_b": 2, "P_b": 0.5, "op": ("conv3x3", "separable")[index % 2]}
-    space = family.space(task)
-    width = next(parameter for parameter in space.parameters if parameter.name == "width")
-    return family.spec(space.point({**values, "width": width.values[2]}), task, index)
-
-
-def write_student(folder, spec: StudentSpec, *, count):
-    """Write a student's graph and samples; return their paths and the logits that torch gives."""
-    (folder / "student.onnx").write_bytes(onnx_from_spec(spec).SerializeToString(deterministic=True))
-    samples = np.random.default_rng(3).standard_normal((count, *spec.input), dtype=np.float32)
-    np.save(folder / "samples.npy", samples)
-    network = torch_from_spec(spec).eval()
-    network.load_arrays({name: torch.from_numpy(array) for name, array in initial_arrays(spec).items()})
-    with torch.no_grad():
-        expected = network(torch.from_numpy(samples)).numpy()
-    return folder / "student.onnx", folder / "samples.npy", expected
+SHAPES = {"odd channels": odd((5, 9, 9)), "a 1x1 image": odd((16, 1, 1)), "wide": odd((1, 6, 17)), "tall": odd((3, 13, 4))}
+TASK = Task(image=(1, 16, 16), classes=5, channel_multiple=8)
+STUDENTS = {op: next(nago_members(TASK, op=op, count=1, seed=4)) for op in ("conv3x3", "separable")}
 
 
 class BackendContract:
-    """Float logits agree with torch's to 1e-4 of their scale, int8 logits to a tenth of their spread."""
+    @pytest.fixture
+    def student(self, tmp_path):
+        """Writes a student's graph and samples; gives the logits that torch computes."""
+
+        def write(spec, count):
+            network = trained_like(spec, seed=1)
+            model = onnx_from_spec(spec, arrays_of(network))
+            (tmp_path / "student.onnx").write_bytes(model.SerializeToString(deterministic=True))
+            samples = np.random.default_rng(3).standard_normal((count, *spec.input), dtype=np.float32)
+            np.save(tmp_path / "samples.npy", samples)
+            with torch.no_grad():
+                return tmp_path / "student.onnx", tmp_path / "samples.npy", network(torch.from_numpy(samples)).numpy()
+
+        return write
 
     @pytest.fixture
     def logits_of(self, builder, board, target, tmp_path):
@@ -113,66 +102,60 @@ class BackendContract:
 
         return logits
 
-    @pytest.fixture
-    def float_agrees(self, logits_of, variant, tmp_path):
-        def check(spec):
-            graph, samples, expected = write_student(tmp_path, spec, count=3)
-            np.testing.assert_allclose(logits_of(graph, samples, variant), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    @pytest.mark.parametrize("spec", [*OPS.values(), *SHAPES.values(), *STUDENTS.values()], ids=[*OPS, *SHAPES, *STUDENTS])
+    def test_each_op_alone_odd_shapes_and_random_students_compute_what_torch_does(self, spec, student, logits_of, variant):
+        graph, samples, expected = student(spec, 3)
+        assert np.abs(expected).max() > 0.01  # zeros would agree as well
+        np.testing.assert_allclose(logits_of(graph, samples, variant), expected, rtol=1e-4, atol=1e-4)
 
-        return check
-
-    @pytest.fixture
-    def int8_is_near(self, logits_of, quantizer, target, int8, tmp_path):
-        def check(spec):
-            graph, samples, expected = write_student(tmp_path, spec, count=32)
-            quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")
-            error = logits_of(tmp_path / "q.onnx", samples, int8) - expected
-            assert np.sqrt((error**2).mean()) < 0.1 * expected.std(axis=0).max()
-
-        return check
-
-    @pytest.mark.parametrize("name", OPS)
-    def test_each_op_alone_computes_what_torch_does(self, name, float_agrees):
-        float_agrees(spec_of(OPS[name]))
-
-    @pytest.mark.parametrize("name", SHAPES)
-    def test_an_odd_shape_computes_what_torch_does(self, name, float_agrees):
-        float_agrees(odd_spec(SHAPES[name]))
-
-    @pytest.mark.parametrize("index", [0, 1])
-    def test_a_random_student_computes_what_torch_does(self, index, float_agrees):
-        float_agrees(random_spec(index))
-
-    @pytest.mark.parametrize("name", SHAPES)
-    def test_an_odd_shape_stays_near_in_int8(self, name, int8_is_near):
-        int8_is_near(odd_spec(SHAPES[name]))
-
-    @pytest.mark.parametrize("index", [0, 1])
-    def test_a_random_student_stays_near_in_int8(self, index, int8_is_near):
-        int8_is_near(random_spec(index))
-
-    def test_the_precision_that_ran_is_read_back(self, builder, board, quantizer, variant, int8, target, protocol, tmp_path):
-        graph, samples, _ = write_student(tmp_path, random_spec(0), count=8)
+    @pytest.mark.parametrize("spec", [*SHAPES.values(), *STUDENTS.values()], ids=[*SHAPES, *STUDENTS])
+    def test_int8_logits_stay_within_a_tenth_of_their_spread(self, spec, student, logits_of, quantizer, target, int8, tmp_path):
+        graph, samples, expected = student(spec, 32)
         quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")
-        executed = {}
-        for made, source in ((variant, graph), (int8, tmp_path / "q.onnx")):
-            builder.build(source, variant=made, target=target, out=tmp_path / "engine")
-            reading = board.measure(tmp_path / "engine", variant=made, target=target, protocol=protocol)
-            assert "executed-precision-differs" not in reading.flags
-            executed[made.precision] = reading.executed
-        convolutions = sum(node.op_type == "Conv" for node in onnx.load(graph).graph.node)
-        assert executed["fp32"]["f32"] >= convolutions
-        assert not {"u8", "i8"} & set(executed["fp32"])
-        assert executed["int8"].get("u8", 0) + executed["int8"].get("i8", 0) >= convolutions
+        error = logits_of(tmp_path / "q.onnx", samples, int8) - expected
+        assert np.sqrt((error**2).mean()) < 0.1 * expected.std()
 
-    def test_two_builds_give_the_same_bytes_and_numbers(self, builder, logits_of, variant, target, tmp_path):
-        graph, samples, _ = write_student(tmp_path, odd_spec(SHAPES["odd channels"]), count=3)
-        logits = [logits_of(graph, samples, variant) for _ in range(2)]
-        np.testing.assert_array_equal(*logits)
+    @pytest.fixture
+    def reading_of(self, builder, board, target, protocol, tmp_path):
+        def reading(graph, variant, *, called=None):
+            builder.build(graph, variant=variant, target=target, out=tmp_path / "engine")
+            return board.measure(tmp_path / "engine", variant=called or variant, target=target, protocol=protocol)
+
+        return reading
+
+    def test_the_precision_that_ran_is_read_back(self, quantizer, student, reading_of, variant, int8, target, tmp_path):
+        graph, samples, _ = student(STUDENTS["conv3x3"], 8)
+        quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")
+        readings = [reading_of(graph, variant), reading_of(tmp_path / "q.onnx", int8)]
+        assert not any("executed-precision-differs" in reading.flags for reading in readings)
+        in_float, in_int8 = (reading.executed for reading in readings)
+        convolutions = sum(node.op_type == "Conv" for node in onnx.load(graph).graph.node)
+        assert in_float["f32"] >= convolutions
+        assert not {"u8", "i8"} & set(in_float)
+        assert in_int8.get("u8", 0) + in_int8.get("i8", 0) >= convolutions
+
+    def test_a_float_engine_that_calls_itself_int8_is_flagged(self, student, reading_of, variant, int8):
+        graph, _, _ = student(OPS["convolution"], 1)
+        assert "executed-precision-differs" in reading_of(graph, variant, called=int8).flags
+
+    def test_a_larger_engine_takes_more_time_and_memory(self, reading_of, variant, tmp_path):
+        small, large = (reading_of(write_graph(tmp_path / "g.onnx", channels=channels), variant) for channels in (8, 256))
+        assert large.median_ns > 2 * small.median_ns
+        assert large.memory.engine_bytes > small.memory.engine_bytes + 2 * 2**20  # 4.7 MB of weights
+
+    def test_logits_that_are_not_finite_are_a_failure(self, logits_of, variant, tmp_path):
+        graph = write_graph(tmp_path / "g.onnx", scale=1e38)
+        np.save(tmp_path / "samples.npy", np.full((2, *IMAGE), 1e6, np.float32))
+        with pytest.raises(MeasureError, match="logits must be finite; sample 0 is not"):
+            logits_of(graph, tmp_path / "samples.npy", variant)
+
+    def test_two_builds_give_the_same_bytes_and_numbers(self, student, logits_of, variant, tmp_path):
+        graph, samples, _ = student(STUDENTS["conv3x3"], 3)
+        np.testing.assert_array_equal(logits_of(graph, samples, variant), logits_of(graph, samples, variant))
         assert (tmp_path / "0.engine").read_bytes() == (tmp_path / "1.engine").read_bytes()
 
-    def test_a_precision_that_nobody_builds_is_a_build_error(self, builder, variant, target, tmp_path):
-        graph, _, _ = write_student(tmp_path, spec_of(()), count=1)
+    def test_a_precision_that_nobody_builds_is_a_build_error(self, builder, student, variant, target, tmp_path):
+        graph, _, _ = student(OPS["convolution"], 1)
         with pytest.raises(BuildError, match="int3"):
             builder.build(graph, variant=replace(variant, precision="int3"), target=target, out=tmp_path / "engine")
         assert not (tmp_path / "engine").exists()

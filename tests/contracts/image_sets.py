@@ -1,4 +1,4 @@
-"""What every ImageSets keeps; an adapter's test class inherits it and gives ``images``, ``again`` (another one on the same storage) and ``image``."""
+"""What every ImageSets keeps; a test class inherits it and gives ``images``, ``again`` (on the same storage) and ``image``."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ from torch import nn
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.space import Point
-from autokd_edge.core.student import Conv2d, GlobalAvgPool, Linear, StudentSpec
+from autokd_edge.core.student import GlobalAvgPool, Linear, StudentSpec
 from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.graph import GraphWriter
 from autokd_edge.students.lower_torch import torch_from_spec
@@ -90,8 +90,3 @@ class _FakeNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self._teacher.answer(images)
-
-
-def depthwise_in(spec: StudentSpec) -> bool:
-    """Say whether a network has a depthwise convolution."""
-    return any(isinstance(layer.op, Conv2d) and layer.op.groups > 1 for layer in spec.layers)

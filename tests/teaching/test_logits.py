@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from fakes.small_disk import small_disk
-from teaching.small import IMAGE, PLAN, FakeTeacher, small_images, small_source, small_teacher
+from teaching.small import IMAGE, PLAN, FakeTeacher, small_images, small_teacher
 
 from autokd_edge.errors import StoreError
 from autokd_edge.teaching.augment import Augmenter

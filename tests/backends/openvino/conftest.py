@@ -5,18 +5,9 @@ import pytest
 from autokd_edge.backends.openvino.board import OpenVINOBoard
 from autokd_edge.backends.openvino.builder import OpenVINOBuilder
 from autokd_edge.backends.openvino.quantize import NNCFQuantizer
-from autokd_edge.core.measure import Protocol
 from autokd_edge.core.target import Variant
-from autokd_edge.devices.descriptors import load_target
-from autokd_edge.devices.fingerprint import read_fingerprint, target_here
 from autokd_edge.devices.lease import Lease
 from autokd_edge.devices.link import LocalLink
-
-
-@pytest.fixture(scope="session")
-def target():
-    host, _ = load_target("host")
-    return target_here(host, read_fingerprint())
 
 
 @pytest.fixture(scope="session")
@@ -43,22 +34,3 @@ def quantizer():
 def board(tmp_path_factory):
     folder = tmp_path_factory.mktemp("openvino")
     return OpenVINOBoard(LocalLink(), Lease(folder / "lock"), folder)
-
-
-@pytest.fixture(scope="session")
-def protocol():
-    return Protocol(
-        name="short",
-        warmup_runs=5,
-        warmup_s=0.05,
-        warmup_tolerance=0.05,
-        blocks=2,
-        block_runs=20,
-        block_s=0,
-        block_samples=5_000,
-        cooldown_s=0,
-        sentinel_runs=20,
-        sentinel_drift=0.03,
-        retries=0,
-        timeout_s=60,
-    )

@@ -1,0 +1,75 @@
+"""OpenVINO's part of the device program: compile, load and look into engines. Standard library and openvino only."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+Vendor = Any  # an object of OpenVINO's, whose stubs re-export nothing by name
+Request = dict[str, Any]
+
+NOT_EXECUTED = {"Const", "Input", "Output", "Parameter", "Result"}  # nodes of the execution graph without a kernel
+
+
+class Engine:
+    """A compiled model with one inference request."""
+
+    def __init__(self, compiled: Vendor) -> None:
+        self._compiled = compiled
+        call = compiled.create_infer_request()
+        self.image = call.get_input_tensor(0).data
+        self.logits = call.get_output_tensor(0).data
+        self.run = call.infer
+
+    def executed(self) -> dict[str, int]:
+        """Count the layers of the execution graph by the precision they run in."""
+        return _executed(self._compiled)
+
+
+def build(request: Request) -> dict[str, Any]:
+    """Compile the ONNX file ``graph`` and write the engine to ``out``, in one step or not at all."""
+    core = _core()
+    compiled = core.compile_model(core.read_model(request["graph"]), "CPU", _properties(request))
+    part = Path(request["out"] + ".part")
+    try:
+        exported = compiled.export_model()  # a stream; bytes in older versions
+        part.write_bytes(exported.getvalue() if hasattr(exported, "getvalue") else exported)
+        part.replace(request["out"])
+    finally:
+        part.unlink(missing_ok=True)
+    return {"layers": _executed(compiled)}
+
+
+def load(request: Request, engine: str) -> Engine:
+    """Import an engine."""
+    return Engine(_core().import_model(Path(engine).read_bytes(), "CPU", _properties(request)))
+
+
+def toolchain() -> dict[str, str]:
+    """Return OpenVINO's version."""
+    return {"openvino": importlib.metadata.version("openvino")}
+
+
+def _properties(request: Request) -> dict[str, Any]:
+    return {
+        # The CPU plugin would run float layers in bf16 or f16 where the processor has them.
+        "INFERENCE_PRECISION_HINT": request["precision_hint"],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": request["threads"],
+        "NUM_STREAMS": 1,
+    }
+
+
+def _core() -> Vendor:
+    import openvino
+
+    vendor: Vendor = openvino
+    return vendor.Core()
+
+
+def _executed(compiled: Vendor) -> dict[str, int]:
+    facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    kernels = [fact for fact in facts if fact["layerType"].astype(str) not in NOT_EXECUTED]
+    return dict(Counter(fact["runtimePrecision"].astype(str) for fact in kernels))

@@ -1,0 +1,139 @@
+"""Time engines, read their memory and run them; each in a fresh process under the lease of the machine."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autokd_edge.core.codec import Json, encode
+from autokd_edge.core.digest import digest_of_file, digest_of_json
+from autokd_edge.core.measure import Fingerprint, Measurement, Protocol
+from autokd_edge.core.target import Target, Variant
+from autokd_edge.devices.fingerprint import read_fingerprint
+from autokd_edge.devices.lease import Lease
+from autokd_edge.devices.program import made_on_device
+from autokd_edge.devices.protocol import Answer, Baseline, Subject, answer_from_json, reading, steadiest
+from autokd_edge.devices.reference import write_null, write_sentinel
+from autokd_edge.devices.runtime import LinkedRuntime, Runtime
+from autokd_edge.errors import BuildError, MeasureError
+from autokd_edge.ports import Builder, Link
+
+_NULL_READINGS = 3  # the median of three: VmHWM of equal processes differs by some 0.1 MB
+_SHAPE_PRECISIONS = {"i32", "i64"}  # integer layers that compute shapes are no inference arithmetic
+_QUANTIZED = {"i8", "u8"}
+_INFER_TIMEOUT_S = 600.0  # 10,000 samples of 60 ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a board runs and keeps its own: the way there, the right to measure, a folder for reference engines."""
+
+    link: Link
+    lease: Lease
+    folder: Path
+    fingerprint: Callable[[], Fingerprint] = read_fingerprint  # reads the machine that the link leads to
+
+
+class RuntimeBoard:
+    """Runs a runtime's engines on the device; the two reference engines are built once for each toolchain and processor."""
+
+    def __init__(self, runtime: Runtime, builder: Builder, place: Place) -> None:
+        self._runtime = runtime
+        self._builder = builder
+        self._place = place
+        self._float = Variant(backend=runtime.name, precision="fp32")
+        self._baselines: dict[int, Baseline] = {}  # by number of threads
+
+    def measure(self, engine: Path, *, variant: Variant, target: Target, protocol: Protocol) -> Measurement:
+        """Take a reading by the protocol; a void one is taken again, ``protocol.retries`` times at most.
+
+        Raises:
+            MeasureError: the engine could not be loaded or run, took longer than ``protocol.timeout_s``
+                (retryable), or somebody else kept measuring (retryable).
+        """
+        fingerprint = self._place.fingerprint()
+        try:
+            settings = self._runtime.settings(variant)
+            sentinel = self._reference("sentinel", write_sentinel, target, fingerprint)
+            null = self._reference("null", write_null, target, fingerprint)
+        except BuildError as error:
+            raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
+        push = self._place.link.push
+        request = {"engine": push(engine), "threads": target.threads, **settings}
+        with self._place.lease.hold(f"measuring by protocol '{protocol.name}'"):
+            baseline = self._baseline(null, target, protocol)
+            timing = {**request, "sentinel": push(sentinel), "protocol": encode(protocol)}
+            answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
+        subject = Subject(
+            engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin="device"
+        )
+        as_asked = ran_as_asked(variant.precision, answer.executed)
+        self._remember(answer, target.threads)
+        return reading(answer, subject, baseline, as_asked=as_asked)
+
+    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+        """Run an engine on each sample of ``inputs`` and write the logits ``(n, classes)``.
+
+        Raises:
+            MeasureError: the engine did not run, the samples do not fit it, or a logit is not finite.
+        """
+        push = self._place.link.push
+        with self._place.lease.hold("running an engine on a data set"), made_on_device(self._place.link, out) as made:
+            request = {
+                "engine": push(engine),
+                "inputs": push(inputs),
+                "out": made,
+                "threads": target.threads,
+                **self._runtime.settings(self._float),
+            }
+            self._ask("infer", request, _INFER_TIMEOUT_S)
+
+    def _timed(self, request: Json, protocol: Protocol) -> Answer:
+        return answer_from_json(self._ask("measure", request, protocol.timeout_s))
+
+    def _baseline(self, null: Path, target: Target, protocol: Protocol) -> Baseline:
+        """Measure the null engine once: the median peak memory of processes that do nothing but run it."""
+        if target.threads not in self._baselines:
+            request = {"engine": self._place.link.push(null), "threads": target.threads, **self._runtime.settings(self._float)}
+            peaks = [self._ask("memory", request, protocol.timeout_s)["peak_rss_bytes"] for _ in range(_NULL_READINGS)]
+            self._baselines[target.threads] = Baseline(null_rss_bytes=int(statistics.median(peaks)), sentinel_ns=None)
+        return self._baselines[target.threads]
+
+    def _remember(self, answer: Answer, threads: int) -> None:
+        """Keep the fastest sentinel: a machine may be slowed by others, it is never sped up."""
+        known = self._baselines[threads]
+        fastest = min(filter(None, (known.sentinel_ns, answer.sentinel.before_ns, answer.sentinel.after_ns)))
+        self._baselines[threads] = replace(known, sentinel_ns=fastest)
+
+    def _ask(self, mode: str, request: Json, timeout_s: float) -> Json:
+        return LinkedRuntime(runtime=self._runtime, link=self._place.link).ask(mode, request, timeout_s=timeout_s, failure=MeasureError)
+
+    def _reference(self, name: str, write: Callable[[Path], None], target: Target, fingerprint: Fingerprint) -> Path:
+        """Return a reference engine, built where this toolchain and processor have none yet."""
+        key = digest_of_json([dict(self._builder.toolchain()), list(fingerprint.isa_flags), target.threads])
+        folder = self._place.folder
+        engine = folder / f"{name}-{key}.blob"
+        if engine.exists():
+            return engine
+        graph = folder / f"{name}-{os.getpid()}.onnx"
+        made = graph.with_suffix(".blob")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write(graph)
+            self._builder.build(graph, variant=self._float, target=target, out=made)
+            made.replace(engine)
+        except OSError as error:
+            raise MeasureError(f"the reference engine '{engine}' could not be written: {error.strerror}") from error
+        finally:
+            graph.unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
+        return engine
+
+
+def ran_as_asked(precision: str, executed: dict[str, int]) -> bool:
+    """Say whether layers ran in the precision asked for: fp32 in f32 alone, int8 with at least one integer layer."""
+    ran = {name for name, layers in executed.items() if layers} - _SHAPE_PRECISIONS
+    return bool(ran & _QUANTIZED) if precision == "int8" else ran == {"f32"}

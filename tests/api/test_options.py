@@ -1,0 +1,79 @@
+import dataclasses
+import typing
+
+import pytest
+
+from autokd_edge.api.keywords import SearchKeywords
+from autokd_edge.api.options import MOST_SEED, SearchOptions
+from autokd_edge.core.limits import Budget
+from autokd_edge.errors import InputError, LimitError
+
+GOOD = SearchOptions(data="digits", teacher="example:digits")
+
+
+def options(**changes) -> SearchOptions:
+    return dataclasses.replace(GOOD, **changes)
+
+
+def test_only_data_and_teacher_must_be_given():
+    GOOD.check()
+    assert GOOD.limits().latency is GOOD.limits().memory is GOOD.limits().max_drop is None
+    assert GOOD.budgeted() == Budget(seconds=1800.0, teachings=None)
+
+
+def test_limits_are_read_as_they_are_written():
+    limits = options(max_latency="p99:3ms", max_memory="0.5x", max_drop="1.5%").limits()
+    assert (limits.latency.percent, limits.latency.bound_ns) == (99.0, 3_000_000)
+    assert (limits.memory.times_teacher, limits.max_drop) == (0.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *[
+            ("max_latency", text)
+            for text in ("-3ms", "3", "abc", "p0:3ms", "p100:3ms", "99:3ms", "0x", "0ms", "3 ms", "", "infms", "1e3ms")
+        ],
+        *[("max_memory", text) for text in ("-1MB", "20", "MB", "0B", "1TB", "")],
+        *[("max_drop", text) for text in ("-1", "101", "abc", "nan", "")],
+        *[("budget", text) for text in ("0", "-5", "abc", "8m", "0s", "1.5", "")],
+    ],
+)
+def test_a_quantity_that_means_nothing_is_refused_with_what_was_written(name, text):
+    with pytest.raises(LimitError, match=rf"got '{text.partition(':')[0]}") as caught:
+        options(**{name: text}).check()
+    assert caught.value.hint.startswith(f"--{name.replace('_', '-')}")
+
+
+@pytest.mark.parametrize("seed", [-1, MOST_SEED + 1])
+def test_a_seed_outside_of_its_range_is_refused(seed):
+    with pytest.raises(InputError, match=rf"seed must be 0 to {MOST_SEED}; got {seed}"):
+        options(seed=seed).check()
+    options(seed=0).check()
+    options(seed=MOST_SEED).check()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "-a", "a b", "ä", "a\n", "x" * 101])
+def test_a_study_name_that_is_no_file_name_is_refused(name):
+    with pytest.raises(InputError, match="study name must be 1 to 100 letters"):
+        options(study=name).check()
+
+
+@pytest.mark.parametrize("name", ["a", "Study-1.2_b", "x" * 100])
+def test_a_plain_study_name_is_taken(name):
+    options(study=name).check()
+
+
+@pytest.mark.parametrize("name", ["search_steps", "final_steps"])
+def test_steps_must_be_at_least_one(name):
+    with pytest.raises(InputError, match=f"{name.replace('_', '-')} must be at least 1; got 0"):
+        options(**{name: 0}).check()
+
+
+def test_the_keywords_of_the_python_function_are_the_fields_of_the_options():
+    hints = typing.get_type_hints(SearchKeywords)
+    fields = {field.name: typing.get_type_hints(SearchOptions)[field.name] for field in dataclasses.fields(SearchOptions)}
+    assert hints == fields
+    marked = typing.get_type_hints(SearchKeywords, include_extras=True)
+    required = {field.name for field in dataclasses.fields(SearchOptions) if field.default is dataclasses.MISSING}
+    assert required == {name for name, hint in marked.items() if typing.get_origin(hint) is typing.Required}

@@ -1,0 +1,9 @@
+"""OpenVINO as a whole."""
+
+import pytest
+from contracts.backend import BackendContract
+
+
+@pytest.mark.slow
+class TestOpenVINO(BackendContract):
+    pass

@@ -1,0 +1,133 @@
+"""The board of any runtime: what it makes of a device program's answers."""
+
+from dataclasses import replace
+
+import pytest
+from fakes.backend import FAKE_FINGERPRINT, FAKE_PROTOCOL, FAKE_TARGET
+from fakes.link import FakeLink
+from fakes.runtime import FAKE_RUNTIME
+
+from autokd_edge.core.target import Variant
+from autokd_edge.devices.board import Place, RuntimeBoard, ran_as_asked
+from autokd_edge.devices.lease import Lease
+from autokd_edge.devices.runtime import LinkedRuntime, toolchain_of
+from autokd_edge.errors import MeasureError
+
+FLOAT = Variant(backend="fake", precision="fp32")
+PROTOCOL = replace(FAKE_PROTOCOL, blocks=2, block_runs=20)
+# What a device program would say of a steady engine.
+STEADY = {
+    "clock": "fake",
+    "threads": 1,
+    "pinned": True,
+    "warm": True,
+    "blocks_ns": [[1000] * 20] * 2,
+    "peak_rss_bytes": 150,
+    "executed": {"f32": 3},
+    "sentinel": {"before_ns": 1000, "after_ns": 1000},
+    "toolchain": {"fake": "1"},
+}
+MOVED = {**STEADY, "sentinel": {"before_ns": 1000, "after_ns": 1200}}
+
+
+class FakeRuntimeBuilder:
+    """Builds by asking the device, as a real one."""
+
+    def __init__(self, link):
+        self._runtime = LinkedRuntime(runtime=FAKE_RUNTIME, link=link)
+
+    def toolchain(self):
+        return toolchain_of(FAKE_RUNTIME)
+
+    def build(self, graph, *, variant, target, out):
+        self._runtime.build(graph, variant=variant, target=target, out=out, timeout_s=1)
+
+
+class FakeDevice:
+    """Answers each mode in turn: null peaks of 90, 100, 130 bytes, and the given readings."""
+
+    def __init__(self, tmp_path, *measured):
+        peaks = iter([90, 130, 100])
+        answers = iter(measured)
+        self.link = FakeLink(
+            lambda argv, _request: {
+                "build": dict,
+                "memory": lambda: {"peak_rss_bytes": next(peaks)},
+                "measure": lambda: next(answers),
+            }[argv[-1]]()
+        )
+        (tmp_path / "engine").write_bytes(b"engine")
+        self.lease = Lease(tmp_path / "lock", wait_s=0)
+        place = Place(link=self.link, lease=self.lease, folder=tmp_path / "references", fingerprint=lambda: FAKE_FINGERPRINT)
+        self.board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(self.link), place)
+        self._engine = tmp_path / "engine"
+
+    def measure(self, variant=FLOAT, protocol=PROTOCOL):
+        return self.board.measure(self._engine, variant=variant, target=FAKE_TARGET, protocol=protocol)
+
+
+def test_the_null_engine_is_measured_three_times_once_and_its_median_is_the_baseline(tmp_path):
+    device = FakeDevice(tmp_path, STEADY, STEADY)
+    readings = [device.measure() for _ in range(2)]
+    assert [reading.memory.null_rss_bytes for reading in readings] == [100, 100]
+    assert device.link.modes == ["build", "build", "memory", "memory", "memory", "measure", "measure"]
+
+
+def test_a_void_reading_is_taken_again_in_a_fresh_process(tmp_path):
+    device = FakeDevice(tmp_path, MOVED, STEADY)
+    reading = device.measure(protocol=replace(PROTOCOL, retries=1))
+    assert device.link.modes.count("measure") == 2
+    assert reading.flags == ("few-samples",)
+
+
+def test_the_fastest_sentinel_is_the_level_that_later_readings_are_held_to(tmp_path):
+    device = FakeDevice(tmp_path, *({**STEADY, "sentinel": {"before_ns": ns, "after_ns": ns}} for ns in (1000, 900, 1000)))
+    flags = [device.measure().flags for _ in range(3)]
+    assert flags == [("few-samples",), ("few-samples",), ("machine-slowed", "few-samples")]
+
+
+def test_reference_engines_are_built_once_for_all_boards_of_a_folder(tmp_path):
+    FakeDevice(tmp_path, STEADY).measure()
+    again = FakeDevice(tmp_path, STEADY)
+    again.measure()
+    assert "build" not in again.link.modes
+    assert {path.suffix for path in (tmp_path / "references").iterdir()} == {".blob"}
+
+
+def test_nobody_measures_or_runs_next_to_somebody(tmp_path):
+    device = FakeDevice(tmp_path, STEADY)
+    with device.lease.hold("another search"):
+        with pytest.raises(MeasureError, match="another search"):
+            device.measure()
+        with pytest.raises(MeasureError, match="another search"):
+            device.board.infer(tmp_path / "engine", tmp_path / "engine", target=FAKE_TARGET, out=tmp_path / "out")
+    assert "measure" not in device.link.modes
+
+
+def test_a_device_that_does_not_answer_in_time_is_a_retryable_measure_error(tmp_path):
+    device = FakeDevice(tmp_path, MeasureError("must end within 60 s", retryable=True))
+    with pytest.raises(MeasureError, match="60 s") as caught:
+        device.measure()
+    assert caught.value.retryable
+
+
+def test_a_variant_of_another_backend_is_a_measure_error(tmp_path):
+    with pytest.raises(MeasureError, match="got 'tvm/fp32'"):
+        FakeDevice(tmp_path).measure(replace(FLOAT, backend="tvm"))
+
+
+@pytest.mark.parametrize(
+    ("precision", "executed", "as_asked"),
+    [
+        ("fp32", {"f32": 40, "i32": 2, "i64": 1}, True),
+        ("fp32", {"f32": 39, "bf16": 1}, False),
+        ("fp32", {"bf16": 40}, False),
+        ("fp32", {"f32": 39, "u8": 1}, False),
+        ("int8", {"u8": 20, "f32": 3}, True),
+        ("int8", {"i8": 1, "f32": 30}, True),
+        ("int8", {"f32": 40, "i32": 2}, False),
+        ("int8", {"f32": 40, "u8": 0}, False),
+    ],
+)
+def test_precision_is_as_asked_where_float_ran_in_f32_and_int8_in_integers(precision, executed, as_asked):
+    assert ran_as_asked(precision, executed) is as_asked

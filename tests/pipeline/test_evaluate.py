@@ -1,0 +1,146 @@
+import dataclasses
+
+import pytest
+from pipeline.world import FP32, INT8, PROTOCOLS, TEACHER, FakeDistiller, Killed, World, pupil
+
+from autokd_edge.core.digest import digest_of_bytes
+from autokd_edge.core.study import Failed, Grade, Lesson, Screened
+from autokd_edge.errors import StoreError, TeachError
+from autokd_edge.students.cost import cost_of
+
+PUPIL = pupil()
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(folder=tmp_path)
+
+
+def test_a_probe_measures_the_untrained_member_by_the_screening_protocol(world):
+    found = world.evaluator.probe(PUPIL.member)
+    assert isinstance(found, Screened)
+    assert found.measurement.protocol == "screen"
+    assert found.measurement.variant == FP32
+    assert found.cost == cost_of(world.evaluator.spec(PUPIL.member))
+    assert world.distiller.taught == 0
+
+
+def test_a_probe_reads_no_images(world):
+    world.evaluator.probe(PUPIL.member)
+    assert world.images.asked == []
+
+
+def test_a_lesson_keeps_its_weights_in_the_store(world):
+    lesson = world.evaluator.teach(PUPIL, 10)
+    assert isinstance(lesson, Lesson)
+    graph = world.evaluator.float_graph(PUPIL, 10)
+    assert world.stages.store.path(graph).stat().st_size > 0
+    assert lesson.checkpoint in {path.name for path in (world.folder / "artifacts" / "objects").iterdir()}
+
+
+def test_a_kill_between_the_lesson_and_its_event_loses_no_teaching(world):
+    before = world.evaluator.teach(PUPIL, 10)
+    again = World(folder=world.folder)
+    assert again.evaluator.teach(PUPIL, 10) == before
+    assert (world.distiller.taught, again.distiller.taught) == (1, 0)
+
+
+def test_a_kill_between_the_weights_and_the_store_loses_no_teaching(tmp_path):
+    class DyingDistiller(FakeDistiller):
+        def teach(self, spec, distillation, *, steps, seed, out):
+            super().teach(spec, distillation, steps=steps, seed=seed, out=out)
+            raise Killed
+
+    first = World(folder=tmp_path, distiller=DyingDistiller())
+    with pytest.raises(Killed):
+        first.evaluator.teach(PUPIL, 10)
+    second = World(folder=tmp_path)
+    assert isinstance(second.evaluator.teach(PUPIL, 10), Lesson)
+    assert (first.distiller.taught, second.distiller.taught) == (1, 0)
+    assert isinstance(second.evaluator.grade(PUPIL, 10, FP32), Grade)
+
+
+def test_the_seconds_of_a_lesson_are_those_that_the_distiller_says(world):
+    world.evaluator.teach(PUPIL, 10)
+    lesson = World(folder=world.folder).evaluator.teach(PUPIL, 10)
+    assert lesson.seconds == 0.25  # though it was only looked up: the pace of teaching is read from it
+
+
+CHANGES = {
+    "architecture": {"pupil": pupil(width=9)},
+    "member": {"pupil": pupil(index=1)},
+    "distillation": {"pupil": dataclasses.replace(PUPIL, distillation=FakeDistiller.space.at([0.1, 0.5]))},
+    "steps": {"steps": 11},
+    "seed": {"seed": 1},
+    "teacher": {"teacher_digest": digest_of_bytes(b"other")},
+    "data": {"data_digest": digest_of_bytes(b"other")},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_everything_that_decides_a_lesson_makes_another_one(world, change):
+    world.evaluator.teach(PUPIL, 10)
+    asked = {"pupil": PUPIL, "steps": 10} | change
+    pupil_asked, steps = asked.pop("pupil"), asked.pop("steps")
+    dataclasses.replace(world.evaluator, **asked).teach(pupil_asked, steps)
+    assert world.distiller.taught == 2
+
+
+def test_a_lesson_knows_no_target(world):
+    world.evaluator.teach(PUPIL, 10)
+    other = dataclasses.replace(world.stages, target=dataclasses.replace(world.stages.target, name="other", threads=2))
+    dataclasses.replace(world.evaluator, stages=other).teach(PUPIL, 10)
+    assert world.distiller.taught == 1
+
+
+def test_a_grade_measures_the_taught_engine_by_the_final_protocol_on_validation_images(world):
+    world.evaluator.teach(PUPIL, 10)
+    for variant in (FP32, INT8):
+        grade = world.evaluator.grade(PUPIL, 10, variant)
+        assert isinstance(grade, Grade)
+        assert (grade.measurement.protocol, grade.measurement.variant) == ("final", variant)
+        assert grade.engine == grade.measurement.engine
+        assert (grade.graph == grade.float_graph) == (variant == FP32)
+    assert "test" not in world.images.asked
+
+
+def test_an_untaught_pupil_cannot_be_graded(world):
+    failed = world.evaluator.grade(PUPIL, 10, FP32)
+    assert isinstance(failed, Failed)
+    assert "there is no checkpoint of 10 steps" in failed.message
+
+
+def test_a_diverged_lesson_is_a_failure_and_leaves_nothing_in_the_store(tmp_path):
+    world = World(folder=tmp_path, distiller=FakeDistiller(failing=True))
+    failed = world.evaluator.teach(PUPIL, 10)
+    assert failed == Failed(stage="teach", error="TeachError", message="the loss must be finite; it is nan at step 1", retryable=False)
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_a_subclass_of_a_stage_error_counts_as_its_stage(tmp_path):
+    class OutOfMemoryError(TeachError):
+        pass
+
+    class HungryDistiller(FakeDistiller):
+        def teach(self, spec, distillation, *, steps, seed, out):  # noqa: ARG002  the port's signature
+            raise OutOfMemoryError("too little memory", retryable=True)
+
+    failed = World(folder=tmp_path, distiller=HungryDistiller()).evaluator.teach(PUPIL, 10)
+    assert (failed.stage, failed.error, failed.retryable) == ("teach", "OutOfMemoryError", True)
+
+
+def test_a_damaged_store_is_not_a_failure_of_a_candidate(world):
+    world.evaluator.teach(PUPIL, 10)
+    for path in (world.folder / "artifacts" / "objects").iterdir():
+        path.chmod(0o644)
+        path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(StoreError, match="is damaged"):
+        world.evaluator.grade(PUPIL, 10, FP32)
+
+
+def test_the_reference_is_the_teachers_engine_by_every_protocol(world):
+    read = world.evaluator.reference()
+    assert read.cost == cost_of(TEACHER)
+    assert [m.protocol for m in read.measurements] == list(PROTOCOLS)
+    assert {m.engine for m in read.measurements} == {world.evaluator.teacher_engine().digest}
+    assert world.images.asked == ["validation"]

@@ -1,0 +1,248 @@
+import dataclasses
+import shutil
+
+import pytest
+from pipeline.world import (
+    FP32,
+    INT8,
+    CountingBuilder,
+    FailingQuantizer,
+    FakeDistiller,
+    FakeFamily,
+    FakeJournal,
+    FlakyBoard,
+    Killed,
+    World,
+    config,
+    outcomes,
+    timeless,
+)
+
+from autokd_edge.core.digest import digest_of_bytes
+from autokd_edge.core.limits import Budget, Limits
+from autokd_edge.core.study import (
+    Failed,
+    Grade,
+    Graded,
+    GradeEngine,
+    Lesson,
+    Opened,
+    Probe,
+    Probed,
+    Referenced,
+    Screened,
+    Stop,
+    Taught,
+    Teach,
+    fold,
+)
+from autokd_edge.errors import MeasureError, StoreError
+from autokd_edge.pipeline.loop import steps_taught
+
+OTHER = digest_of_bytes(b"other")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A study that nothing disturbed: its world and its events."""
+    world, journal = World(folder=tmp_path_factory.mktemp("whole")), FakeJournal()
+    study, stop = world.loop(journal).run(config())
+    assert "keeps all limits" in stop.reason
+    assert study == fold(journal.events)
+    return world, journal.events
+
+
+def test_a_study_goes_from_the_teacher_over_probes_and_teachings_to_graded_engines(whole):
+    _, events = whole
+    kinds = [type(event) for event in events]
+    assert kinds[:2] == [Opened, Referenced]
+    assert kinds[2:6] == [Probed] * 4  # the pool
+    assert kinds[6] is Taught
+    assert kinds[-3:] == [Taught, Graded, Graded]
+    assert [event.final for event in events if isinstance(event, Taught)] == [False, False, True]
+    assert [event.variant for event in events if isinstance(event, Graded)] == [FP32, INT8]
+    assert not [outcome for outcome in outcomes(fold(events)) if isinstance(outcome, Failed)]
+
+
+def test_the_clock_of_events_never_goes_back(whole):
+    _, events = whole
+    clock = [event.at_s for event in events]
+    assert clock == sorted(clock)
+    assert clock[0] >= 0
+
+
+def test_the_teacher_is_read_once_by_each_protocol(whole):
+    _, events = whole
+    assert [m.protocol for m in events[1].measurements] == ["screen", "final"]
+    assert events[1].cost.parameters > 0
+
+
+def test_the_test_set_is_not_asked_for(whole):
+    world, _ = whole
+    assert set(world.images.asked) == {"validation", "calibration"}
+
+
+def test_an_equal_study_elsewhere_has_equal_events(whole, tmp_path):
+    journal = FakeJournal()
+    World(folder=tmp_path).loop(journal).run(config())
+    assert timeless(journal.events) == timeless(whole[1])
+
+
+EVENTS = 15  # of the whole study; checked by the test below
+
+
+def test_the_whole_study_has_the_number_of_events_that_the_next_test_is_cut_at(whole):
+    assert len(whole[1]) == EVENTS
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it was written", "after it was written"])
+@pytest.mark.parametrize("event", range(EVENTS))
+def test_a_study_killed_at_any_event_goes_on_to_the_same_end_and_nothing_finished_is_done_again(whole, tmp_path, event, after):
+    undisturbed, events = whole
+    first, journal = World(folder=tmp_path), FakeJournal(dies_at=event, after=after)
+    with pytest.raises(Killed):
+        first.loop(journal).run(config())
+    second = World(folder=tmp_path)
+    rest = FakeJournal(journal.events)
+    study, stop = second.loop(rest).run(config())
+    assert timeless(rest.events) == timeless(events)
+    assert isinstance(stop, Stop)
+    assert study == fold(rest.events)
+    assert first.builder.built + second.builder.built == undisturbed.builder.built
+    assert first.distiller.taught + second.distiller.taught == undisturbed.distiller.taught
+    lost = (2 if event == 1 else 1) if not after and isinstance(events[event], Referenced | Probed | Graded) else 0
+    assert first.board.measured + second.board.measured == undisturbed.board.measured + lost
+
+
+def test_a_finished_study_does_nothing_more(whole, tmp_path):
+    shutil.copytree(whole[0].folder, tmp_path / "copy")
+    world, journal = World(folder=tmp_path / "copy"), FakeJournal(list(whole[1]))
+    _, stop = world.loop(journal).run(config())
+    assert len(journal.events) == EVENTS
+    assert (world.builder.built, world.board.measured, world.distiller.taught) == (0, 0, 0)
+    assert "keeps all limits" in stop.reason
+
+
+def test_seconds_of_work_go_on_from_the_run_before_and_pauses_do_not_count(tmp_path):
+    journal = FakeJournal(dies_at=5)
+    with pytest.raises(Killed):
+        World(folder=tmp_path).loop(journal).run(config())
+    before = [dataclasses.replace(event, at_s=event.at_s + 1000.0) for event in journal.events]
+    again = FakeJournal(before)
+    World(folder=tmp_path).loop(again).run(config())
+    assert 1000 < again.events[-1].at_s < 1100
+
+
+@pytest.mark.parametrize(
+    ("broken", "stage", "error"),
+    [
+        ({"family": FakeFamily(unlowerable_one_in=2)}, "lower", "LoweringError"),
+        ({"builder": CountingBuilder(refuses_every=3)}, "build", "BuildError"),
+        ({"board": FlakyBoard(measures=False)}, "measure", "MeasureError"),
+        ({"distiller": FakeDistiller(failing=True)}, "teach", "TeachError"),
+        ({"quantizer": FailingQuantizer()}, "quantize", "QuantizeError"),
+        ({"board": FlakyBoard(infers=False)}, "grade", "GradeError"),
+    ],
+    ids=["lower", "build", "measure", "teach", "quantize", "grade"],
+)
+def test_a_failing_stage_is_an_outcome_of_its_name_and_the_study_goes_on_to_its_end(tmp_path, broken, stage, error):
+    journal = FakeJournal()
+    study, stop = World(folder=tmp_path, **broken).loop(journal).run(config())
+    failures = [outcome for outcome in outcomes(study) if isinstance(outcome, Failed)]
+    assert {(failed.stage, failed.error) for failed in failures} == {(stage, error)}
+    assert all(failed.message for failed in failures)
+    assert isinstance(stop, Stop)
+    assert stop.reason
+
+
+def test_candidates_after_a_failed_one_are_still_probed_taught_and_graded(tmp_path):
+    study, _ = World(folder=tmp_path, family=FakeFamily(unlowerable_one_in=2)).loop(FakeJournal()).run(config())
+    kinds = [type(outcome) for outcome in outcomes(study)]
+    assert kinds.index(Failed) < max(i for i, kind in enumerate(kinds) if kind is Screened)
+    assert Lesson in kinds
+    assert Grade in kinds
+
+
+def test_a_failure_of_quantisation_leaves_the_float_engine(tmp_path):
+    study, stop = World(folder=tmp_path, quantizer=FailingQuantizer()).loop(FakeJournal()).run(config())
+    assert [type(graded.outcome) for graded in study.grades] == [Grade, Failed]
+    assert "keeps all limits" in stop.reason
+
+
+def test_whether_a_failure_may_be_retried_is_kept(tmp_path):
+    study, _ = World(folder=tmp_path, board=FlakyBoard(measures=False)).loop(FakeJournal()).run(config())
+    assert {probed.outcome.retryable for probed in study.probes} == {True}
+
+
+def test_a_teacher_that_cannot_be_read_ends_the_study_with_its_error(tmp_path):
+    class NoBoard(FlakyBoard):
+        def measure(self, engine, *, variant, target, protocol):  # noqa: ARG002  the port's signature
+            raise MeasureError("the fake device does not answer")
+
+    journal = FakeJournal()
+    with pytest.raises(MeasureError, match="does not answer"):
+        World(folder=tmp_path, board=NoBoard()).loop(journal).run(config())
+    assert [type(event) for event in journal.events] == [Opened]
+
+
+def test_an_error_that_is_no_candidates_fault_ends_the_run(tmp_path):
+    class FullDistiller(FakeDistiller):
+        def teach(self, spec, distillation, *, steps, seed, out):  # noqa: ARG002  the port's signature
+            raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError, match="disk is full"):
+        World(folder=tmp_path, distiller=FullDistiller()).loop(FakeJournal()).run(config())
+
+
+def test_a_study_in_which_nothing_fits_stops_and_says_why(tmp_path):
+    study, stop = World(folder=tmp_path).loop(FakeJournal()).run(config(times_teacher=0.01))
+    assert not study.teachings
+    assert "no candidate fits after 12 probes" in stop.reason
+    assert "latency" in stop.reason
+
+
+CHANGES = {
+    "target": "another",
+    "target_digest": OTHER,
+    "data": "another",
+    "data_digest": OTHER,
+    "teacher": "another",
+    "teacher_digest": OTHER,
+    "family": "another",
+    "policy": "another",
+    "limits": Limits(latency=None, memory=None, max_drop=1.0),
+    "budget": Budget(seconds=60.0, teachings=None),
+    "search_steps": 11,
+    "final_steps": None,
+    "seed": 1,
+    "protocols": {"screen": OTHER},
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_another_configuration_of_the_same_name_is_refused_by_the_field_that_differs(tmp_path, field):
+    journal = FakeJournal([Opened(config=config(), at_s=0.0)])
+    with pytest.raises(StoreError, match=rf"study 'study' must go on .*; {field} was .*, now it is .*Hint: --study ANOTHER-NAME"):
+        World(folder=tmp_path).loop(journal).run(dataclasses.replace(config(), **{field: CHANGES[field]}))
+    assert len(journal.events) == 1
+
+
+def test_every_field_of_the_configuration_is_compared():
+    assert set(CHANGES) == {field.name for field in dataclasses.fields(config())}
+
+
+def test_who_watches_sees_every_step_before_it_is_taken(tmp_path):
+    seen = []
+    World(folder=tmp_path).loop(FakeJournal(), watch=lambda study, action: seen.append((len(study.probes), action))).run(config())
+    assert seen[0] == (0, None)  # the teacher is read
+    kinds = [type(action) for _, action in seen[1:]]
+    assert kinds[-1] is Stop
+    assert {Probe, Teach, GradeEngine} <= set(kinds)
+    assert [count for count, action in seen if isinstance(action, Probe)][:5] == [0, 0, 1, 2, 2]
+
+
+def test_the_steps_of_a_pupil_are_those_of_its_last_teaching(whole):
+    study = fold(whole[1])
+    final = study.teachings[-1]
+    assert steps_taught(study, final.pupil) == final.steps == 30
+    assert steps_taught(study, study.teachings[0].pupil) in {10, 30}

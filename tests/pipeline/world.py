@@ -1,0 +1,243 @@
+"""A whole pipeline of fakes around a real artifact store: small students, a distiller and images without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, FakeBuilder, FakeQuantizer
+from safetensors.numpy import load_file, save_file
+
+from autokd_edge.core.digest import Digest, digest_of_bytes
+from autokd_edge.core.limits import Budget, LatencyLimit, Limits
+from autokd_edge.core.space import Integer, Point, Real, SearchSpace
+from autokd_edge.core.student import StudentSpec, Task
+from autokd_edge.core.study import Event, Graded, Lesson, Member, Probed, Pupil, Study, StudyConfig, Taught
+from autokd_edge.errors import BuildError, LoweringError, MeasureError, QuantizeError, TeachError
+from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
+from autokd_edge.pipeline.loop import StudyLoop, Watch
+from autokd_edge.pipeline.stages import Stages
+from autokd_edge.ports import Backend, Policy, TaughtNetwork, TeacherNetwork
+from autokd_edge.search.plan import Plan
+from autokd_edge.search.policy import PhasedPolicy
+from autokd_edge.search.random_search import RandomChooser
+from autokd_edge.store.artifacts import FolderStore
+from autokd_edge.students.families.resnet import resnet_spec
+from autokd_edge.students.folding import initial_arrays
+
+IMAGE, CLASSES = (1, 6, 6), 3
+TASK = Task(image=IMAGE, classes=CLASSES, channel_multiple=1)
+FP32, INT8 = FAKE_VARIANTS
+TEACHER = resnet_spec(IMAGE, CLASSES, (24,), 2, stem=16, seed=1)
+PROTOCOLS = {SCREEN: replace(FAKE_PROTOCOL, name="screen"), FINAL: replace(FAKE_PROTOCOL, name="final")}
+NONE = digest_of_bytes(b"")
+PLAN = Plan(pool=4, batch=2, family=3, finalists=1, most_probes=12)
+
+
+class Killed(BaseException):
+    """The process ends here, as by a signal: nothing may catch it."""
+
+
+class FakeFamily:
+    """Residual networks of one block; one width in ``unlowerable_one_in`` cannot be lowered."""
+
+    name = "fake"
+
+    def __init__(self, *, unlowerable_one_in: int = 0) -> None:
+        self._unlowerable_one_in = unlowerable_one_in
+
+    def space(self, task: Task) -> SearchSpace:  # noqa: ARG002  the port's signature
+        return SearchSpace(parameters=(Integer(name="width", low=2, high=40), Integer(name="stem", low=2, high=9)))
+
+    def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
+        width, stem = architecture.integer("width"), architecture.integer("stem")
+        if self._unlowerable_one_in and width % self._unlowerable_one_in == 0:
+            raise LoweringError("the fake family has no such network")
+        return resnet_spec(task.image, task.classes, (width,), 1, stem=stem, seed=1000 * width + 10 * stem + index)
+
+
+class FakeDistiller:
+    """Writes weights that follow from its arguments; larger networks learn more."""
+
+    space = SearchSpace(parameters=(Real(name="tau", low=1.0, high=20.0, log=True), Real(name="alpha", low=0.0, high=1.0)))
+
+    def __init__(self, *, failing: bool = False) -> None:
+        self._failing = failing
+        self.taught = 0
+
+    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
+        if self._failing:
+            raise TeachError("the loss must be finite; it is nan at step 1")
+        if not out.exists():
+            self.taught += 1
+            out.parent.mkdir(parents=True, exist_ok=True)
+            shift = np.float32(0.01 * distillation.number("tau") + 0.001 * steps + seed)
+            save_file({name: value + shift * name.endswith(".bias") for name, value in initial_arrays(spec).items()}, out)
+        weights = sum(value.size for value in load_file(out).values())
+        return TaughtNetwork(accuracy=min(99.0, 60 + 5 * math.log10(weights)), loss=1.0, seconds=0.25)
+
+
+class FakeImages:
+    """Noise with labels; the test set may be asked for only where ``test_allowed``."""
+
+    def __init__(self, folder: Path, *, test_allowed: bool = False) -> None:
+        self._folder = folder
+        self._test_allowed = test_allowed
+        self.asked: list[str] = []
+
+    def inputs(self, split: str) -> tuple[Path, np.ndarray]:
+        self.asked.append(split)
+        if split == "test" and not self._test_allowed:
+            raise AssertionError("the test set was asked for")
+        path = self._folder / f"{split}.npy"
+        if not path.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            np.save(path, np.random.default_rng(len(split)).standard_normal((20, *IMAGE), dtype=np.float32))
+        return path, np.random.default_rng(len(split)).integers(0, CLASSES, 20)
+
+
+class CountingBuilder(FakeBuilder):
+    """Counts its builds, and refuses every n-th; the first is the teacher's."""
+
+    def __init__(self, *, refuses_every: int = 0) -> None:
+        super().__init__()
+        self._refuses_every = refuses_every
+        self.built = 0
+
+    def build(self, graph, *, variant, target, out) -> None:
+        self.built += 1
+        if self._refuses_every and self.built % self._refuses_every == 0:
+            raise BuildError("the fake compiler refuses this graph")
+        super().build(graph, variant=variant, target=target, out=out)
+
+
+class FailingQuantizer(FakeQuantizer):
+    def quantize(self, graph, samples, *, variant, target, out) -> None:  # noqa: ARG002  the port's signature
+        raise QuantizeError("the fake quantiser refuses this graph")
+
+
+class FlakyBoard(FakeBoard):
+    """Reads the teacher; after that measuring or inferring fails, as it is told."""
+
+    def __init__(self, *, measures: bool = True, infers: bool = True) -> None:
+        super().__init__()
+        self._measures, self._infers = measures, infers
+        self.measured = 0
+        self._teacher: str | None = None
+
+    def measure(self, engine, *, variant, target, protocol):
+        self.measured += 1
+        if not self._measures and self._not_teacher(engine):
+            raise MeasureError("the fake device does not answer", retryable=True)
+        return super().measure(engine, variant=variant, target=target, protocol=protocol)
+
+    def infer(self, engine, inputs, *, target, out) -> None:
+        if not self._infers and self._not_teacher(engine):
+            raise MeasureError("the fake engine does not run")
+        super().infer(engine, inputs, target=target, out=out)
+
+    def _not_teacher(self, engine) -> bool:
+        self._teacher = self._teacher or engine.name  # the first engine that a study runs
+        return engine.name != self._teacher
+
+
+class FakeJournal:
+    """A list of events for each study; dies before or after writing event number ``dies_at``."""
+
+    def __init__(self, events: list[Event] | None = None, *, dies_at: int = -1, after: bool = False) -> None:
+        self.events = [] if events is None else events
+        self._dies_at, self._after = dies_at, after
+
+    def read(self, study: str) -> Iterable[Event]:  # noqa: ARG002  one study
+        return iter(tuple(self.events))
+
+    def append(self, study: str, event: Event) -> None:  # noqa: ARG002  one study
+        if len(self.events) == self._dies_at and not self._after:
+            raise Killed
+        self.events.append(event)
+        if len(self.events) == self._dies_at + 1 and self._after:
+            raise Killed
+
+
+@dataclass(kw_only=True)
+class World:
+    """One process's view of a study: everything is new but the folder."""
+
+    folder: Path
+    family: FakeFamily = field(default_factory=FakeFamily)
+    distiller: FakeDistiller = field(default_factory=FakeDistiller)
+    builder: CountingBuilder = field(default_factory=CountingBuilder)
+    quantizer: FakeQuantizer = field(default_factory=FakeQuantizer)
+    board: FlakyBoard = field(default_factory=FlakyBoard)
+    test_allowed: bool = False
+
+    def __post_init__(self) -> None:
+        self.images = FakeImages(self.folder / "inputs", test_allowed=self.test_allowed)
+        backend = Backend(name="fake", builder=self.builder, quantizer=self.quantizer, board=self.board)
+        store = FolderStore(self.folder / "artifacts")
+        self.stages = Stages(target=FAKE_TARGET, backends={"fake": backend}, images=self.images, store=store)
+        self.evaluator = Evaluator(
+            stages=self.stages,
+            family=self.family,
+            task=TASK,
+            distiller=self.distiller,
+            teacher=TeacherNetwork(spec=TEACHER, arrays=initial_arrays(TEACHER)),
+            teacher_digest=NONE,
+            data_digest=NONE,
+            protocols=PROTOCOLS,
+            screen_variant=FP32,
+            seed=0,
+            lessons=self.folder / "lessons",
+        )
+
+    def policy(self) -> Policy:
+        return PhasedPolicy(RandomChooser(self.family.space(TASK), self.distiller.space), FAKE_VARIANTS, PLAN)
+
+    def loop(self, journal: FakeJournal, *, watch: Watch = lambda _study, _action: None) -> StudyLoop:
+        return StudyLoop(name="study", journal=journal, evaluator=self.evaluator, policy=self.policy(), watch=watch)
+
+
+def config(*, teachings: int = 2, times_teacher: float = 0.9) -> StudyConfig:
+    """Make the configuration of a study in which most students fit."""
+    return StudyConfig(
+        target="fake-board",
+        target_digest=NONE,
+        data="fake",
+        data_digest=NONE,
+        teacher="fake",
+        teacher_digest=NONE,
+        family="fake",
+        policy="fake",
+        limits=Limits(latency=LatencyLimit(percent=50.0, bound_ns=None, times_teacher=times_teacher), memory=None, max_drop=None),
+        budget=Budget(seconds=None, teachings=teachings),
+        search_steps=10,
+        final_steps=30,
+        seed=0,
+        protocols={name: Digest(NONE) for name in PROTOCOLS},
+    )
+
+
+def timeless(events: Iterable[Event]) -> list[Event]:
+    """Take the clock out of events, to compare them."""
+    found = []
+    for event in events:
+        bare = replace(event, at_s=0.0)
+        if isinstance(bare, Taught) and isinstance(bare.outcome, Lesson):
+            bare = replace(bare, outcome=replace(bare.outcome, seconds=0.0))
+        found.append(bare)
+    return found
+
+
+def pupil(width: int = 8, index: int = 0) -> Pupil:
+    """Make a pupil of the fake family."""
+    architecture = FakeFamily().space(TASK).point({"width": width, "stem": 4})
+    return Pupil(member=Member(architecture=architecture, index=index), distillation=FakeDistiller.space.at([0.5, 0.5]))
+
+
+def outcomes(study: Study) -> list[object]:
+    """Return what became of everything that was tried."""
+    tried: tuple[Probed | Taught | Graded, ...] = (*study.probes, *study.teachings, *study.grades)
+    return [event.outcome for event in tried]

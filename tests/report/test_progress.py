@@ -1,0 +1,60 @@
+"""What is shown while a search runs."""
+
+import io
+import re
+
+from fakes.study import sample_events, sample_pupil, sample_study
+from rich.console import Console
+
+from autokd_edge.core.study import GradeEngine, Probe, Stop, Teach, fold
+from autokd_edge.core.target import Variant
+from autokd_edge.report.progress import Progress, best_so_far, phase_of
+
+
+def shown(*, terminal: bool) -> tuple[Progress, io.StringIO]:
+    stream = io.StringIO()
+    return Progress(Console(file=stream, force_terminal=terminal, width=200), "sample"), stream
+
+
+def test_each_action_has_its_phase() -> None:
+    pupil = sample_pupil(0)
+    assert phase_of(None) == "reading the teacher"
+    assert phase_of(Probe(members=(pupil.member,))) == "asking the device"
+    assert phase_of(Teach(pupil=pupil, steps=1, final=False)) == "teaching"
+    assert phase_of(Teach(pupil=pupil, steps=1, final=True)) == "teaching the finalist"
+    assert phase_of(GradeEngine(pupil=pupil, variant=Variant(backend="openvino", precision="int8"))) == "grading openvino/int8"
+    assert phase_of(Stop(reason="done")) == "finishing"
+
+
+def test_a_line_tells_phase_counts_best_and_what_is_left() -> None:
+    study = sample_study()
+    progress, stream = shown(terminal=False)
+    with progress:
+        progress.watch(study, Stop(reason="done"))
+    line = stream.getvalue()
+    fits = sum(study.fits(probed) for probed in study.probes)
+    assert f"{len(study.probes)} probed ({fits} fit), {len(study.teachings)} taught, {len(study.grades)} graded" in line
+    assert best_so_far(study) in line
+    assert re.search(r"left$", line.strip())
+    assert line.count("\n") == 1
+
+
+def test_lines_are_written_when_the_phase_changes_and_not_for_every_step() -> None:
+    study, pupil = sample_study(), sample_pupil(0)
+    progress, stream = shown(terminal=False)
+    with progress:
+        progress.watch(study, Probe(members=(pupil.member,)))
+        progress.watch(study, Probe(members=(pupil.member,)))
+        progress.watch(study, Teach(pupil=pupil, steps=1, final=False))
+    assert [line.split(" | ")[1] for line in stream.getvalue().splitlines()] == ["asking the device", "teaching"]
+
+
+def test_a_terminal_shows_one_live_line() -> None:
+    progress, stream = shown(terminal=True)
+    with progress:
+        progress.watch(sample_study(), None)
+    assert "reading the teacher" in stream.getvalue()
+
+
+def test_before_the_first_lesson_there_is_no_best() -> None:
+    assert best_so_far(fold(sample_events(taught=0, final=False)[:1])) == "none taught yet"

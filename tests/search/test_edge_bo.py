@@ -1,0 +1,140 @@
+import logging
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from contracts.policy import PolicyContract
+from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, FakeWorld, accuracy, config, latency_ns
+
+from autokd_edge.core.limits import Budget
+from autokd_edge.core.space import Choice, SearchSpace
+from autokd_edge.core.study import Member, Probe, Pupil, Screened, Teach
+from autokd_edge.search.edge_bo import EdgeBO
+from autokd_edge.search.plan import Plan
+from autokd_edge.search.policy import PhasedPolicy
+from autokd_edge.search.random_search import RandomChooser
+
+SHORT = Plan(pool=24, batch=4)
+
+
+def a_policy(chooser=None, plan=SHORT):
+    return PhasedPolicy(chooser or EdgeBO(ARCHITECTURES, DISTILLATIONS), (FP32, INT8), plan)
+
+
+def a_run(policy, *, seed=0, teachings=6, latency_x=0.25, memory_bytes=None):
+    world = FakeWorld()
+    budget = Budget(seconds=None, teachings=teachings)
+    world.open(config(budget=budget, latency_x=latency_x, memory_bytes=memory_bytes, seed=seed))
+    world.run(policy)
+    return world.study
+
+
+@pytest.mark.slow
+class TestEdgeBOPolicy(PolicyContract):
+    def policy(self):
+        return a_policy()
+
+
+def test_guided_probes_fit_far_more_often_than_random_ones():
+    share = {}
+    for name, chooser in {"edge-bo": EdgeBO(ARCHITECTURES, DISTILLATIONS), "random": RandomChooser(ARCHITECTURES, DISTILLATIONS)}.items():
+        study = a_run(a_policy(chooser), latency_x=0.15, teachings=3)
+        later = [study.fits(probed) for probed in study.probes[16:] if probed.member.index == 0]
+        share[name] = sum(later) / len(later)
+    assert share["edge-bo"] > 0.6
+    assert share["edge-bo"] > 3 * share["random"]
+
+
+@pytest.mark.slow
+def test_the_best_pupil_is_near_the_optimum_and_better_than_by_random_search():
+    rng = np.random.default_rng(0)
+    best = {"edge-bo": [], "random": []}
+    for seed in range(2):
+        for name, kind in {"edge-bo": EdgeBO, "random": RandomChooser}.items():
+            study = a_run(a_policy(kind(ARCHITECTURES, DISTILLATIONS)), seed=seed)
+            best[name].append(max(t.outcome.accuracy for t in study.teachings if not t.final))
+    points = [ARCHITECTURES.at(rng.random(len(ARCHITECTURES)).tolist()) for _ in range(20_000)]
+    guess = DISTILLATIONS.point({"tau": 4.0, "alpha": 0.9})
+    pupils = [Pupil(member=Member(architecture=point, index=0), distillation=guess) for point in points]
+    optimum = max(accuracy(pupil, 100) for pupil in pupils if latency_ns(pupil.member) <= 500_000)
+    assert np.median(best["edge-bo"]) > optimum - 0.3
+    assert np.median(best["edge-bo"]) > np.median(best["random"]) + 1.0
+
+
+def test_a_memory_limit_is_learnt_beside_the_latency_limit():
+    study = a_run(a_policy(), latency_x=0.3, memory_bytes=400_000, teachings=3)
+    later = [study.fits(probed) for probed in study.probes[24:] if probed.member.index == 0]
+    assert sum(later) / len(later) > 0.5
+
+
+def test_without_limits_only_accuracy_is_modelled():
+    study = a_run(a_policy(), latency_x=None, teachings=4)
+    assert len(study.teachings) == 5
+
+
+def test_designs_that_do_not_build_are_avoided():
+    class FakePickyWorld(FakeWorld):
+        def _probe(self, member):
+            self.broken_probe = member.architecture["op"] == "separable"
+            return super()._probe(member)
+
+    world = FakePickyWorld()
+    world.open(config(budget=Budget(seconds=None, teachings=5), latency_x=0.5))
+    world.run(a_policy())
+    probes = [probed for probed in world.study.probes if probed.member.index == 0]
+    early, late = probes[:16], probes[24:]
+    assert sum(isinstance(p.outcome, Screened) for p in early) < 0.7 * len(early)
+    assert sum(isinstance(p.outcome, Screened) for p in late) > 0.8 * len(late)
+
+
+def test_where_all_builds_fail_probing_goes_on_by_chance():
+    world = FakeWorld(broken_probe=True)
+    world.open(config())
+    chooser = EdgeBO(ARCHITECTURES, DISTILLATIONS)
+    for _ in range(4):
+        world.do(Probe(members=chooser.probe(world.study, 8)))
+    assert len({probed.member for probed in world.study.probes}) == 32
+
+
+def test_the_first_pupil_is_taught_with_the_guessed_distillation_and_is_the_largest_that_fits():
+    world = FakeWorld()
+    world.open(config(latency_x=0.5))
+    chooser = EdgeBO(ARCHITECTURES, DISTILLATIONS, guess={"tau": 2.0, "alpha": 0.5})
+    world.do(Probe(members=chooser.probe(world.study, 16)))
+    pupil = chooser.teach(world.study)
+    assert dict(pupil.distillation) == {"tau": 2.0, "alpha": 0.5}
+    sizes = {p.member: p.outcome.cost.parameters * p.outcome.cost.macs for p in world.study.probes if world.study.fits(p)}
+    assert sizes[pupil.member] >= np.median(list(sizes.values()))
+
+
+def test_equal_accuracies_do_not_break_the_models():
+    values = {"N_t": (3, 4), "K_t": (2,), "N_m": (1, 2), "N_b": (3, 4), "P_m": (0.5,), "width": (1e5, 2e5), "op": ("conv3x3",)}
+    small = SearchSpace(parameters=tuple(Choice(name=name, values=choices) for name, choices in values.items()))
+
+    class FakeFlatWorld(FakeWorld):
+        def _teach(self, action):
+            taught = super()._teach(action)
+            return replace(taught, outcome=replace(taught.outcome, accuracy=90.0))
+
+    world = FakeFlatWorld()
+    world.open(config(budget=Budget(seconds=None, teachings=10), latency_x=1.0))
+    world.run(a_policy(EdgeBO(small, DISTILLATIONS)))
+    assert len(world.study.teachings) == 11
+
+
+def test_a_model_that_cannot_be_fitted_is_said_and_the_choice_left_to_chance(caplog):
+    class FakeEndlessWorld(FakeWorld):
+        def _teach(self, action):
+            taught = super()._teach(action)
+            return replace(taught, outcome=replace(taught.outcome, accuracy=math.nan))
+
+    world, chooser = FakeEndlessWorld(), EdgeBO(ARCHITECTURES, DISTILLATIONS)
+    world.open(config(latency_x=0.5))
+    world.do(Probe(members=chooser.probe(world.study, 24)))
+    for _ in range(4):
+        world.do(Teach(pupil=chooser.teach(world.study), steps=100, final=False))
+    with caplog.at_level(logging.WARNING):
+        pupil = chooser.teach(world.study)
+    assert pupil not in {taught.pupil for taught in world.study.teachings}
+    assert "left to chance: InputDataError" in caplog.text

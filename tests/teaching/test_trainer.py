@@ -1,0 +1,222 @@
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from contracts.distiller import DistillerContract
+from fakes.small_disk import small_disk
+from safetensors.torch import load_file
+from teaching.small import POINT, FakeTeacher, small_source, small_student, small_teacher
+
+from autokd_edge.core.space import Point
+from autokd_edge.errors import StoreError, TeachError
+from autokd_edge.students.families.resnet import resnet_spec
+from autokd_edge.students.lower_torch import torch_from_spec
+from autokd_edge.teaching.augment import Augmenter, AugmentPlan
+from autokd_edge.teaching.data import data_source
+from autokd_edge.teaching.teachers import load_teacher
+from autokd_edge.teaching.trainer import BATCH, PEAK_RATE, SAVE_EVERY, KDDistiller, _rate, accuracy_of
+
+STEPS = SAVE_EVERY + 30
+MANY_VARIANTS = AugmentPlan(shift=1, flip=False, cutout=0, variants=1_000)  # no logits are ever found in the cache
+
+
+class TestKDDistiller(DistillerContract):
+    @pytest.fixture(params=["convolutions", "separable convolutions"])
+    def spec(self, request):
+        return small_student(separable=request.param == "separable convolutions")
+
+    @pytest.fixture
+    def distiller(self, tmp_path_factory):
+        return KDDistiller(small_source().teaching(), small_teacher(), seed=5, cache=tmp_path_factory.mktemp("one"))
+
+    @pytest.fixture
+    def another(self, tmp_path_factory):
+        return KDDistiller(small_source().teaching(), small_teacher(), seed=5, cache=tmp_path_factory.mktemp("two"))
+
+
+def distiller(cache: Path, teacher=None, *, seed=5, plan=None) -> KDDistiller:
+    source = small_source() if plan is None else small_source(plan=plan)
+    return KDDistiller(source.teaching(), teacher or small_teacher(), seed=seed, cache=cache)
+
+
+def equal(a: Path, b: Path) -> bool:
+    one, other = load_file(a), load_file(b)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    """The weights of a lesson that nothing disturbed, by the fake teacher."""
+    folder = tmp_path_factory.mktemp("whole")
+    distiller(folder, FakeTeacher(), plan=MANY_VARIANTS).teach(small_student(), POINT, steps=STEPS, seed=7, out=folder / "w.safetensors")
+    return folder / "w.safetensors"
+
+
+@pytest.mark.parametrize("at", [1, SAVE_EVERY, SAVE_EVERY + 1, SAVE_EVERY + 20])
+def test_an_interrupted_lesson_goes_on_to_the_weights_of_an_uninterrupted_one(uninterrupted, tmp_path, at):
+    out = tmp_path / "w.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        distiller(tmp_path, FakeTeacher(stop_at_call=at), plan=MANY_VARIANTS).teach(small_student(), POINT, steps=STEPS, seed=7, out=out)
+    assert not out.exists()
+    teacher = FakeTeacher()
+    distiller(tmp_path / "other cache", teacher, plan=MANY_VARIANTS).teach(small_student(), POINT, steps=STEPS, seed=7, out=out)
+    assert equal(out, uninterrupted)
+    taken_again = STEPS - SAVE_EVERY if at > SAVE_EVERY else STEPS
+    assert teacher.calls == taken_again  # the steps before the saved one are not taken again
+
+
+def test_the_seconds_of_an_interrupted_lesson_are_those_of_all_its_runs(uninterrupted, tmp_path):
+    class SlowTeacher(FakeTeacher):
+        def answer(self, images):
+            if self.calls == 0:
+                time.sleep(0.5)  # before the saved step: in the first run alone
+            return super().answer(images)
+
+    out = tmp_path / "w.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        distiller(tmp_path, SlowTeacher(stop_at_call=SAVE_EVERY + 5), plan=MANY_VARIANTS).teach(
+            small_student(), POINT, steps=STEPS, seed=7, out=out
+        )
+    again = distiller(tmp_path, FakeTeacher(), plan=MANY_VARIANTS)
+    began = time.monotonic()
+    taught = again.teach(small_student(), POINT, steps=STEPS, seed=7, out=out)
+    assert taught.seconds > time.monotonic() - began + 0.4
+    assert again.teach(small_student(), POINT, steps=STEPS, seed=7, out=out) == taught
+    assert equal(out, uninterrupted)
+
+
+_TAUGHT_ALONE = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    import torch
+    torch.set_num_threads(1)
+    from teaching.small import POINT, FakeTeacher, small_student
+    from teaching.test_trainer import MANY_VARIANTS, STEPS, distiller
+    class SlowTeacher(FakeTeacher):
+        def answer(self, images):
+            if self.calls > STEPS - 20:
+                print("late", flush=True)
+                sys.stdin.readline()  # waits to be killed
+            return super().answer(images)
+    folder = Path(sys.argv[2])
+    distiller(folder, SlowTeacher(), plan=MANY_VARIANTS).teach(small_student(), POINT, steps=STEPS, seed=7, out=folder / "w.safetensors")
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_lesson_goes_on_to_the_weights_of_an_uninterrupted_one(uninterrupted, tmp_path):
+    argv = [sys.executable, "-c", textwrap.dedent(_TAUGHT_ALONE), str(Path(__file__).parents[1]), str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"late\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    out = tmp_path / "w.safetensors"
+    assert not out.exists()
+    teacher = FakeTeacher()
+    distiller(tmp_path, teacher, plan=MANY_VARIANTS).teach(small_student(), POINT, steps=STEPS, seed=7, out=out)
+    assert teacher.calls < STEPS - SAVE_EVERY  # and what the teacher said before the kill is still known
+    assert equal(out, uninterrupted)
+
+
+def test_another_seed_of_the_lesson_or_of_the_study_teaches_other_weights(uninterrupted, tmp_path):
+    for name, study, lesson in (("a", 6, 7), ("b", 5, 8)):
+        out = tmp_path / f"{name}.safetensors"
+        taught_by = distiller(tmp_path / name, FakeTeacher(), seed=study, plan=MANY_VARIANTS)
+        spec = small_student()
+        if lesson != 7:
+            spec = dataclasses.replace(spec, seed=99)
+        taught_by.teach(spec, POINT, steps=20, seed=lesson, out=out)
+        assert not equal(out, uninterrupted)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_a_teach_error_and_writes_no_weights(tmp_path, weight):
+    with pytest.raises(TeachError, match=r"the loss must be finite; it is (nan|inf) at step 1 of 5"):
+        distiller(tmp_path, small_teacher(weight=weight)).teach(small_student(), POINT, steps=5, seed=1, out=tmp_path / "w.safetensors")
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_what_torch_cannot_compute_is_a_teach_error(tmp_path):
+    spec = dataclasses.replace(small_student(), input=(2, 8, 8))  # reads two channels, the data has one
+    with pytest.raises(TeachError, match="torch could not take step 1 of 5"):
+        distiller(tmp_path).teach(spec, POINT, steps=5, seed=1, out=tmp_path / "w.safetensors")
+
+
+def test_a_full_disk_ends_a_lesson_with_a_store_error(tmp_path):
+    with small_disk(tmp_path / "disk", kibibytes=4) as disk, pytest.raises(StoreError, match="No space left"):
+        distiller(tmp_path).teach(small_student(), POINT, steps=3, seed=1, out=disk / "w.safetensors")
+
+
+def test_the_accuracy_is_the_share_of_right_answers_of_the_written_weights(tmp_path):
+    data = small_source().teaching()
+    taught = KDDistiller(data, small_teacher(), seed=5, cache=tmp_path).teach(
+        small_student(), POINT, steps=40, seed=1, out=tmp_path / "w.safetensors"
+    )
+    network = torch_from_spec(small_student()).eval()
+    network.load_arrays(load_file(tmp_path / "w.safetensors"))
+    pixels = torch.from_numpy((data.validation.images / 255 - data.mean[0]) / data.std[0]).float()
+    with torch.no_grad():
+        right = network(pixels).argmax(1).numpy() == data.validation.labels
+    assert taught.accuracy == 100 * right.mean()
+    augment = Augmenter(data.augmentation, samples=len(data.train), seed=0, image=data.image, mean=data.mean, std=data.std)
+    assert accuracy_of(network, data.validation, augment) == taught.accuracy
+
+
+def test_a_student_of_the_labels_alone_learns_what_can_be_learnt(tmp_path):
+    point = Point(values=(("tau", 1.0), ("alpha", 0.0)))
+    taught = distiller(tmp_path).teach(small_student(), point, steps=150, seed=1, out=tmp_path / "w.safetensors")
+    assert taught.accuracy > 70  # of three classes
+    assert taught.loss < 0.8
+
+
+def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(tmp_path):
+    teaching = KDDistiller(data_source("digits").teaching(), FakeTeacher(), seed=5, cache=tmp_path)
+    per_epoch = 1137 // BATCH
+    epochs = []
+    for epoch in range(2):
+        found = [teaching._batch(epoch * per_epoch + step) for step in range(per_epoch)]
+        assert {number for number, _ in found} == {epoch}
+        epochs.append(torch.cat([index for _, index in found]))
+        assert len(set(epochs[-1].tolist())) == per_epoch * BATCH
+    assert not torch.equal(*epochs)
+    again = KDDistiller(data_source("digits").teaching(), FakeTeacher(), seed=5, cache=tmp_path)
+    assert torch.equal(again._batch(per_epoch)[1], epochs[1][:BATCH])
+
+
+def test_the_learning_rate_rises_to_its_peak_and_ends_near_nothing():
+    rates = [_rate(step, 100) for step in range(100)]
+    assert max(rates) == PEAK_RATE == rates[24]
+    assert rates[:25] == sorted(rates[:25])
+    assert rates[24:] == sorted(rates[24:], reverse=True)
+    assert rates[-1] < 0.01 * PEAK_RATE
+    assert _rate(0, 1) == PEAK_RATE
+
+
+def test_weights_without_their_record_are_taught_again_to_the_same_weights(uninterrupted, tmp_path):
+    out = tmp_path / "w.safetensors"
+    out.write_bytes(uninterrupted.read_bytes())
+    out.with_suffix(".json").write_text('{"accuracy": 1')
+    taught = distiller(tmp_path, FakeTeacher(), plan=MANY_VARIANTS).teach(small_student(), POINT, steps=STEPS, seed=7, out=out)
+    assert taught.seconds > 0
+    assert equal(out, uninterrupted)
+
+
+def test_the_saved_state_of_a_finished_lesson_is_gone(uninterrupted):
+    assert [path.name for path in uninterrupted.parent.iterdir() if "partial" in path.name or "begun" in path.name] == []
+
+
+@pytest.mark.slow
+def test_a_student_of_the_digits_comes_near_its_real_teacher(tmp_path):
+    data = data_source("digits").teaching()
+    teacher = load_teacher("example:digits", data)
+    spec = resnet_spec(data.image, 10, (8, 16), 1, stem=8, seed=3)
+    taught = KDDistiller(data, teacher, seed=0, cache=tmp_path).teach(spec, POINT, steps=150, seed=0, out=tmp_path / "w.safetensors")
+    assert taught.accuracy > 90

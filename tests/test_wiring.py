@@ -1,0 +1,77 @@
+import dataclasses
+import re
+
+import pytest
+from fakes.backend import FAKE_TARGET
+from fakes.bundle import TARGET
+from fakes.plugin import install_plugin
+
+from autokd_edge.core.space import Real, SearchSpace
+from autokd_edge.core.student import Task
+from autokd_edge.core.target import Variant
+from autokd_edge.errors import InputError, TargetError
+from autokd_edge.search.policy import PhasedPolicy
+from autokd_edge.wiring import BACKEND_GROUP, FAMILIES, POLICIES, backends_of, family_named, policy_named
+
+SPACE = SearchSpace(parameters=(Real(name="tau", low=1.0, high=20.0),))
+TASK = Task(image=(1, 8, 8), classes=2, channel_multiple=8)
+
+
+def named(backend: str, *precisions: str):
+    variants = tuple(Variant(backend=backend, precision=precision) for precision in precisions or ("fp32",))
+    return dataclasses.replace(TARGET, variants=variants)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_says_the_name_that_it_has_on_the_command_line(name):
+    assert family_named(name).name == name
+    assert len(family_named(name).space(TASK)) > 0
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_is_made_from_the_spaces_and_the_target(name):
+    policy = policy_named(name)(family_named("nago").space(TASK), SPACE, FAKE_TARGET)
+    assert isinstance(policy, PhasedPolicy)
+
+
+@pytest.mark.parametrize(
+    ("ask", "wrong", "known", "hint"),
+    [
+        (family_named, "nagi", "family must be one of nago; got 'nagi'", "--family nago"),
+        (policy_named, "randon", "policy must be one of edge-bo, random; got 'randon'", "--policy random"),
+        (policy_named, "zzz", "policy must be one of edge-bo, random; got 'zzz'", "--policy edge-bo"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_known_and_the_nearest(ask, wrong, known, hint):
+    with pytest.raises(InputError, match=f"{re.escape(known)}. Hint: {hint}"):
+        ask(wrong)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_a_backend_of_the_package_is_made_without_writing_anything(name, tmp_path):
+    backends = backends_of(named(name, "fp32", "int8"), tmp_path / "backends")
+    assert {key: backend.name for key, backend in backends.items()} == {name: name}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backend_that_nobody_provides_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(TargetError, match=r"backend of target 'host' must be one of openvino, onnxruntime.*; got 'tvm'"):
+        backends_of(named("tvm"), tmp_path)
+
+
+def test_a_package_brings_its_backend_by_an_entry_point(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site"))
+    backends = backends_of(named("fake", "fp32", "int8"), tmp_path)
+    assert backends["fake"].builder.toolchain() == {"fake": "1.0"}
+
+
+def test_a_broken_package_harms_only_those_who_ask_for_it(tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    info = site / "broken-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{BACKEND_GROUP}]\nbroken = no_such_module:backend\nopenvino = no_such_module:backend\n")
+    monkeypatch.syspath_prepend(site)
+    assert backends_of(named("openvino"), tmp_path)["openvino"].name == "openvino"
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        backends_of(named("broken"), tmp_path)
