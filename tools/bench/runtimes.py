@@ -4,7 +4,7 @@
 
 The networks are the example teacher and two students of the family NAGO. In each round every engine is
 timed once, so that a slow spell of the machine meets them all; the figure is the median of the rounds'
-medians, the best round stands beside it. Weights are random but the teacher's: they do not change speed.
+medians, the best round stands beside it. Weights are random: they do not change speed.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from students.networks import nago_point
 
 from autokd_edge.core.student import INPUT, AvgPool, Conv2d, Dropout, GlobalAvgPool, Linear, Mean, Relu, Task, WeightedSum
 from autokd_edge.students.cost import deployed_parameters
-from autokd_edge.students.families.nago import WIDTH_LARGE, WIDTH_SMALL, NagoFamily
+from autokd_edge.students.families.nago import WIDTH_LARGE, WIDTH_SMALL, NagoFamily, _draw
 
 SMALL = Task(image=(1, 28, 28), classes=10, channel_multiple=8)
 LARGE = Task(image=(3, 64, 64), classes=5, channel_multiple=16)
@@ -98,6 +98,19 @@ def test_every_layer_of_a_sparse_graph_lies_on_a_way_from_the_image_to_the_logit
     assert set(wires) == {INPUT, *(layer.name for layer in spec.layers)}
     assert nx.descendants(wires, INPUT) == set(wires) - {INPUT}
     assert nx.ancestors(wires, spec.output) == set(wires) - {spec.output}
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_the_graphs_of_all_three_levels_are_connected_however_sparse(index):
+    point = nago_point(SMALL, N_t=10, K_t=2, P_t=0.9, N_m=10, P_m=0.1, N_b=10, K_b=2, P_b=0.9)
+    drawn = _draw(point, index)
+    levels = [drawn.top, *(cell.middle for cell in drawn.cells), *(dag for cell in drawn.cells for dag in cell.bottom)]
+    assert len(levels) == 1 + 10 + 100
+    for dag in levels:
+        graph = nx.Graph((u, v) for v, lower in enumerate(dag.lower) for u in lower)
+        assert sorted(graph) == list(range(10))
+        assert nx.is_connected(graph)
+        assert all(u < v for v, lower in enumerate(dag.lower) for u in lower)  # edges go upwards
 
 
 def test_every_operation_is_drawn_and_none_is_lost():
