@@ -30,6 +30,8 @@ _STAGES: Mapping[type[StageError], Stage] = {
     GradeError: "grade",
 }
 SCREEN, FINAL = "screen", "final"
+# A candidate is worth 2.5 s of screening on 2 cores; vendors' compilers take longer over more layers than this.
+MOST_LAYERS = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,8 @@ class Evaluator:
 
         def screened() -> Screened:
             spec = self.spec(member)
+            if len(spec.layers) > MOST_LAYERS:
+                raise LoweringError(f"a student must have at most {MOST_LAYERS} layers to be screened; it has {len(spec.layers)}")
             engine = self.stages.engine(self.stages.untrained_graph(spec), self.screen_variant)
             reading = self.stages.measurement(engine, self.screen_variant, self.protocols[SCREEN])
             return Screened(cost=cost_of(spec), measurement=reading)

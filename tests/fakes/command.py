@@ -47,7 +47,7 @@ def run_here(*argv: object, folder: Path, path: Path | None = None) -> Done:
 def start(*argv: object, folder: Path, path: Path | None = None) -> subprocess.Popen[str]:
     """Start the console script in a process of its own."""
     script = Path(sys.executable).with_name("autokd-edge")
-    places = os.pathsep.join([str(TESTS), *([] if path is None else [str(path)])])
+    places = os.pathsep.join(map(str, [TESTS, TESTS.parent, *([] if path is None else [path])]))  # the package beside these tests
     env = {**os.environ, "PYTHONPATH": places, "COLUMNS": "200"}
     command = [str(script), *map(str, argv)]
     return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,12 +1,14 @@
 import dataclasses
 
 import pytest
-from pipeline.world import FP32, INT8, PROTOCOLS, TEACHER, FakeDistiller, Killed, World, pupil
+from pipeline.world import FP32, INT8, PROTOCOLS, TEACHER, FakeDistiller, FakeFamily, Killed, World, pupil
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.study import Failed, Grade, Lesson, Screened
 from autokd_edge.errors import StoreError, TeachError
+from autokd_edge.pipeline.evaluate import MOST_LAYERS
 from autokd_edge.students.cost import cost_of
+from autokd_edge.students.families.resnet import resnet_spec
 
 PUPIL = pupil()
 
@@ -23,6 +25,17 @@ def test_a_probe_measures_the_untrained_member_by_the_screening_protocol(world):
     assert found.measurement.variant == FP32
     assert found.cost == cost_of(world.evaluator.spec(PUPIL.member))
     assert world.distiller.taught == 0
+
+
+def test_a_network_of_too_many_layers_is_refused_before_anything_is_built(world):
+    class FakeDeepFamily(FakeFamily):  # 7 layers a block
+        def spec(self, architecture, task, index):  # noqa: ARG002  the port's signature
+            return resnet_spec(task.image, task.classes, (2,), MOST_LAYERS // 7 + 1, stem=2, seed=0)
+
+    probed = dataclasses.replace(world.evaluator, family=FakeDeepFamily()).probe(PUPIL.member)
+    assert isinstance(probed, Failed)
+    assert (probed.stage, probed.error, probed.retryable) == ("lower", "LoweringError", False)
+    assert f"at most {MOST_LAYERS} layers" in probed.message
 
 
 def test_a_probe_reads_no_images(world):

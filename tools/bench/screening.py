@@ -24,6 +24,7 @@ from autokd_edge.core.student import Task
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_protocol, load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here
+from autokd_edge.pipeline.evaluate import MOST_LAYERS
 from autokd_edge.students.families.nago import NagoFamily
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
@@ -33,7 +34,7 @@ LAW_S = 2.5
 
 
 def main() -> int:
-    """Screen random candidates, print and write how long each took; status 1 where the median breaks the law."""
+    """Screen random candidates, print and write how long each took; status 1 where one breaks the law."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -43,7 +44,7 @@ def main() -> int:
     protocol, _ = load_protocol("screen")
     family, rng = NagoFamily(), np.random.default_rng(options.seed)
     space = family.space(TASK)
-    rows = []
+    rows, refused = [], 0
     with tempfile.TemporaryDirectory() as name:
         backend = wiring.backends_of(target, Path(name))["openvino"]
 
@@ -67,8 +68,12 @@ def main() -> int:
             }
 
         screen(space.at([0.0] * len(space)))  # builds the reference engines, once for a folder
-        for _ in range(options.candidates):
-            rows.append(screen(space.at(rng.random(len(space)).tolist())))
+        while len(rows) < options.candidates:
+            point = space.at(rng.random(len(space)).tolist())
+            if len(family.spec(point, TASK, 0).layers) > MOST_LAYERS:
+                refused += 1  # as the search does: a failed candidate, and nothing is built
+                continue
+            rows.append(screen(point))
             print(" ".join(f"{key}={value:.3g}" for key, value in rows[-1].items()), flush=True)
     totals = sorted(row["total_s"] for row in rows)
     result = {
@@ -77,6 +82,8 @@ def main() -> int:
         "median_s": statistics.median(totals),
         "p90_s": totals[int(0.9 * (len(totals) - 1))],
         "max_s": totals[-1],
+        "most_layers": MOST_LAYERS,
+        "refused": refused,
         "share_within_law": sum(t <= LAW_S for t in totals) / len(totals),
         "torch_imported": "torch" in sys.modules,
         "candidates": rows,
@@ -84,7 +91,7 @@ def main() -> int:
     print(json.dumps({key: value for key, value in result.items() if key != "candidates"}, indent=1))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0 if result["median_s"] <= LAW_S and not result["torch_imported"] else 1
+    return 0 if result["max_s"] <= LAW_S and not result["torch_imported"] else 1
 
 
 if __name__ == "__main__":
