@@ -31,7 +31,7 @@ _STAGES: Mapping[type[StageError], Stage] = {
 }
 SCREEN, FINAL = "screen", "final"
 # A candidate is worth 2.5 s of screening on 2 cores; vendors' compilers take longer over more layers than this.
-MOST_LAYERS = 900
+MOST_LAYERS = 750
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
