@@ -76,7 +76,7 @@ class PhasedPolicy:
         count, seconds = len(study.probes), study.config.budget.seconds
         if count >= self._plan.most_probes:
             return Stop(reason=self._nothing_fits(study, f"after {count} probes"))
-        if seconds is not None and study.elapsed_s > self._plan.search_share * seconds:
+        if count and seconds is not None and study.elapsed_s > self._plan.search_share * seconds:
             return Stop(reason=self._nothing_fits(study, f"after {count} probes and {self._plan.search_share:.0%} of the budget"))
         members = self._chooser.probe(study, self._plan.batch)
         return Probe(members=members) if members else Stop(reason=self._nothing_fits(study, f"in the whole space of {count}"))
