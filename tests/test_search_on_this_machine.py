@@ -74,7 +74,7 @@ def test_every_reading_was_measured_on_this_machine(events):
     readings = [p.outcome.measurement for p in study.probes if isinstance(p.outcome, Screened)]
     readings += [g.outcome.measurement for g in study.grades if isinstance(g.outcome, Grade)]
     readings += study.reference.measurements
-    assert len(readings) > 32
+    assert len(readings) > 24
     assert {reading.origin for reading in readings} == {"device"}
     assert {(r.fingerprint.processor, r.fingerprint.isa_flags) for r in readings} == {(machine.processor, machine.isa_flags)}
     assert all("openvino" in reading.toolchain for reading in readings)

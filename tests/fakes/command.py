@@ -48,7 +48,7 @@ def start(*argv: object, folder: Path, path: Path | None = None) -> subprocess.P
     """Start the console script in a process of its own."""
     script = Path(sys.executable).with_name("autokd-edge")
     places = os.pathsep.join(map(str, [TESTS, TESTS.parent, *([] if path is None else [path])]))  # the package beside these tests
-    env = {**os.environ, "PYTHONPATH": places, "COLUMNS": "200"}
+    env = {**os.environ, "PYTHONPATH": places, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}  # more threads sum in another order
     command = [str(script), *map(str, argv)]
     return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

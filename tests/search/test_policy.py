@@ -231,3 +231,12 @@ def test_a_space_that_is_used_up_is_taught_to_its_end_and_then_goes_to_the_final
 def test_a_plan_with_shares_that_fall_is_refused():
     with pytest.raises(ValueError, match="shares must rise"):
         Plan(pool_share=0.7)
+
+
+def test_a_budget_that_the_teacher_used_up_still_probes_one_batch_and_names_the_closest_candidate():
+    world = a_world(seconds=1.0, latency_x=1e-6)
+    actions, stop = world.run(a_policy())
+    assert [type(action) for action in actions] == [Probe]
+    assert len(world.study.probes) == Plan().batch
+    assert "no candidate fits after 8 probes" in stop.reason
+    assert "latency" in stop.reason
