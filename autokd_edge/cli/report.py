@@ -1,0 +1,35 @@
+"""`autokd-edge report`: what a study came to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from autokd_edge.cli.options import Json, Store
+
+
+def report(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run. Default: the latest below runs/.")] = None,
+    study: Annotated[str | None, typer.Option(help="Name, where the journal holds several studies.")] = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a study came to, and write its page again."""
+    from autokd_edge.api.reports import latest_run, outcome_of
+    from autokd_edge.report.page import write_page
+    from autokd_edge.report.summary import summarise
+    from autokd_edge.report.table import report_tables
+
+    outcome, folder = outcome_of(run or latest_run(Path("runs")), store=store, study=study)
+    write_page(folder.report, outcome)
+    if as_json:
+        sys.stdout.write(json.dumps(summarise(outcome), indent=1) + "\n")
+        return
+    console = Console()
+    console.print(report_tables(outcome))
+    console.print(f"report: {folder.report}", soft_wrap=True)

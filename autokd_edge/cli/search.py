@@ -1,0 +1,80 @@
+"""`autokd-edge search`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from autokd_edge.cli.options import NOTHING_FITS, Json, Store
+
+if TYPE_CHECKING:
+    from autokd_edge.api.search import Finish
+
+
+def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
+    data: Annotated[str, typer.Option(help="Data set: digits, fashion-mnist or fashion-mnist:FOLDER.")],
+    teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
+    target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
+    max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
+    max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
+    max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
+    budget: Annotated[str, typer.Option(help="A time (8min, 2h) or a number of students to teach (20).")] = "30min",
+    seed: Annotated[int, typer.Option(help="Same seed, same choices.")] = 0,
+    study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
+    store: Store = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the run. Default: runs/STUDY.")] = None,
+    family: Annotated[str, typer.Option(help="Family of students: nago.")] = "nago",
+    policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
+    search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
+    final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
+    from autokd_edge.api.options import SearchOptions
+
+    options = SearchOptions(
+        data=data,
+        teacher=teacher,
+        target=target,
+        max_latency=max_latency,
+        max_memory=max_memory,
+        max_drop=max_drop,
+        budget=budget,
+        seed=seed,
+        study=study,
+        store=store,
+        out=out,
+        family=family,
+        policy=policy,
+        search_steps=search_steps,
+        final_steps=final_steps,
+    )
+    options.check()  # before torch is imported, which takes seconds
+    from autokd_edge.api.search import SearchJob
+    from autokd_edge.report.progress import Progress
+
+    job = SearchJob.of(options)
+    with Progress(Console(stderr=True), job.name) as progress:
+        finish = job.run(progress.watch)
+    _tell(finish, as_json=as_json)
+    if finish.manifest is None:
+        raise typer.Exit(NOTHING_FITS)
+
+
+def _tell(finish: Finish, *, as_json: bool) -> None:
+    from autokd_edge.report.table import report_tables
+
+    folder = finish.folder
+    if as_json:
+        sys.stdout.write(folder.summary.read_text())
+        return
+    console = Console()
+    console.print(report_tables(finish.outcome))
+    if finish.manifest is None:
+        console.print(f"no bundle: {finish.stop.reason}", soft_wrap=True)
+    else:
+        console.print(f"bundle: {folder.bundle}   (try: autokd-edge run {folder.bundle})", soft_wrap=True)
+    console.print(f"report: {folder.report}", soft_wrap=True)
