@@ -11,7 +11,7 @@ search: setup data
 	$(BIN)/autokd-edge search $(SEARCH)
 
 test: setup data
-	@sh tools/system_packages.sh postgresql chromium
+	@sh tools/system_packages.sh postgresql chromium qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

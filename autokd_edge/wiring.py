@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.target import Target
+from autokd_edge.devices.board import Place
 from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
 from autokd_edge.errors import InputError, TargetError
@@ -44,6 +45,17 @@ def _onnxruntime(folder: Path) -> Backend:
     return Backend(name=NAME, builder=ONNXRuntimeBuilder(link), quantizer=ONNXRuntimeQuantizer(link), board=board)
 
 
+def _tvm(folder: Path) -> Backend:
+    from autokd_edge.backends.tvm.board import TVMBoard
+    from autokd_edge.backends.tvm.builder import NAME, TVMBuilder
+    from autokd_edge.backends.tvm.quantize import TVMQuantizer
+
+    link, lease = _this_machine()
+    builder = TVMBuilder()
+    board = TVMBoard(builder, Place(link=link, lease=lease, folder=folder))
+    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(link), board=board)
+
+
 def _this_machine() -> tuple[Link, Lease]:
     return LocalLink(), Lease(default_lease_path())
 
@@ -62,7 +74,7 @@ def _random(architectures: SearchSpace, distillations: SearchSpace, target: Targ
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants)
 
 
-BACKENDS: Mapping[str, Callable[[Path], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
+BACKENDS: Mapping[str, Callable[[Path], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime, "tvm": _tvm}
 FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {"nago": NagoFamily}
 POLICIES: Mapping[str, Callable[[SearchSpace, SearchSpace, Target], Policy]] = {"edge-bo": _edge_bo, "random": _random}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autokd_edge.core.codec import Json, encode
 from autokd_edge.core.digest import digest_of_file, digest_of_json
-from autokd_edge.core.measure import Fingerprint, Measurement, Protocol
+from autokd_edge.core.measure import Fingerprint, Measurement, Origin, Protocol
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.fingerprint import read_fingerprint
 from autokd_edge.devices.lease import Lease
@@ -35,6 +35,7 @@ class Place:
     lease: Lease
     folder: Path
     fingerprint: Callable[[], Fingerprint] = read_fingerprint  # reads the machine that the link leads to
+    origin: Origin = "device"  # what readings taken there call themselves
 
 
 class RuntimeBoard:
@@ -68,7 +69,12 @@ class RuntimeBoard:
             timing = {**request, "sentinel": push(sentinel), "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
         subject = Subject(
-            engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin="device"
+            engine=digest_of_file(engine),
+            variant=variant,
+            target=target,
+            protocol=protocol,
+            fingerprint=fingerprint,
+            origin=self._place.origin,
         )
         as_asked = ran_as_asked(variant.precision, answer.executed)
         self._remember(answer, target.threads)
@@ -89,16 +95,16 @@ class RuntimeBoard:
                 "threads": target.threads,
                 **self._runtime.settings(self._float),
             }
-            self._ask("infer", request, _INFER_TIMEOUT_S)
+            self.ask("infer", request, _INFER_TIMEOUT_S)
 
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
-        return answer_from_json(self._ask("measure", request, protocol.timeout_s))
+        return answer_from_json(self.ask("measure", request, protocol.timeout_s))
 
     def _baseline(self, null: Path, target: Target, protocol: Protocol) -> Baseline:
         """Measure the null engine once: the median peak memory of processes that do nothing but run it."""
         if target.threads not in self._baselines:
             request = {"engine": self._place.link.push(null), "threads": target.threads, **self._runtime.settings(self._float)}
-            peaks = [self._ask("memory", request, protocol.timeout_s)["peak_rss_bytes"] for _ in range(_NULL_READINGS)]
+            peaks = [self.ask("memory", request, protocol.timeout_s)["peak_rss_bytes"] for _ in range(_NULL_READINGS)]
             self._baselines[target.threads] = Baseline(null_rss_bytes=int(statistics.median(peaks)), sentinel_ns=None)
         return self._baselines[target.threads]
 
@@ -108,7 +114,8 @@ class RuntimeBoard:
         fastest = min(filter(None, (known.sentinel_ns, answer.sentinel.before_ns, answer.sentinel.after_ns)))
         self._baselines[threads] = replace(known, sentinel_ns=fastest)
 
-    def _ask(self, mode: str, request: Json, timeout_s: float) -> Json:
+    def ask(self, mode: str, request: Json, timeout_s: float) -> Json:
+        """Put one question to the device; a backend whose engines are programs of their own answers it another way."""
         return LinkedRuntime(runtime=self._runtime, link=self._place.link).ask(mode, request, timeout_s=timeout_s, failure=MeasureError)
 
     def _reference(self, name: str, write: Callable[[Path], None], target: Target, fingerprint: Fingerprint) -> Path:
