@@ -15,6 +15,7 @@ import numpy.typing as npt
 from autokd_edge.core.artifact import Artifact, Kind
 from autokd_edge.core.digest import Digest
 from autokd_edge.core.measure import Measurement, Protocol
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Action, Event, Study
@@ -75,8 +76,12 @@ class Distiller(PortProtocol):
 class Quantizer(PortProtocol):
     """Turns a float ONNX graph into a quantised one for one runtime."""
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, keep: Sequence[str] = ()
+    ) -> QuantizeReport:
         """Quantise with the calibration images in ``samples`` (.npy, float32 ``(n, c, h, w)``, preprocessed).
+
+        ``keep`` names layers, by what their nodes give, that stay in float.
 
         Raises:
             QuantizeError: the graph cannot be quantised.

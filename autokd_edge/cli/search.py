@@ -23,6 +23,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
     max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
+    max_quant_drop: Annotated[
+        str, typer.Option(help="Points of accuracy that INT8 may lose; noisy layers stay in float until it holds.")
+    ] = "0.5",
     budget: Annotated[str, typer.Option(help="A time (8min, 2h) or a number of students to teach (20).")] = "30min",
     seed: Annotated[int, typer.Option(help="Same seed, same choices.")] = 0,
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
@@ -44,6 +47,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         max_latency=max_latency,
         max_memory=max_memory,
         max_drop=max_drop,
+        max_quant_drop=max_quant_drop,
         budget=budget,
         seed=seed,
         study=study,
