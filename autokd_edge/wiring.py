@@ -18,7 +18,11 @@ from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.ports import Backend, Link, Policy, StudentFamily
+from autokd_edge.students.families.mcunet import mcunet_like
+from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
 from autokd_edge.students.families.nago import NagoFamily
+from autokd_edge.students.families.resnet import resnet8
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
 
 BACKEND_GROUP = "autokd_edge.backends"
 _T = TypeVar("_T")
@@ -63,7 +67,15 @@ def _random(architectures: SearchSpace, distillations: SearchSpace, target: Targ
 
 
 BACKENDS: Mapping[str, Callable[[Path], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
-FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {"nago": NagoFamily}
+FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
+    "nago": NagoFamily,
+    "resnet8": resnet8,
+    "mobilenetv2-0.25": mobilenet_v2_quarter,
+    "mobilenetv2-0.5": mobilenet_v2_half,
+    "mobilenetv3-small-0.5": mobilenet_v3_small_half,
+    "shufflenetv2-0.5": shufflenet_v2_half,
+    "mcunet-like": mcunet_like,
+}
 POLICIES: Mapping[str, Callable[[SearchSpace, SearchSpace, Target], Policy]] = {"edge-bo": _edge_bo, "random": _random}
 
 
