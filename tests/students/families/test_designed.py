@@ -26,9 +26,6 @@ class TestDesignedFamilies(FamilyContract):
     def task(self):
         return Task(image=(1, 9, 13), classes=4, channel_multiple=8)
 
-    def maker(self, family):
-        return next(make for make in DESIGNED if make().name == family.name)
-
     def test_a_family_is_one_network_whatever_the_index(self, family, task):
         specs = [family.spec(Point(values=()), task, index) for index in range(3)]
         assert len({spec.layers for spec in specs}) == 1
