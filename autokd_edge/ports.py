@@ -34,6 +34,9 @@ class StudentFamily(PortProtocol):
     def space(self, task: Task) -> SearchSpace:
         """Return the family's parameters for a task."""
 
+    def members(self, architecture: Point) -> int:
+        """Return how many members of a point are worth teaching in full: 1 where its parameters leave nothing to chance."""
+
     def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
         """Return member number ``index`` of the family; pure: equal arguments, equal spec."""
 
