@@ -31,7 +31,7 @@ def _openvino(folder: Path) -> Backend:
 
     link, lease = _this_machine()
     board = OpenVINOBoard(link, lease, folder)
-    return Backend(name=NAME, builder=OpenVINOBuilder(link), quantizer=NNCFQuantizer(link), board=board)
+    return Backend(name=NAME, builder=OpenVINOBuilder(link), quantizer=NNCFQuantizer(link), board=board, layer_timer=board)
 
 
 def _onnxruntime(folder: Path) -> Backend:
@@ -41,7 +41,7 @@ def _onnxruntime(folder: Path) -> Backend:
 
     link, lease = _this_machine()
     board = ONNXRuntimeBoard(link, lease, folder)
-    return Backend(name=NAME, builder=ONNXRuntimeBuilder(link), quantizer=ONNXRuntimeQuantizer(link), board=board)
+    return Backend(name=NAME, builder=ONNXRuntimeBuilder(link), quantizer=ONNXRuntimeQuantizer(link), board=board, layer_timer=board)
 
 
 def _this_machine() -> tuple[Link, Lease]:
