@@ -13,11 +13,12 @@ from autokd_edge.api.calibration import calibration_images
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.bundle.manifest import MANIFEST
 from autokd_edge.bundle.writer import FLOAT_GRAPH, QUANTIZED_GRAPH
+from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.profile import PROFILE_VERSION, Profile
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
-from autokd_edge.devices.fingerprint import read_fingerprint, target_here
+from autokd_edge.devices.fingerprint import target_here
 from autokd_edge.errors import InputError, ModelError
 from autokd_edge.pipeline.given_model import read_model
 from autokd_edge.pipeline.profile import Profiler, Watch
@@ -25,10 +26,11 @@ from autokd_edge.pipeline.profile import Profiler, Watch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions:
-    """The options of ``autokd-edge profile`` under the same names, unread."""
+    """The options of ``autokd-edge profile`` under the same names, unread; ``device`` is an address, by default this machine."""
 
     model: Path
     target: str = "host"
+    device: str | None = None
     protocol: str = "final"
     data: str | None = None
     per_layer: bool = False
@@ -40,18 +42,21 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
 
     Raises:
         InputError: the model, the target, the protocol, the data or the file to write cannot be used.
+        DeviceError: the device cannot be reached.
     """
     protocol, _ = load_protocol(options.protocol)
-    target = target_here(load_target(options.target)[0], read_fingerprint())
+    described = load_target(options.target)[0]
+    device = wiring.device_of(options.device)
     _check_out(options.out)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         source, quantized = _graphs_of(options.model)
         model = read_model(source, folder / "model.onnx")
         calibration = None if options.data is None else calibration_images(options.data, model.input_shape, folder)
+        target = target_here(described, device.fingerprint())
         profiler = Profiler(
             target=target,
-            backends=wiring.backends_of(target, folder / "backends"),
+            backends=wiring.backends_of(target, folder / "backends", device),
             protocol=protocol,
             calibration=calibration,
             layers=options.per_layer,
@@ -102,10 +107,8 @@ def _check_out(out: Path | None) -> None:
 
 
 def _write(out: Path, made: Profile) -> None:
-    begun = out.with_name(f".{out.name}.begun")
     try:
-        begun.write_text(json.dumps(encode(made)) + "\n", encoding="utf-8")
-        begun.replace(out)
+        with written_whole(out) as begun:
+            begun.write_text(json.dumps(encode(made)) + "\n", encoding="utf-8")
     except OSError as error:
-        begun.unlink(missing_ok=True)
         raise InputError(f"profile '{out}' cannot be written: {error.strerror}", hint="give another --out") from error

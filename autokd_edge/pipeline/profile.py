@@ -11,7 +11,7 @@ from autokd_edge.core.measure import Protocol
 from autokd_edge.core.profile import LayerTime, LeftOut, Profiled, ProfileOutcome, ProfileRow
 from autokd_edge.core.study import Failed
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.errors import ModelError, StageError
+from autokd_edge.errors import DeviceError, ModelError, StageError
 from autokd_edge.pipeline.evaluate import stage_of
 from autokd_edge.pipeline.given_model import GivenModel
 from autokd_edge.ports import Backend
@@ -51,6 +51,8 @@ class Profiler:
                 outcome = self._outcome(model, variant, Path(folder))
             except StageError as error:
                 outcome = Failed(stage=stage_of(error), error=type(error).__name__, message=str(error), retryable=error.retryable)
+            except DeviceError as error:  # what was measured before is kept
+                outcome = Failed(stage="measure", error=type(error).__name__, message=str(error), retryable=True)
         return ProfileRow(variant=variant, outcome=outcome)
 
     def _outcome(self, model: GivenModel, variant: Variant, folder: Path) -> ProfileOutcome:

@@ -143,7 +143,7 @@ class BackendContract:
             pytest.skip("this runtime has no profiler of layers")
         builder.build(write_graph(tmp_path / "g.onnx", channels=64), variant=variant, target=target, out=tmp_path / "engine")
         layers = board.layers(tmp_path / "engine", variant=variant, target=target)
-        assert len(layers) >= 4  # three convolutions and a product
+        assert sum("Conv" in layer.kind for layer in layers) == 3, layers
         assert {layer.precision for layer in layers} <= {"f32", "i64"}, layers  # integer layers compute shapes
         assert sum(layer.mean_ns for layer in layers) > 5_000  # 11 M MACs
         slowest = max(layers, key=lambda layer: layer.mean_ns)

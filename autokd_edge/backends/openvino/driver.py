@@ -50,7 +50,10 @@ def load(request: Request, engine: str) -> Engine:
 
 
 def layers(request: Request, engine: str, profiled: Callable[[Engine], None]) -> list[dict[str, Any]]:
-    """Say what OpenVINO's performance counters say: the mean time of each kernel that ran, in whole microseconds."""
+    """Say what OpenVINO's performance counters say: the mean time of each kernel that ran.
+
+    They count whole microseconds: a kernel of less than half of one is said not to have run.
+    """
     properties = {**_properties(request), "PERF_COUNT": True}
     compiled = _core().import_model(Path(engine).read_bytes(), "CPU", properties)
     call = Engine(compiled)
