@@ -35,6 +35,7 @@ class EmulatedLink(LocalLink):
             system="qemu-user",
             governor="unknown",
             virtual=True,
+            emulated=True,
         )
 
 

@@ -10,12 +10,14 @@ from typing import Any
 Request = dict[str, Any]
 Vendor = Any  # ONNX's and ONNX Runtime's objects, and numpy's arrays
 
+SIGNED_DOT = "asimddp"  # the kernel's flag of Arm's dot products
+
 
 def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Vendor:
     """Quantise a model; ``name`` is that of its input, ``samples`` are float32 (n, c, h, w).
 
     Per channel and symmetric for weights, which have no zero point in our kernels then. Activations take eight
-    bits, signed where the request says so. No sum saturates, so that weights keep all their bits.
+    bits, signed where the processor has sdot, whose both sides are. No sum saturates, so that weights keep all their bits.
     """
     import onnx
     from onnxruntime import quantization
@@ -29,7 +31,8 @@ def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Ve
             _reader(vendor, name, samples),
             quant_format=vendor.QuantFormat.QDQ,
             per_channel=True,
-            activation_type=vendor.QuantType.QInt8 if request["signed"] else vendor.QuantType.QUInt8,
+            nodes_to_exclude=request["keep"],
+            activation_type=vendor.QuantType.QInt8 if SIGNED_DOT in request["isa_flags"] else vendor.QuantType.QUInt8,
             weight_type=vendor.QuantType.QInt8,
             calibrate_method=vendor.CalibrationMethod.MinMax,
             # The logits stay in float.

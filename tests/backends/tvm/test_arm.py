@@ -31,7 +31,7 @@ def pi5():
 
 def emulated(builder, folder, core):
     link = EmulatedLink(core)
-    place = Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint, origin="emulated")
+    place = Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint)
     return TVMBoard(builder, place)
 
 
@@ -84,7 +84,7 @@ def test_float_logits_on_arm_are_those_of_onnx_runtime_to_five_digits(spec, stud
 
 @pytest.mark.slow
 @pytest.mark.parametrize("core", ["a72", "a76"])
-def test_quantised_logits_on_arm_are_those_of_the_quantised_graph(core, student, builder, quantizer, int8, request, tmp_path):
+def test_quantised_logits_on_arm_are_those_of_the_quantised_graph(core, builder, quantizer, int8, request, tmp_path):
     board, target = request.getfixturevalue(core), request.getfixturevalue({"a72": "pi4", "a76": "pi5"}[core])
     graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
     quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")

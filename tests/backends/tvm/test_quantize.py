@@ -9,8 +9,6 @@ from contracts.quantizer import QuantizerContract
 from fakes.graphs import write_graph, write_samples
 from onnx import numpy_helper
 
-from autokd_edge.errors import QuantizeError
-
 
 @pytest.mark.slow
 class TestTVMQuantizer(QuantizerContract):
@@ -28,8 +26,3 @@ class TestTVMQuantizer(QuantizerContract):
             zeros = {node.input[2] for node in made.node if node.op_type == "QuantizeLinear"}
             found.append({numpy_helper.to_array(tensor).dtype for tensor in made.initializer if tensor.name in zeros})
         assert found == [{np.dtype(np.uint8)}, {np.dtype(np.int8)}]
-
-    def test_an_architecture_that_is_not_built_for_is_refused(self, quantizer, variant, target, tmp_path):
-        graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
-        with pytest.raises(QuantizeError, match="builds for aarch64, x86_64; target 'host' is riscv64"):
-            quantizer.quantize(graph, samples, variant=variant, target=replace(target, architecture="riscv64"), out=tmp_path / "q.onnx")
