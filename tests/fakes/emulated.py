@@ -2,12 +2,10 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
 from autokd_edge.core.measure import Fingerprint
-from autokd_edge.core.target import Target
 from autokd_edge.devices.link import LocalLink
 from autokd_edge.ports import Finished
 
@@ -37,16 +35,3 @@ class EmulatedLink(LocalLink):
             virtual=True,
             emulated=True,
         )
-
-
-def arm_target(host: Target, name: str, *isa_flags: str) -> Target:
-    return replace(
-        host,
-        name=name,
-        family="arm",
-        architecture="aarch64",
-        isa_flags=("asimd", *isa_flags),
-        cores=4,
-        memory_bytes=2**30,
-        int8_saturates=False,
-    )

@@ -13,6 +13,7 @@ import onnx
 from autokd_edge.backends.tvm import kernels
 from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
+from autokd_edge.backends.tvm.intrinsics import activations_of
 from autokd_edge.backends.tvm.network import Array, Quantisation, Value
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
@@ -66,28 +67,42 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
     """Convolve 8-bit pixels with 8-bit weights ``(o, c / groups, u, v)``; real numbers come out."""
     network, whole = graph.network, weight[0]
     meaning = _meaning(image)
-    padded = network.padded(network.image(image), window.pads, meaning.zero)
     if is_depthwise(whole, window):
-        packed = whole[:, 0].transpose(1, 2, 0)
+        padded = network.padded(network.image(image), window.pads, meaning.zero)
         sums = network.emit(
             "depthwise_int8",
             lambda x, w: kernels.depthwise(x, w, window.stride, window.dilation, "int32"),
             padded,
-            packed,
+            whole[:, 0].transpose(1, 2, 0),
             anchor=True,
             like=padded,
         )
+    elif window.groups == 1 and whole.shape[0] % 4 == 0 and image.dtype == activations_of(graph.processor.dot):
+        sums = _dot_convolution(graph, image, whole, window, meaning.zero)
     else:
-        packed = whole.transpose(2, 3, 1, 0)
+        padded = network.padded(network.image(image), window.pads, meaning.zero)
         sums = network.emit(
             "conv_int8",
             lambda x, w: kernels.convolution(x, w, window.stride, window.dilation, "int32"),
             padded,
-            packed,
+            whole.transpose(2, 3, 1, 0),
             anchor=True,
             like=padded,
         )
     return _real(graph, sums, meaning, weight, bias, taken=whole.sum(axis=(1, 2, 3), dtype=np.int64))
+
+
+def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window, zero: int) -> Value:
+    """Sum four products at a time; channels are filled up to a multiple of 4 with weights of 0."""
+    channels = weight.shape[1]
+    more = -channels % 4
+    padded = graph.network.padded(graph.network.image(image), (*window.pads[:3], (0, more)), zero)
+    filled = np.pad(weight, ((0, 0), (0, more), (0, 0), (0, 0)))  # (o, c, u, v)
+    out, _, rows, columns = filled.shape
+    packed = filled.reshape(out, -1, 4, rows, columns).transpose(3, 4, 1, 0, 2)  # (u, v, c / 4, o, 4)
+    return graph.network.emit(
+        "dot_int8", lambda x, w: kernels.dot_convolution(x, w, window.stride, window.dilation), padded, packed, anchor=True, like=padded
+    )
 
 
 def dense(graph: Graph, features: Value, weight: Quantised, bias: Array | None) -> Value:

@@ -52,6 +52,21 @@ def convolution(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), out), value, name="convolution")
 
 
+def dot_convolution(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
+    """Convolve a padded image of 8-bit numbers, ``c`` a multiple of 4, with ``(u, v, c / 4, o, 4)``: four products a sum."""
+    from tvm import te
+
+    n, height, width, _ = map(int, image.shape)
+    rows, columns, quads, out, four = map(int, weight.shape)
+    u, v, k, j = (te.reduce_axis((0, size), name) for size, name in ((rows, "u"), (columns, "v"), (quads, "k"), (four, "j")))
+
+    def value(b: Expression, y: Expression, x: Expression, o: Expression) -> Expression:
+        pixel = image[b, y * stride[0] + u * dilation[0], x * stride[1] + v * dilation[1], k * 4 + j]
+        return te.sum(pixel.astype("int32") * weight[u, v, k, o, j].astype("int32"), axis=[u, v, k, j])
+
+    return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), out), value, name="dot_convolution")
+
+
 def depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], accumulator: str) -> Tensor:
     """Convolve each channel of a padded image ``(n, h, w, c)`` with its own ``(u, v, c)``."""
     from tvm import te

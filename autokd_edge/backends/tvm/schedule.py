@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from autokd_edge.backends.tvm.intrinsics import dot_product
 from autokd_edge.backends.tvm.processor import Processor
 
 Vendor = Any  # TVM's schedules, blocks and loops, which have no types
 # More channel vectors than this gain nothing: each weight is then loaded once for several pixels already.
 _CHANNEL_VECTORS_MOST = 4
+# Rows, columns, quads of channels, and the four of a quad: the reduction of a convolution by dot products.
+_DOT_AXES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +92,8 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, p
     window = 1
     for axis in axes[:2]:
         window *= axis
-    is_product = len(axes) == 3 or len(axes) == 1
-    if len(loops) == 4 and len(axes) == 3 and window == 1:
+    is_product = len(axes) in {1, 3, _DOT_AXES}
+    if len(loops) == 4 and len(axes) in {3, _DOT_AXES} and window == 1:
         pixels = schedule.fuse(*loops[:-1])  # a 1x1 convolution: all pixels are one row
         outer = []
     else:
@@ -102,7 +105,10 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, p
     _unrolled_vectors(schedule, channel, tile)
     schedule.unroll(pixel)
     schedule.compute_at(reduction, channel_tiles, preserve_unit_loops=True)
-    _tile_accumulator(schedule, reduction, tile, len(axes), unroll_window=not is_product)
+    if len(axes) == _DOT_AXES:
+        _tile_dot_products(schedule, reduction, tile, processor)
+    else:
+        _tile_accumulator(schedule, reduction, tile, len(axes), unroll_window=not is_product)
 
 
 def _tile_accumulator(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int, *, unroll_window: bool) -> None:
@@ -117,6 +123,20 @@ def _tile_accumulator(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int
     for loop in (vectors, *spatial[:-1], *(reduced if unroll_window else ())):
         schedule.unroll(loop)
     schedule.decompose_reduction(reduction, reduced[0])
+
+
+def _tile_dot_products(schedule: Vendor, reduction: Vendor, tile: Tile, processor: Processor) -> None:
+    """Order as ``_tile_accumulator`` does, with a vector of channels and a quad as one instruction."""
+    rank = len(schedule.get(reduction).iter_vars)
+    inner = schedule.get_loops(reduction)[-rank:]
+    spatial, (rows, columns, quads, four) = inner[: rank - _DOT_AXES], inner[rank - _DOT_AXES :]
+    vectors, lane = schedule.split(spatial[-1], [tile.vectors, tile.lanes])
+    schedule.reorder(rows, columns, quads, *spatial[:-1], vectors, lane, four)
+    for loop in (vectors, *spatial[:-1]):
+        schedule.unroll(loop)
+    start = schedule.decompose_reduction(reduction, rows)
+    schedule.vectorize(schedule.get_loops(start)[-1])
+    schedule.tensorize(lane, dot_product(processor.dot, tile.lanes))
 
 
 def _unrolled_vectors(schedule: Vendor, loop: Vendor, tile: Tile) -> None:

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from contracts.backend import SHAPES, STUDENTS
 from contracts.board import BoardContract
-from fakes.emulated import EmulatedLink, arm_target
+from fakes.emulated import EmulatedLink
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from students.networks import arrays_of, run_onnx, trained_like
 
@@ -21,12 +21,12 @@ NETWORKS = {"odd channels": SHAPES["odd channels"], **STUDENTS}
 
 @pytest.fixture(scope="session")
 def pi4():
-    return arm_target(load_target("host")[0], "pi4")
+    return load_target("raspberry-pi-4")[0]
 
 
 @pytest.fixture(scope="session")
 def pi5():
-    return arm_target(load_target("host")[0], "pi5", "asimddp", "asimdhp")
+    return load_target("raspberry-pi-5")[0]
 
 
 def emulated(builder, folder, core):
