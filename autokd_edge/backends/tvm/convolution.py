@@ -10,7 +10,7 @@ import onnx
 
 from autokd_edge.backends.tvm import kernels
 from autokd_edge.backends.tvm.importer import UnsupportedError
-from autokd_edge.backends.tvm.network import Array, Network, Value
+from autokd_edge.backends.tvm.network import ANCHOR, Array, Network, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def float_convolution(network: Network, image: Value, weight: Array, window: Win
             lambda x, w: kernels.depthwise(x, w, window.stride, window.dilation, "float32"),
             padded,
             packed,
-            anchor=True,
+            pattern=ANCHOR,
             like=padded,
         )
     else:
@@ -59,7 +59,7 @@ def float_convolution(network: Network, image: Value, weight: Array, window: Win
             lambda x, w: kernels.convolution(x, w, window.stride, window.dilation, "float32"),
             padded,
             packed,
-            anchor=True,
+            pattern=ANCHOR,
             like=padded,
         )
     return made if bias is None else network.pointwise("bias", lambda x, b: x + b, made, bias.astype(np.float32))

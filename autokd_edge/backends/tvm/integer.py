@@ -14,7 +14,7 @@ from autokd_edge.backends.tvm import kernels
 from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
 from autokd_edge.backends.tvm.intrinsics import activations_of
-from autokd_edge.backends.tvm.network import Array, Quantisation, Value
+from autokd_edge.backends.tvm.network import ANCHOR, Array, Quantisation, Value
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
@@ -39,17 +39,14 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
         raise UnsupportedError(f"QuantizeLinear '{node.name}' must have one scale and an 8-bit zero point; got {scale.size} and {dtype}")
     meaning = Quantisation(scale=np.float32(scale.reshape(())), zero=int(zero.reshape(())))
     low, high = _LIMITS[dtype]
-    facts = np.array([1 / np.float64(meaning.scale), meaning.zero], np.float32)
+    inverse, offset = np.array([1 / np.float64(meaning.scale)], np.float32), np.array([meaning.zero], np.float32)
 
-    def rounded(tensor: kernels.Tensor, fact: kernels.Tensor) -> kernels.Tensor:
-        def one(x: kernels.Expression) -> kernels.Expression:
-            whole = tirx.nearbyint(x * fact[0]) + fact[1]
-            within = tirx.min(tirx.max(whole, tirx.const(low, "float32")), tirx.const(high, "float32"))
-            return within.astype("int32").astype(dtype)
+    def rounded(x: kernels.Expression, by: kernels.Expression, to: kernels.Expression) -> kernels.Expression:
+        whole = tirx.nearbyint(x * by) + to
+        within = tirx.min(tirx.max(whole, tirx.const(low, "float32")), tirx.const(high, "float32"))
+        return within.astype("int32").astype(dtype)
 
-        return kernels.pointwise(one, tensor)
-
-    made = graph.network.emit("quantize", rounded, value, facts, like=value)
+    made = graph.network.pointwise("quantize", rounded, value, inverse, offset)
     return Value(var=made.var, shape=made.shape, channels_last=made.channels_last, quantisation=meaning)
 
 
@@ -73,8 +70,8 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
             "depthwise_int8",
             lambda x, w: kernels.depthwise(x, w, window.stride, window.dilation, "int32"),
             padded,
-            whole[:, 0].transpose(1, 2, 0),
-            anchor=True,
+            whole[:, 0].transpose(1, 2, 0).astype(np.int32),  # few, and widened once
+            pattern=ANCHOR,
             like=padded,
         )
     elif window.groups == 1 and whole.shape[0] % 4 == 0 and image.dtype == activations_of(graph.processor.dot):
@@ -86,7 +83,7 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
             lambda x, w: kernels.convolution(x, w, window.stride, window.dilation, "int32"),
             padded,
             whole.transpose(2, 3, 1, 0),
-            anchor=True,
+            pattern=ANCHOR,
             like=padded,
         )
     return _real(graph, sums, meaning, weight, bias, taken=whole.sum(axis=(1, 2, 3), dtype=np.int64))
@@ -101,7 +98,7 @@ def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window, 
     out, _, rows, columns = filled.shape
     packed = filled.reshape(out, -1, 4, rows, columns).transpose(3, 4, 1, 0, 2)  # (u, v, c / 4, o, 4)
     return graph.network.emit(
-        "dot_int8", lambda x, w: kernels.dot_convolution(x, w, window.stride, window.dilation), padded, packed, anchor=True, like=padded
+        "dot_int8", lambda x, w: kernels.dot_convolution(x, w, window.stride, window.dilation), padded, packed, pattern=ANCHOR, like=padded
     )
 
 
@@ -110,7 +107,7 @@ def dense(graph: Graph, features: Value, weight: Quantised, bias: Array | None) 
     whole, _, axis = weight
     by_output = whole.T if axis == 0 else whole  # (k, o)
     sums = graph.network.emit(
-        "dense_int8", lambda x, w: kernels.dense(x, w, "int32"), graph.network.plain(features), by_output, anchor=True
+        "dense_int8", lambda x, w: kernels.dense(x, w, "int32"), graph.network.plain(features), by_output, pattern=ANCHOR
     )
     return _real(graph, sums, _meaning(features), weight, bias, taken=by_output.sum(axis=0, dtype=np.int64))
 
@@ -118,12 +115,11 @@ def dense(graph: Graph, features: Value, weight: Quantised, bias: Array | None) 
 def mean(graph: Graph, image: Value) -> Value:
     """Average the pixels of each channel; the sum is exact."""
     meaning, size = _meaning(image), (image.shape[1], image.shape[2])
-    sums = graph.network.emit("mean_int8", lambda x: kernels.window_sum(x, size, (1, 1), "int32"), image, anchor=True, like=image)
+    sums = graph.network.emit("mean_int8", lambda x: kernels.window_sum(x, size, (1, 1), "int32"), image, pattern=ANCHOR, like=image)
     pixels = size[0] * size[1]
-    facts = np.array([np.float64(meaning.scale) / pixels, -meaning.zero * np.float64(meaning.scale)], np.float32)
-    return graph.network.emit(
-        "mean", lambda x, f: kernels.pointwise(lambda s: s.astype("float32") * f[0] + f[1], x), sums, facts, like=sums
-    )
+    factor = np.array([np.float64(meaning.scale) / pixels], np.float32)
+    addend = np.array([-meaning.zero * np.float64(meaning.scale)], np.float32)
+    return graph.network.pointwise("mean", lambda s, f, a: s.astype("float32") * f + a, sums, factor, addend)
 
 
 def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None, *, taken: Array) -> Value:

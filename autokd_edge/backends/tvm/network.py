@@ -50,19 +50,19 @@ class Network:
         self._builder = builder
 
     def emit(
-        self, name: str, function: Callable[..., Any], *arguments: Value | Array, anchor: bool = False, like: Value | None = None
+        self, name: str, function: Callable[..., Any], *arguments: Value | Array, pattern: int | None = None, like: Value | None = None
     ) -> Value:
         """Add one kernel; ``like`` gives the layout of what it makes."""
         from tvm import relax
 
         passed = [a.var if isinstance(a, Value) else relax.const(np.ascontiguousarray(a)) for a in arguments]
-        more = {"primfunc_attrs": {"op_pattern": ANCHOR}} if anchor else {}
+        more = {} if pattern is None else {"primfunc_attrs": {"op_pattern": pattern}}
         var = self._builder.emit_te(function, *passed, primfunc_name_hint=name, **more)
         shape = tuple(int(d) for d in var.ty.shape)
         return Value(var=var, shape=shape, channels_last=like is not None and like.channels_last and len(shape) == 4)
 
     def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array) -> Value:
-        """Apply a scalar function; arrays are scalars, per channel, or of the first value's own layout."""
+        """Apply a scalar function; arrays are scalars ``(1,)``, per channel, or of the first value's own layout."""
         return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, like=first)
 
     def image(self, value: Value) -> Value:
@@ -83,13 +83,9 @@ class Network:
         meaning = value.quantisation
         if meaning is None:
             return value
-        # The two numbers are an argument, not part of the code: kernels that differ in them alone are one kernel.
-        facts = np.array([meaning.zero, meaning.scale], np.float32)
-
-        def dequantized(tensor: kernels.Tensor, fact: kernels.Tensor) -> kernels.Tensor:
-            return kernels.pointwise(lambda q: (q.astype("float32") - fact[0]) * fact[1], tensor)
-
-        return self.emit("dequantize", dequantized, value, facts, like=value)
+        # The numbers are arguments, not part of the code: kernels that differ in them alone are one kernel.
+        zero, scale = np.array([meaning.zero], np.float32), np.array([meaning.scale], np.float32)
+        return self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale)
 
     def padded(self, value: Value, pads: Sequence[tuple[int, int]], number: float) -> Value:
         """Put borders around a value where there are any."""

@@ -13,7 +13,7 @@ import onnx
 from autokd_edge.backends.tvm import integer, kernels
 from autokd_edge.backends.tvm.convolution import Window, float_convolution, window_of
 from autokd_edge.backends.tvm.importer import Graph, Operation, UnsupportedError
-from autokd_edge.backends.tvm.network import Array, Value
+from autokd_edge.backends.tvm.network import ANCHOR, Array, Value
 
 Expression = kernels.Expression
 
@@ -59,7 +59,7 @@ def _matmul(graph: Graph, node: onnx.NodeProto) -> Value:
 
 def _dense(graph: Graph, features: Value, weight: Array, bias: Array | None) -> Value:
     flat = graph.network.plain(features)
-    made = graph.network.emit("dense", lambda x, w: kernels.dense(x, w, "float32"), flat, weight.astype(np.float32), anchor=True)
+    made = graph.network.emit("dense", lambda x, w: kernels.dense(x, w, "float32"), flat, weight.astype(np.float32), pattern=ANCHOR)
     if bias is None:
         return made
     return graph.network.pointwise("bias", lambda x, b: x + b, made, np.broadcast_to(bias, made.shape)[0].astype(np.float32))
@@ -151,7 +151,7 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> Value:
 
 def _averaged(graph: Graph, image: Value, window: Window) -> Value:
     total = graph.network.emit(
-        "average_pool", lambda x: kernels.window_sum(x, window.size, window.stride, "float32"), image, anchor=True, like=image
+        "average_pool", lambda x: kernels.window_sum(x, window.size, window.stride, "float32"), image, pattern=ANCHOR, like=image
     )
     return graph.network.pointwise("average", lambda x, share: x * share, total, np.array([1 / math.prod(window.size)], np.float32))
 
@@ -161,7 +161,7 @@ def _max_pool(graph: Graph, node: onnx.NodeProto) -> Value:
     image = graph.network.image(graph.value(node.input[0]))
     lowest = float(np.finfo(np.float32).min)
     image = graph.network.padded(image, window.pads, lowest)
-    return graph.network.emit("max_pool", lambda x: kernels.window_max(x, window.size, window.stride), image, anchor=True, like=image)
+    return graph.network.emit("max_pool", lambda x: kernels.window_max(x, window.size, window.stride), image, pattern=ANCHOR, like=image)
 
 
 def _global_average_pool(graph: Graph, node: onnx.NodeProto) -> Value:
