@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from autokd_edge.cli.interrupt import interruptible
 from autokd_edge.cli.options import NOTHING_FITS, Json, Store
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
+    from autokd_edge.core.study import Action, Study
 
 
 def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
@@ -26,10 +28,11 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
     store: Store = None,
     out: Annotated[str | None, typer.Option(help="Folder of the run. Default: runs/STUDY.")] = None,
-    family: Annotated[str, typer.Option(help="Family of students: nago.")] = "nago",
+    family: Annotated[str, typer.Option(help="Family of students: nago, mbconv, or a hand-designed one; several as nago,mbconv.")] = "nago",
     policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
+    final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
     as_json: Json = False,
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
@@ -51,14 +54,20 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         policy=policy,
         search_steps=search_steps,
         final_steps=final_steps,
+        final_members=final_members,
     )
     options.check()  # before torch is imported, which takes seconds
     from autokd_edge.api.search import SearchJob
     from autokd_edge.report.progress import Progress
 
     job = SearchJob.of(options)
-    with Progress(Console(stderr=True), job.name) as progress:
-        finish = job.run(progress.watch)
+    with interruptible() as check, Progress(Console(stderr=True), job.name) as progress:
+
+        def watch(study: Study, action: Action | None) -> None:
+            check()
+            progress.watch(study, action)
+
+        finish = job.run(watch)
     _tell(finish, as_json=as_json)
     if finish.manifest is None:
         raise typer.Exit(NOTHING_FITS)

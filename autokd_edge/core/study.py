@@ -97,6 +97,7 @@ class StudyConfig:
     final_steps: int | None  # of the last, longer teaching; None: what the time budget leaves
     seed: int
     protocols: dict[str, Digest]
+    final_members: int = 8  # of the best family that are probed for the last teaching, and taught while there is time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

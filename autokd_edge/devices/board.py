@@ -10,16 +10,15 @@ from pathlib import Path
 
 from autokd_edge.core.codec import Json, encode
 from autokd_edge.core.digest import digest_of_file, digest_of_json
-from autokd_edge.core.measure import Fingerprint, Measurement, Protocol
+from autokd_edge.core.measure import Fingerprint, Measurement, Origin, Protocol
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.fingerprint import read_fingerprint
-from autokd_edge.devices.lease import Lease
 from autokd_edge.devices.program import made_on_device
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, answer_from_json, reading, steadiest
 from autokd_edge.devices.reference import write_null, write_sentinel
 from autokd_edge.devices.runtime import LinkedRuntime, Runtime
 from autokd_edge.errors import BuildError, MeasureError
-from autokd_edge.ports import Builder, Link
+from autokd_edge.ports import Builder, Exclusive, Link
 
 _NULL_READINGS = 3  # the median of three: VmHWM of equal processes differs by some 0.1 MB
 _SHAPE_PRECISIONS = {"i32", "i64"}  # integer layers that compute shapes are no inference arithmetic
@@ -32,7 +31,7 @@ class Place:
     """Where a board runs and keeps its own: the way there, the right to measure, a folder for reference engines."""
 
     link: Link
-    lease: Lease
+    lease: Exclusive
     folder: Path
     fingerprint: Callable[[], Fingerprint] = read_fingerprint  # reads the machine that the link leads to
 
@@ -67,8 +66,9 @@ class RuntimeBoard:
             baseline = self._baseline(null, target, protocol)
             timing = {**request, "sentinel": push(sentinel), "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
+        origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
-            engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin="device"
+            engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin
         )
         as_asked = ran_as_asked(variant.precision, answer.executed)
         self._remember(answer, target.threads)

@@ -9,14 +9,15 @@ from rich.text import Text
 from autokd_edge.core.study import keeps
 from autokd_edge.report import wording
 from autokd_edge.report.comparison import compare
+from autokd_edge.report.family import COLUMNS, family_of, rows, told
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals
 
 
 def report_tables(outcome: Outcome) -> RenderableType:
-    """Lay out the whole report: verdict, teacher beside student, variants tried, and what was refused."""
+    """Lay out the whole report: verdict, teacher beside student, variants tried, the family, and what was refused."""
     parts: list[RenderableType] = [Text(verdict(outcome), style="bold green" if outcome.best is not None else "bold yellow")]
     parts.append(comparison_table(outcome))
-    parts.extend(table for table in (variants_table(outcome), refusals_table(outcome)) if table is not None)
+    parts.extend(table for table in (variants_table(outcome), family_table(outcome), refusals_table(outcome)) if table is not None)
     return Group(*parts)
 
 
@@ -56,6 +57,17 @@ def variants_table(outcome: Outcome) -> Table | None:
             wording.size(grade.measurement.memory.engine_bytes),
         )
         table.add_row(Text(engine_name(outcome.study, graded)), *map(Text, cells), Text(verdict_text))
+    return table
+
+
+def family_table(outcome: Outcome) -> Table | None:
+    """List the members of the best family that were taught in full, their mean and spread; None where there is one at most."""
+    found = family_of(outcome.study, outcome.best)
+    if found is None or len(found.members) < 2:
+        return None
+    table = _table(f"The family: {told(found)}", COLUMNS)
+    for row in rows(found):
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -10,7 +10,7 @@ from fakes.runtime import FAKE_RUNTIME
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.board import Place, RuntimeBoard, ran_as_asked
 from autokd_edge.devices.lease import Lease
-from autokd_edge.devices.runtime import LinkedRuntime, toolchain_of
+from autokd_edge.devices.runtime import LinkedRuntime
 from autokd_edge.errors import MeasureError
 
 FLOAT = Variant(backend="fake", precision="fp32")
@@ -37,7 +37,7 @@ class FakeRuntimeBuilder:
         self._runtime = LinkedRuntime(runtime=FAKE_RUNTIME, link=link)
 
     def toolchain(self):
-        return toolchain_of(FAKE_RUNTIME)
+        return self._runtime.toolchain()
 
     def build(self, graph, *, variant, target, out):
         self._runtime.build(graph, variant=variant, target=target, out=out, timeout_s=1)
