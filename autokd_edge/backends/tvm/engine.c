@@ -1,6 +1,7 @@
 /* The program around a compiled student: it describes, times or runs itself. Linux and the C library only.
 
    ENGINE describe | memory | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy
+          | check INPUTS.npy LOGITS.npy TOLERANCE
 
    Answers are one JSON document on stdout; what went wrong is one line on stderr and exit status 1. The
    steps and names of a timing are those of devices/device_program.py. */
@@ -200,22 +201,30 @@ static uint32_t little(const unsigned char *bytes, int count) {
     return number;
 }
 
-/* Read the head of a .npy file, versions 1 to 3, and return the number of samples. */
-static long samples_in(FILE *file, const char *path) {
+/* Read the head of a .npy file, versions 1 to 3, and return its numbers' shape as text: "(16, 10)". */
+static const char *shape_in(FILE *file, const char *path) {
+    static char head[1024];
     unsigned char lead[12] = {0};
-    char head[1024] = {0}, shape[64];
-    long count, c, h, w;
     if (fread(lead, 1, 10, file) != 10 || memcmp(lead, "\x93NUMPY", 6)) fail("'%s' must be a .npy file", path);
     uint32_t size = little(lead + 8, 2);
     if (lead[6] > 1) {
         if (fread(lead + 10, 1, 2, file) != 2) fail("'%s' ends in its head", path);
         size = little(lead + 8, 4);
     }
+    memset(head, 0, sizeof head);
     if (size >= sizeof head || fread(head, 1, size, file) != size) fail("'%s' ends in its head", path);
-    char *dims = strstr(head, "'shape':");
-    snprintf(shape, sizeof shape, "%.*s", dims ? (int)strcspn(dims + 9, ")") + 1 : 0, dims ? dims + 9 : "");
-    int fits = dims && sscanf(dims + 9, "(%ld, %ld, %ld, %ld)", &count, &c, &h, &w) == 4;
-    if (!fits || c != AUTOKD_CHANNELS || h != AUTOKD_HEIGHT || w != AUTOKD_WIDTH || !strstr(head, "'<f4'") || strstr(head, "'fortran_order': True"))
+    char *shape = strstr(head, "'shape':");
+    if (!shape || !strstr(head, "'<f4'") || strstr(head, "'fortran_order': True")) fail("'%s' must hold float32 numbers in C order", path);
+    shape += strcspn(shape, "(");
+    shape[strcspn(shape, ")") + 1] = 0;
+    return shape;
+}
+
+/* Open a file of samples and return their number. */
+static long samples_in(FILE *file, const char *path) {
+    long count, c, h, w;
+    const char *shape = shape_in(file, path);
+    if (sscanf(shape, "(%ld, %ld, %ld, %ld)", &count, &c, &h, &w) != 4 || c != AUTOKD_CHANNELS || h != AUTOKD_HEIGHT || w != AUTOKD_WIDTH)
         fail("samples must be float32 (n, %d, %d, %d); got %s", AUTOKD_CHANNELS, AUTOKD_HEIGHT, AUTOKD_WIDTH, shape);
     return count;
 }
@@ -229,24 +238,59 @@ static void write_head(FILE *file, long count) {
     fwrite(head, 1, 118, file);
 }
 
+static FILE *opened(const char *path, const char *mode) {
+    FILE *file = fopen(path, mode);
+    if (!file) fail("'%s' could not be opened: %s", path, strerror(errno));
+    return file;
+}
+
+static void next(FILE *in, const char *path, long i) {
+    if (fread(image, sizeof *image, PIXELS, in) != PIXELS) fail("'%s' ends before sample %ld", path, i);
+    run();
+    for (int k = 0; k < AUTOKD_CLASSES; k++)
+        if (!isfinite(logits[k])) fail("logits must be finite; sample %ld is not", i);
+}
+
 static void infer(const char *inputs, const char *out) {
     pin();
-    FILE *in = fopen(inputs, "rb");
-    if (!in) fail("'%s' could not be read: %s", inputs, strerror(errno));
+    FILE *in = opened(inputs, "rb");
     long count = samples_in(in, inputs);
-    FILE *made = fopen(out, "wb");
-    if (!made) fail("'%s' could not be written: %s", out, strerror(errno));
+    FILE *made = opened(out, "wb");
     write_head(made, count);
     for (long i = 0; i < count; i++) {
-        if (fread(image, sizeof *image, PIXELS, in) != PIXELS) fail("'%s' ends before sample %ld", inputs, i);
-        run();
-        for (int k = 0; k < AUTOKD_CLASSES; k++)
-            if (!isfinite(logits[k])) fail("logits must be finite; sample %ld is not", i);
+        next(in, inputs, i);
         fwrite(logits, sizeof *logits, AUTOKD_CLASSES, made);
     }
     fclose(in);
     if (ferror(made) || fclose(made)) fail("'%s' could not be written: %s", out, strerror(errno));
     printf("{\"samples\":%ld}\n", count);
+}
+
+static int label(const float *scores) {
+    int best = 0;
+    for (int k = 1; k < AUTOKD_CLASSES; k++)
+        if (scores[k] > scores[best]) best = k;
+    return best;
+}
+
+/* Compare with the logits of a file: the self-test of a bundle, where there is no Python. */
+static void check(const char *inputs, const char *recorded, double tolerance) {
+    float expected[AUTOKD_CLASSES];
+    long count, known, classes, same = 0;
+    double largest = 0;
+    FILE *in = opened(inputs, "rb"), *file = opened(recorded, "rb");
+    count = samples_in(in, inputs);
+    const char *shape = shape_in(file, recorded);
+    if (sscanf(shape, "(%ld, %ld)", &known, &classes) != 2 || known != count || classes != AUTOKD_CLASSES)
+        fail("recorded logits must be float32 (%ld, %d); got %s", count, AUTOKD_CLASSES, shape);
+    for (long i = 0; i < count; i++) {
+        next(in, inputs, i);
+        if (fread(expected, sizeof *expected, AUTOKD_CLASSES, file) != AUTOKD_CLASSES) fail("'%s' ends before sample %ld", recorded, i);
+        for (int k = 0; k < AUTOKD_CLASSES; k++) largest = fmax(largest, fabs((double)logits[k] - expected[k]));
+        same += label(logits) == label(expected);
+    }
+    printf("self-test: %ld of %ld labels, largest logit difference %.3g (tolerance %g)\n", same, count, largest, tolerance);
+    if (same != count || !(largest <= tolerance)) fail("the self-test failed: this engine does not compute what it did when it was built");
 }
 
 int main(int count, char **arguments) {
@@ -267,8 +311,10 @@ int main(int count, char **arguments) {
         measure(count - 2, arguments + 2);
     } else if (count == 4 && !strcmp(verb, "infer")) {
         infer(arguments[2], arguments[3]);
+    } else if (count == 5 && !strcmp(verb, "check")) {
+        check(arguments[2], arguments[3], atof(arguments[4]));
     } else {
-        fail("usage: %s describe | memory | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy", arguments[0]);
+        fail("usage: %s describe | memory | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy | check INPUTS.npy LOGITS.npy TOLERANCE", arguments[0]);
     }
     if (fflush(stdout)) fail("the answer could not be written: %s", strerror(errno));
     return 0;
