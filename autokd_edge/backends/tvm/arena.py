@@ -1,11 +1,11 @@
-"""Lay buffers that live at different times into one arena: greedy by size (Pisarchyk and Lee, 2020, arXiv 2001.03288).
+"""Lay buffers that live at different times into one arena: greedy, as by Pisarchyk and Lee (2020, arXiv 2001.03288).
 
 Notation: a buffer lives from the step that writes it to the last step that reads it, both included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 # A cache line, and what LLVM's aligned loads of the widest vectors ask for.
@@ -35,9 +35,19 @@ class Arena:
 
 
 def lay_out(buffers: Sequence[Buffer]) -> Arena:
-    """Place the largest buffer first, each at the lowest place where no buffer of its time lies."""
+    """Return the smallest of the plans that a few orders give; each buffer goes to the lowest place where none of its time lies."""
+    orders: tuple[Callable[[Buffer], tuple[int | str, ...]], ...] = (
+        lambda b: (-b.size_bytes, b.first, b.name),
+        lambda b: (b.first, -b.size_bytes, b.name),
+        lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first, b.name),
+        lambda b: (b.first - b.last, -b.size_bytes, b.name),
+    )
+    return min((_placed(sorted(buffers, key=order)) for order in orders), key=lambda arena: arena.size_bytes)
+
+
+def _placed(buffers: Sequence[Buffer]) -> Arena:
     placed: list[tuple[int, Buffer]] = []
-    for buffer in sorted(buffers, key=lambda b: (-b.size_bytes, b.first, b.name)):
+    for buffer in buffers:
         offset = 0
         for start, other in sorted(((s, o) for s, o in placed if o.meets(buffer)), key=lambda pair: pair[0]):
             if start - offset >= buffer.size_bytes:

@@ -25,6 +25,7 @@ class Facts:
     toolchain: Mapping[str, str]
     weights_bytes: int
     arena_bytes: int
+    live_bytes: int  # largest sum of activations that live at one step: no arena is smaller
 
 
 def weights_of(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -70,6 +71,7 @@ def facts_header(facts: Facts) -> str:
         f"#define AUTOKD_THREADS {facts.threads}",
         f"#define AUTOKD_WEIGHTS_BYTES {facts.weights_bytes}",
         f"#define AUTOKD_ARENA_BYTES {facts.arena_bytes}",
+        f"#define AUTOKD_LIVE_BYTES {facts.live_bytes}",
     ]
     return "\n".join([*lines, ""])
 

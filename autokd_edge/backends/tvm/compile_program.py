@@ -90,6 +90,7 @@ def compiled(request: Request) -> Mapping[str, int]:
         toolchain=request["toolchain"],
         weights_bytes=len(weights[0]),
         arena_bytes=plan.size_bytes,
+        live_bytes=arena.lower_bound_bytes(network.buffers()),
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -99,7 +100,7 @@ def compiled(request: Request) -> Mapping[str, int]:
         library = linker.link_library(request["architecture"], folder, "kernels.o")
         made = [library, folder / c_source.HEADER] if request["library"] else [linker.link_program(request["architecture"], folder)]
         _keep(made, Path(request["out"]))
-    return {"weights_bytes": facts.weights_bytes, "arena_bytes": facts.arena_bytes}
+    return {"weights_bytes": facts.weights_bytes, "arena_bytes": facts.arena_bytes, "live_bytes": facts.live_bytes}
 
 
 def _keep(made: list[Path], out: Path) -> None:

@@ -192,7 +192,8 @@ static void measure(int count, char **pairs) {
 static void describe(void) {
     printf("{\"input\":[1,%d,%d,%d],\"classes\":%d,\"threads\":%d,\"executed\":%s,\"toolchain\":%s,", AUTOKD_CHANNELS, AUTOKD_HEIGHT,
            AUTOKD_WIDTH, AUTOKD_CLASSES, AUTOKD_THREADS, AUTOKD_EXECUTED, AUTOKD_TOOLCHAIN);
-    printf("\"weights_bytes\":%ld,\"arena_bytes\":%ld}\n", (long)AUTOKD_WEIGHTS_BYTES, (long)AUTOKD_ARENA_BYTES);
+    printf("\"weights_bytes\":%ld,\"arena_bytes\":%ld,\"live_bytes\":%ld}\n", (long)AUTOKD_WEIGHTS_BYTES, (long)AUTOKD_ARENA_BYTES,
+           (long)AUTOKD_LIVE_BYTES);
 }
 
 static uint32_t little(const unsigned char *bytes, int count) {
