@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from autokd_edge.core.codec import Json
@@ -27,8 +27,9 @@ _NOT_THERE = "ModuleNotFoundError"
 class Compiler:
     """Starts with the first question and ends with its owner; after a crash or an overrun the next question starts another."""
 
-    def __init__(self, *, install: str) -> None:
+    def __init__(self, *, install: str, program: Sequence[str] = _PROGRAM) -> None:
         self._install = install
+        self._program = tuple(program)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] = io.BytesIO()
@@ -57,7 +58,7 @@ class Compiler:
             self._end()
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
             self._process = subprocess.Popen(
-                _PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True
+                self._program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True
             )
             self._end = weakref.finalize(self, _end_group, self._process, self._errors)
         return self._process
