@@ -11,6 +11,8 @@ import numpy as np
 from autokd_edge.backends.tvm.arena import ALIGNMENT, Arena
 from autokd_edge.backends.tvm.program import Program
 
+# How a program asks Linux on Arm for a feature; on x86 the compiler has a word of its own.
+_HAS: Mapping[str, str] = {"dotprod": "(getauxval(AT_HWCAP) & HWCAP_ASIMDDP)", "fullfp16": "(getauxval(AT_HWCAP) & HWCAP_ASIMDHP)"}
 HEADER, FACTS, MODEL, WEIGHTS = "autokd_student.h", "autokd_facts.h", "autokd_student.c", "weights.bin"
 
 
@@ -23,6 +25,7 @@ class Facts:
     threads: int
     executed: Mapping[str, int]  # precision -> kernels that run in it
     toolchain: Mapping[str, str]
+    needs: tuple[str, ...]  # levels and features of the processor, in the compilers' words
     weights_bytes: int
     arena_bytes: int
     live_bytes: int  # largest sum of activations that live at one step: no arena is smaller
@@ -67,7 +70,10 @@ def facts_header(facts: Facts) -> str:
     """Write what the program around the library says of it."""
     texts = {"EXECUTED": dict(facts.executed), "TOOLCHAIN": dict(facts.toolchain)}
     lines = [f"#define AUTOKD_{name} {json.dumps(json.dumps(value, sort_keys=True))}" for name, value in texts.items()]
+    has = " && ".join(_HAS.get(need, f'__builtin_cpu_supports("{need}")') for need in facts.needs)
     lines += [
+        f"#define AUTOKD_NEEDS {json.dumps(', '.join(facts.needs))}",
+        f"#define AUTOKD_HAS ({has or 1})",
         f"#define AUTOKD_THREADS {facts.threads}",
         f"#define AUTOKD_WEIGHTS_BYTES {facts.weights_bytes}",
         f"#define AUTOKD_ARENA_BYTES {facts.arena_bytes}",

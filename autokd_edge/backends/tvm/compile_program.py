@@ -88,6 +88,7 @@ def compiled(request: Request) -> Mapping[str, int]:
         threads=request["threads"],
         executed=executed,
         toolchain=request["toolchain"],
+        needs=processor.needs,
         weights_bytes=len(weights[0]),
         arena_bytes=plan.size_bytes,
         live_bytes=arena.lower_bound_bytes(network.buffers()),

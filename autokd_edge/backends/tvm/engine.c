@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -297,6 +298,7 @@ static void check(const char *inputs, const char *recorded, double tolerance) {
 int main(int count, char **arguments) {
     const char *verb = count > 1 ? arguments[1] : "";
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody may measure next to an orphan */
+    if (!AUTOKD_HAS) fail("this engine needs a processor with %s; the one here lacks something of it", AUTOKD_NEEDS);
     if (count == 2 && !strcmp(verb, "describe")) {
         describe();
     } else if (count == 2 && !strcmp(verb, "memory")) {

@@ -34,6 +34,12 @@ class Processor:
         """Vectors that a register tile holds; the others are for weights, pixels and spare."""
         return self.registers * 3 // 4
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What a machine must have, in the compilers' words; a program checks it before anything else."""
+        level = (self.cpu,) if self.triple.startswith("x86_64") and self.cpu != "x86-64" else ()
+        return (*level, *(feature.lstrip("+") for feature in self.features))
+
 
 def processor_of(target: Target) -> Processor:
     """Return the processor that code is made for: nothing that the target's ISA flags do not promise.

@@ -100,3 +100,11 @@ def test_an_engine_for_arm_is_refused_by_this_machine(builder, board, variant, p
     np.save(tmp_path / "samples.npy", np.zeros((1, 1, 12, 12), np.float32))
     with pytest.raises(MeasureError, match="must be built for the machine that runs it, x86_64; this one is for aarch64"):
         board.infer(tmp_path / "engine", tmp_path / "samples.npy", target=target, out=tmp_path / "logits.npy")
+
+
+@pytest.mark.slow
+def test_a_processor_without_what_an_engine_needs_is_told_in_one_sentence(builder, variant, pi5, a72, tmp_path):
+    builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=pi5, out=tmp_path / "engine")
+    samples = write_samples(tmp_path / "samples.npy", 2)
+    with pytest.raises(MeasureError, match="this engine needs a processor with dotprod, fullfp16; the one here lacks something of it"):
+        a72.infer(tmp_path / "engine", samples, target=pi5, out=tmp_path / "logits.npy")
