@@ -45,7 +45,7 @@ def _openvino(place: Place) -> Backend:
     from autokd_edge.backends.openvino.quantize import NNCFQuantizer
 
     board = OpenVINOBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
-    return Backend(name=NAME, builder=OpenVINOBuilder(place.link), quantizer=NNCFQuantizer(LocalLink()), board=board)
+    return Backend(name=NAME, builder=OpenVINOBuilder(place.link), quantizer=NNCFQuantizer(LocalLink()), board=board, layer_timer=board)
 
 
 def _onnxruntime(place: Place) -> Backend:
@@ -54,7 +54,8 @@ def _onnxruntime(place: Place) -> Backend:
     from autokd_edge.backends.onnxruntime.quantize import ONNXRuntimeQuantizer
 
     board = ONNXRuntimeBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
-    return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=ONNXRuntimeQuantizer(LocalLink()), board=board)
+    quantizer = ONNXRuntimeQuantizer(LocalLink())
+    return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=quantizer, board=board, layer_timer=board)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:

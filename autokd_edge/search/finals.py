@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Action, Failed, Grade, GradeEngine, Member, Probe, Pupil, Stop, Study, Teach
 from autokd_edge.core.target import Variant
+from autokd_edge.core.variants import may_win
 from autokd_edge.search import pace
 from autokd_edge.search.history import Reading, asked, lessons, readings
 from autokd_edge.search.plan import Plan
@@ -63,12 +64,13 @@ class Finals:
         return Teach(pupil=Pupil(member=lead.chosen, distillation=lead.pupil.distillation), steps=self._steps(lead), final=True)
 
     def _ungraded(self) -> GradeEngine | None:
-        """Return the next variant of the last finalist that was not tried yet."""
+        """Return the next variant of the last finalist that may win and was not tried yet."""
         if not self._finals or isinstance(self._finals[-1].outcome, Failed):
             return None
         pupil = self._finals[-1].pupil
         graded = {grade.variant for grade in self._study.grades if grade.pupil == pupil}
-        return next((GradeEngine(pupil=pupil, variant=variant) for variant in self._variants if variant not in graded), None)
+        left = (variant for variant in may_win(self._study, pupil.member, self._variants) if variant not in graded)
+        return next((GradeEngine(pupil=pupil, variant=variant) for variant in left), None)
 
     def _another_member(self, kept: Pupil) -> Teach | None:
         """Return the fastest fitting member that was not taught yet of the family whose engine keeps all limits; None without time."""

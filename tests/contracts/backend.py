@@ -162,6 +162,17 @@ class BackendContract:
         graph, _, _ = student(OPS["convolution"], 1)
         assert "executed-precision-differs" in reading_of(graph, variant, called=int8).flags
 
+    def test_the_runtime_names_its_layers_with_their_times_where_it_can(self, builder, board, variant, target, tmp_path):
+        if not hasattr(board, "layers"):
+            pytest.skip("this runtime has no profiler of layers")
+        builder.build(write_graph(tmp_path / "g.onnx", channels=64), variant=variant, target=target, out=tmp_path / "engine")
+        layers = board.layers(tmp_path / "engine", variant=variant, target=target)
+        assert sum("Conv" in layer.kind for layer in layers) == 3, layers
+        assert {layer.precision for layer in layers} <= {"f32", "i64"}, layers  # integer layers compute shapes
+        assert sum(layer.mean_ns for layer in layers) > 5_000  # 11 M MACs
+        slowest = max(layers, key=lambda layer: layer.mean_ns)
+        assert "Conv" in slowest.kind, layers
+
     def test_a_larger_engine_takes_more_time_and_memory(self, reading_of, variant, tmp_path):
         small, large = (reading_of(write_graph(tmp_path / "g.onnx", channels=channels), variant) for channels in (8, 256))
         assert large.median_ns > 2 * small.median_ns
