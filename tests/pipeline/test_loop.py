@@ -246,6 +246,7 @@ CHANGES = {
     "device": "ssh://board",
     "seed": 1,
     "protocols": {"screen": OTHER},
+    "device": "ssh://board",
 }
 
 
