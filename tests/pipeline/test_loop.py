@@ -243,6 +243,7 @@ CHANGES = {
     "search_steps": 11,
     "final_steps": None,
     "final_members": 1,
+    "device": "ssh://board",
     "seed": 1,
     "protocols": {"screen": OTHER},
     "device": "ssh://board",
