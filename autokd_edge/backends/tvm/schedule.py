@@ -17,6 +17,8 @@ from autokd_edge.backends.tvm.processor import Processor
 Vendor = Any  # TVM's schedules, blocks and loops, which have no types
 # More channel vectors than this gain nothing: each weight is then loaded once for several pixels already.
 _CHANNEL_VECTORS_MOST = 4
+# The window of a depthwise 5x5 convolution; a global pooling of a large image would fill the instruction cache.
+_UNROLLED_MOST = 25
 # Rows, columns, quads of channels, and the four of a quad: the reduction of a convolution by dot products.
 _DOT_AXES = 4
 
@@ -108,7 +110,7 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, p
     if len(axes) == _DOT_AXES:
         _tile_dot_products(schedule, reduction, tile, processor)
     else:
-        _tile_accumulator(schedule, reduction, tile, len(axes), unroll_window=not is_product)
+        _tile_accumulator(schedule, reduction, tile, len(axes), unroll_window=not is_product and window <= _UNROLLED_MOST)
 
 
 def _tile_accumulator(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int, *, unroll_window: bool) -> None:
