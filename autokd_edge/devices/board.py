@@ -164,6 +164,8 @@ class RuntimeBoard:
 
 
 def ran_as_asked(precision: str, executed: dict[str, int]) -> bool:
-    """Say whether layers ran in the precision asked for: fp32 in f32 alone, int8 with at least one integer layer."""
+    """Say whether layers ran in the precision asked for: fp32 in f32 alone, int8 or fp16 with at least one such layer."""
     ran = {name for name, layers in executed.items() if layers} - _SHAPE_PRECISIONS
+    if precision == "fp16":  # ends of a network may convert in f32
+        return "f16" in ran and ran <= {"f16", "f32"}
     return bool(ran & _QUANTIZED) if precision == "int8" else ran == {"f32"}
