@@ -8,11 +8,20 @@ AutoKDError
 │   ├── TeacherError           a teacher that is missing, corrupt or does not fit the data
 │   ├── StoreError             a journal or artifact store that cannot be used
 │   └── BundleError            a bundle that is damaged or made for another machine
+├── DeviceError                the device, or the way to it, failed: the search stops, the same command goes on
+│   ├── HostKeyError           the device's key is not known, or is another than it was
+│   ├── AccessDeniedError      the device does not let this user in
+│   ├── UnreachableError       nobody answers at the address
+│   ├── ConnectionLostError    the connection broke and did not come back
+│   ├── RebootedError          the device started anew in the middle of the work
+│   ├── DeviceDiskFullError    there is no room on the device
+│   └── RuntimeMissingError    a program or package is not on the device
 └── StageError                 one candidate failed in one stage; the search goes on
     ├── LoweringError          a student spec that a lowering cannot express
     ├── BuildError             the vendor's compiler refused a graph
     ├── QuantizeError          quantisation failed
     ├── MeasureError           the device did not give a reading
+    │   └── TimedOutError      a program on the device did not end in time, and was ended
     ├── GradeError             an engine did not run on the images that grade it
     └── TeachError             teaching diverged
 """
@@ -60,6 +69,38 @@ class BundleError(InputError):
     """A bundle is damaged or does not fit this machine."""
 
 
+class DeviceError(AutoKDError):
+    """The device, or the way to it, failed: no candidate's fault, so that the search stops; the same command goes on."""
+
+
+class HostKeyError(DeviceError):
+    """The device's key is not known, or is another than it was."""
+
+
+class AccessDeniedError(DeviceError):
+    """The device does not let this user in."""
+
+
+class UnreachableError(DeviceError):
+    """Nobody answers at the device's address."""
+
+
+class ConnectionLostError(DeviceError):
+    """The connection to the device broke and did not come back."""
+
+
+class RebootedError(DeviceError):
+    """The device started anew in the middle of the work."""
+
+
+class DeviceDiskFullError(DeviceError):
+    """There is no room on the device."""
+
+
+class RuntimeMissingError(DeviceError):
+    """A program or package that the work needs is not on the device."""
+
+
 class StageError(AutoKDError):
     """One candidate failed in one stage; ``retryable`` says whether the same try may succeed later."""
 
@@ -82,6 +123,10 @@ class QuantizeError(StageError):
 
 class MeasureError(StageError):
     """The device did not give a reading."""
+
+
+class TimedOutError(MeasureError):
+    """A program on the device did not end in time, and was ended; retryable."""
 
 
 class GradeError(StageError):

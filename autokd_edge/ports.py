@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -111,7 +112,7 @@ class Board(PortProtocol):
             MeasureError: no reading came back.
         """
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run the engine on each sample of ``inputs`` (.npy, float32 ``(n, c, h, w)``), batch 1.
 
         Writes logits float32 ``(n, classes)`` to ``out`` (.npy).
@@ -141,20 +142,64 @@ class Finished:
 
 
 class Link(PortProtocol):
-    """A way to a device."""
+    """A way to a device; each verb but ``run`` ends with a DeviceError where the way itself is gone."""
 
-    def run(self, argv: Sequence[str], *, stdin: bytes, timeout_s: float) -> Finished:
-        """Run a program to its end.
+    @property
+    def device(self) -> str | None:
+        """The device's address, or None for this machine."""
+
+    @property
+    def python(self) -> tuple[str, ...]:
+        """The arguments that start the Python that runtimes on the device are driven by.
 
         Raises:
-            MeasureError: the program cannot be started or did not end in time.
+            DeviceError: there is none, or the device cannot be asked.
+        """
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout_s: float) -> Finished:
+        """Run a program to its end; nothing of it is left running after a failure.
+
+        The status is negative where a signal ended the program.
+
+        Raises:
+            MeasureError: the program cannot be started, did not end in time, or said too much.
+            DeviceError: the device, or the way to it, failed.
         """
 
     def push(self, path: Path) -> str:
-        """Put a file on the device and return its path there."""
+        """Put a file on the device and return its path there; nobody changes it.
+
+        Raises:
+            MeasureError: there is no such file.
+            DeviceError: the device, or the way to it, failed.
+        """
+
+    def place(self, out: Path) -> str:
+        """Return a path on the device for a file that a program there makes, to be pulled to ``out``.
+
+        Raises:
+            MeasureError: ``out`` cannot be written.
+            DeviceError: the device, or the way to it, failed.
+        """
 
     def pull(self, remote: str, out: Path) -> None:
-        """Fetch a file from the device."""
+        """Fetch a file from the device.
+
+        Raises:
+            MeasureError: there is no such file, or it cannot be written here.
+            DeviceError: the device, or the way to it, failed.
+        """
+
+
+class Exclusive(PortProtocol):
+    """The right to measure on a device, held by one at a time; not re-entrant."""
+
+    def hold(self, purpose: str) -> AbstractContextManager[None]:
+        """Wait for the right, hold it, and give it back.
+
+        Raises:
+            MeasureError: somebody else kept it for the whole waiting time, or took it (retryable).
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

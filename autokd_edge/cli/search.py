@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from autokd_edge.cli.interrupt import interruptible
 from autokd_edge.cli.options import NOTHING_FITS, Json, Store
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
+    from autokd_edge.core.study import Action, Study
 
 
 def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
@@ -61,8 +63,13 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     from autokd_edge.report.progress import Progress
 
     job = SearchJob.of(options)
-    with Progress(Console(stderr=True), job.name) as progress:
-        finish = job.run(progress.watch)
+    with interruptible() as check, Progress(Console(stderr=True), job.name) as progress:
+
+        def watch(study: Study, action: Action | None) -> None:
+            check()
+            progress.watch(study, action)
+
+        finish = job.run(watch)
     _tell(finish, as_json=as_json)
     if finish.manifest is None:
         raise typer.Exit(NOTHING_FITS)

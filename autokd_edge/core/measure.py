@@ -63,6 +63,12 @@ class Fingerprint:
     system: str  # kernel and distribution
     governor: str  # "unknown" where the machine does not say
     virtual: bool  # a hypervisor is present: clocks and neighbours are out of reach
+    emulated: bool = False  # the programs run on another processor than they are made for
+    available_bytes: int = 0  # memory that was free for programs
+    clock_khz: int = 0  # of the fastest core, 0 where the machine does not say
+    temperature_c: float | None = None  # of the hottest sensor
+    throttled: tuple[str, ...] = ()  # what held the clocks down
+    power_mode: str = ""  # nvpmodel's, where there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autokd_edge.core.codec import Json, encode
 from autokd_edge.core.digest import digest_of_file, digest_of_json
-from autokd_edge.core.measure import Fingerprint, Measurement, Protocol
+from autokd_edge.core.measure import Fingerprint, Measurement, Origin, Protocol
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.fingerprint import read_fingerprint
-from autokd_edge.devices.lease import Lease
 from autokd_edge.devices.program import made_on_device
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, answer_from_json, reading, steadiest
 from autokd_edge.devices.reference import write_null, write_sentinel
 from autokd_edge.devices.runtime import LinkedRuntime, Runtime
 from autokd_edge.errors import BuildError, MeasureError
-from autokd_edge.ports import Builder, Link
+from autokd_edge.ports import Builder, Exclusive, Link
 
 _NULL_READINGS = 3  # the median of three: VmHWM of equal processes differs by some 0.1 MB
 _SHAPE_PRECISIONS = {"i32", "i64"}  # integer layers that compute shapes are no inference arithmetic
-_QUANTIZED = {"i8", "u8"}
+# Names that runtimes give to the precisions of layers, by what was asked for.
+_RAN = {"int8": {"i8", "u8"}, "bf16": {"bf16"}, "fp16": {"f16"}}
 _INFER_TIMEOUT_S = 600.0  # 10,000 samples of 60 ms
 
 
@@ -32,7 +32,7 @@ class Place:
     """Where a board runs and keeps its own: the way there, the right to measure, a folder for reference engines."""
 
     link: Link
-    lease: Lease
+    lease: Exclusive
     folder: Path
     fingerprint: Callable[[], Fingerprint] = read_fingerprint  # reads the machine that the link leads to
 
@@ -56,7 +56,7 @@ class RuntimeBoard:
         """
         fingerprint = self._place.fingerprint()
         try:
-            settings = self._runtime.settings(variant)
+            settings = self._settings(variant)
             sentinel = self._reference("sentinel", write_sentinel, target, fingerprint)
             null = self._reference("null", write_null, target, fingerprint)
         except BuildError as error:
@@ -65,16 +65,19 @@ class RuntimeBoard:
         request = {"engine": push(engine), "threads": target.threads, **settings}
         with self._place.lease.hold(f"measuring by protocol '{protocol.name}'"):
             baseline = self._baseline(null, target, protocol)
-            timing = {**request, "sentinel": push(sentinel), "protocol": encode(protocol)}
+            # The sentinel runs in fp32 whatever the engine does: a bf16 one would be no measure of the machine.
+            fixed = dict(self._runtime.settings(self._float))
+            timing = {**request, "sentinel": push(sentinel), "sentinel_settings": fixed, "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
+        origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
-            engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin="device"
+            engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin
         )
         as_asked = ran_as_asked(variant.precision, answer.executed)
         self._remember(answer, target.threads)
         return reading(answer, subject, baseline, as_asked=as_asked)
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run an engine on each sample of ``inputs`` and write the logits ``(n, classes)``.
 
         Raises:
@@ -87,9 +90,15 @@ class RuntimeBoard:
                 "inputs": push(inputs),
                 "out": made,
                 "threads": target.threads,
-                **self._runtime.settings(self._float),
+                **self._settings(variant),
             }
             self._ask("infer", request, _INFER_TIMEOUT_S)
+
+    def _settings(self, variant: Variant) -> Mapping[str, str]:
+        try:
+            return self._runtime.settings(variant)
+        except BuildError as error:
+            raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
         return answer_from_json(self._ask("measure", request, protocol.timeout_s))
@@ -134,6 +143,11 @@ class RuntimeBoard:
 
 
 def ran_as_asked(precision: str, executed: dict[str, int]) -> bool:
-    """Say whether layers ran in the precision asked for: fp32 in f32 alone, int8 with at least one integer layer."""
+    """Say whether layers ran in the precision asked for: fp32 in f32 alone, another one with at least one layer of it.
+
+    Runtimes keep single layers, such as the conversion of the logits, in f32.
+    """
     ran = {name for name, layers in executed.items() if layers} - _SHAPE_PRECISIONS
-    return bool(ran & _QUANTIZED) if precision == "int8" else ran == {"f32"}
+    if precision == "fp32":
+        return ran == {"f32"}
+    return bool(ran & _RAN[precision]) if precision in _RAN else False

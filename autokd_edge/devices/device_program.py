@@ -1,6 +1,6 @@
 """Build, time or run engines on the device: a request on stdin, one JSON document on stdout, then the end.
 
-``python -P device_program.py DRIVER build | memory | measure | infer``; each call is a fresh process.
+``python -P device_program.py DRIVER toolchain | build | memory | measure | infer``; each call is a fresh process.
 DRIVER is the file of one runtime's part, a ``Driver``. Standard library and numpy only, so that these
 two files alone can be copied to a board.
 """
@@ -61,10 +61,15 @@ def main() -> int:
     answers = _claim_stdout()
     request: Request = json.load(sys.stdin)
     driver, mode = _driver(sys.argv[1]), sys.argv[2]
-    answer = {"build": build, "memory": memory, "measure": measure, "infer": infer}[mode](driver, request)
+    answer = {"toolchain": toolchain, "build": build, "memory": memory, "measure": measure, "infer": infer}[mode](driver, request)
     with os.fdopen(answers, "w", encoding="utf-8") as out:
         json.dump(answer, out)
     return 0
+
+
+def toolchain(driver: Driver, request: Request) -> Answer:  # noqa: ARG001  as all modes
+    """Say the versions of what runs engines here."""
+    return {**driver.toolchain()}
 
 
 def build(driver: Driver, request: Request) -> Answer:
@@ -85,7 +90,7 @@ def measure(driver: Driver, request: Request) -> Answer:
     protocol = request["protocol"]
     engine = _loaded(driver, request, "engine")
     peak_rss_bytes = _peak_rss_bytes()  # before anything else is in memory
-    sentinel = _loaded(driver, request, "sentinel")
+    sentinel = _loaded(driver, {**request, **request.get("sentinel_settings", {})}, "sentinel")
     gc.collect()
     gc.disable()  # a collection inside a timed run is no property of the engine
     _warm_up(sentinel.run, protocol)

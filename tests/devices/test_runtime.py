@@ -11,7 +11,7 @@ from fakes.runtime import FAKE_RUNTIME
 
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.link import LocalLink
-from autokd_edge.devices.runtime import LinkedRuntime, toolchain_of
+from autokd_edge.devices.runtime import LinkedRuntime
 from autokd_edge.errors import BuildError, QuantizeError
 
 FLOAT, INT8 = (Variant(backend="fake", precision=precision) for precision in ("fp32", "int8"))
@@ -20,7 +20,7 @@ HERE = LinkedRuntime(runtime=FAKE_RUNTIME, link=LocalLink())
 
 def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it():
     with pytest.raises(BuildError, match=r"backend 'fake' needs the package 'no-such-package'\. Hint: pip install fake"):
-        toolchain_of(replace(FAKE_RUNTIME, packages=("numpy", "no-such-package")))
+        LinkedRuntime(runtime=replace(FAKE_RUNTIME, packages=("numpy", "no-such-package")), link=LocalLink()).toolchain()
 
 
 def test_a_build_carries_the_threads_of_the_target_and_the_settings_of_the_variant(tmp_path):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from fakes.backend import FAKE_TOOLCHAIN, fake_backend
 
+from autokd_edge.devices.board import Place
 from autokd_edge.ports import Backend
 
 TESTS = Path(__file__).parents[1]
 
 
-def backend(folder: Path) -> Backend:  # noqa: ARG001  what wiring calls
+def backend(place: Place) -> Backend:  # noqa: ARG001  what wiring calls
     """Make the backend; it keeps no files of its own."""
     return fake_backend()
 
@@ -29,5 +30,6 @@ def install_plugin(site: Path) -> Path:
 def write_target(path: Path, *, backend_name: str = "fake") -> Path:
     """Write a descriptor of this machine with the fake backend's variants."""
     text = (TESTS.parent / "targets" / "host.toml").read_text()
+    text = text.replace('[[variants]]\nbackend = "openvino"\nprecision = "bf16"\n\n', "")  # the same variants on every machine
     path.write_text(text.replace('"openvino"', f'"{backend_name}"').replace('name = "host"', 'name = "fake-host"'))
     return path

@@ -1,9 +1,14 @@
 """OpenVINO as a whole."""
 
 import pytest
-from contracts.backend import BackendContract
+from contracts.backend import BackendContract, ThoroughBackendContract
 
 
 @pytest.mark.slow
 class TestOpenVINO(BackendContract):
+    pass
+
+
+@pytest.mark.thorough
+class TestOpenVINOThoroughly(ThoroughBackendContract):
     pass
