@@ -11,6 +11,7 @@ class SearchKeywords(TypedDict, total=False):
     data: Required[str]
     teacher: Required[str]
     target: NotRequired[str]
+    device: NotRequired[str | None]
     max_latency: NotRequired[str | None]
     max_memory: NotRequired[str | None]
     max_drop: NotRequired[str | None]

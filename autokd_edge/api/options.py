@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
+from autokd_edge.devices.address import ssh_address
 from autokd_edge.errors import InputError
 
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
@@ -17,12 +18,14 @@ class SearchOptions:
     """The options of ``autokd-edge search`` under the same names, unread.
 
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
-    ``out``, and ``runs/STUDY``. Steps are batches of 128 images.
+    ``out``, and ``runs/STUDY``. Steps are batches of 128 images. ``device`` is the address of what
+    measures, by default the machine that searches.
     """
 
     data: str
     teacher: str
     target: str = "host"
+    device: str | None = None
     max_latency: str | None = None
     max_memory: str | None = None
     max_drop: str | None = None
@@ -54,6 +57,8 @@ class SearchOptions:
         """Refuse what can be seen from the text alone; raises InputError."""
         self.limits()
         self.budgeted()
+        if self.device is not None:
+            ssh_address(self.device)
         if self.study is not None and not _STUDY_NAME.match(self.study):
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"

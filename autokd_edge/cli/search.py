@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Json, Store
+from autokd_edge.cli.options import NOTHING_FITS, Device, Json, Store
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -20,6 +20,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     data: Annotated[str, typer.Option(help="Data set: digits, fashion-mnist or fashion-mnist:FOLDER.")],
     teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
+    device: Device = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
     max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
@@ -44,6 +45,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         data=data,
         teacher=teacher,
         target=target,
+        device=device,
         max_latency=max_latency,
         max_memory=max_memory,
         max_drop=max_drop,

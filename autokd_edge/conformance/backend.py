@@ -16,7 +16,7 @@ import pytest
 
 from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.conformance.graphs import IMAGE, write_graph
-from autokd_edge.conformance.networks import OPS, SHAPES, STUDENT_OPS, Case, student, write_case
+from autokd_edge.conformance.networks import DESIGNED, OPS, SHAPES, STUDENT_OPS, Case, designed, student, write_case
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
@@ -90,6 +90,10 @@ class BackendContract(_Benched):
     @pytest.mark.parametrize("op", STUDENT_OPS)
     def test_random_students_compute_in_every_precision_what_torch_does(self, op: str, bench: Bench, variants: tuple[Variant, ...]) -> None:
         bench.check(student(op), variants)
+
+    @pytest.mark.parametrize("name", DESIGNED)
+    def test_designed_networks_compute_in_fp32_what_torch_does(self, name: str, bench: Bench, variant: Variant) -> None:
+        bench.check(designed(name), [variant])
 
     def test_the_precision_that_ran_is_read_back(self, bench: Bench, variants: tuple[Variant, ...], protocol: Protocol) -> None:
         case = write_case(bench.folder, SHAPES["odd channels"], count=8)

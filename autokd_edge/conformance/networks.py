@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +16,30 @@ from autokd_edge.core.student import (
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Layer,
     Linear,
+    MaxPool,
     Mean,
     Op,
     Relu,
+    Relu6,
+    Scale,
     StudentSpec,
     Task,
     WeightedSum,
 )
+from autokd_edge.ports import StudentFamily
+from autokd_edge.students.families.mobilenet import mobilenet_v3_small_half
 from autokd_edge.students.families.nago import NagoFamily
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 if TYPE_CHECKING:
@@ -37,6 +48,10 @@ if TYPE_CHECKING:
 IMAGE = (3, 9, 11)
 TASK = Task(image=(1, 16, 16), classes=5, channel_multiple=8)
 STUDENT_OPS = ("conv3x3", "separable")
+DESIGNED: Mapping[str, Callable[[], StudentFamily]] = {  # 60 layers of random weights are too deep for a law on low precision
+    "mobilenet-v3-small": mobilenet_v3_small_half,
+    "shufflenet-v2": shufflenet_v2_half,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +94,14 @@ OPS: Mapping[str, StudentSpec] = {
     "sum": graph(*BRANCHES, ("m", Add(), ["x", "y"]), *TAIL),
     "mean": graph(*BRANCHES, ("m", Mean(), ["x", "y"]), *TAIL),
     "weighted sum": graph(*BRANCHES, ("m", WeightedSum(), ["x", "y"]), *TAIL),
+    "ReLU6": chain(CONV, CONV, Relu6(), *HEAD),
+    "hard sigmoid": chain(CONV, HardSigmoid(), *HEAD),
+    "hard swish": chain(CONV, HardSwish(), *HEAD),
+    "max pooling": chain(CONV, MaxPool(kernel=3, stride=2), *HEAD),
+    "gate": graph(*BRANCHES, ("v", GlobalAvgPool(), ["y"]), ("h", HardSigmoid(), ["v"]), ("m", Scale(), ["x", "h"]), *TAIL),
+    "concatenation": graph(*BRANCHES, ("m", Concat(), ["x", "y"]), *TAIL),
+    "slice": chain(CONV, ChannelSlice(start=2, stop=7), CONV, *HEAD),
+    "shuffle": chain(CONV, ChannelShuffle(groups=2), CONV, *HEAD),
 }
 ODD = Conv2d(out_channels=7, kernel=3)
 
@@ -107,6 +130,11 @@ SHAPES: Mapping[str, StudentSpec] = {
 def student(op: str, *, seed: int = 4) -> StudentSpec:
     """Draw a random student of NAGO with one operation, ``conv3x3`` or ``separable``."""
     return next(nago_members(TASK, op=op, count=1, seed=seed))
+
+
+def designed(name: str) -> StudentSpec:
+    """Write a network that people designed, from ``DESIGNED``."""
+    return DESIGNED[name]().spec(Point(values=()), TASK, 0)
 
 
 def nago_point(task: Task, **others: Value) -> Point:

@@ -125,6 +125,7 @@ class StudyConfig:
     final_steps: int | None  # of the last, longer teaching; None: what the time budget leaves
     seed: int
     protocols: dict[str, Digest]
+    device: str | None = None  # the address of what measures; None is the machine that searches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

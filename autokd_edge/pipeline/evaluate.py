@@ -166,9 +166,13 @@ class Evaluator:
         return self.stages.store.put("checkpoint", key, linked)
 
 
+def stage_of(error: StageError) -> Stage:
+    """Name the stage that an error ended."""
+    return next(name for kind, name in _STAGES.items() if isinstance(error, kind))
+
+
 def _outcome(work: Callable[[], _T]) -> _T | Failed:
     try:
         return work()
     except StageError as error:
-        stage = next(name for kind, name in _STAGES.items() if isinstance(error, kind))
-        return Failed(stage=stage, error=type(error).__name__, message=str(error), retryable=error.retryable)
+        return Failed(stage=stage_of(error), error=type(error).__name__, message=str(error), retryable=error.retryable)

@@ -66,6 +66,9 @@ class FakeFamily:
     def space(self, task: Task) -> SearchSpace:  # noqa: ARG002  the port's signature
         return SearchSpace(parameters=(Integer(name="width", low=2, high=40), Integer(name="stem", low=2, high=9)))
 
+    def members(self, architecture: Point) -> int:  # noqa: ARG002  the port's signature
+        return 3
+
     def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
         width, stem = architecture.integer("width"), architecture.integer("stem")
         if self._unlowerable_one_in and width % self._unlowerable_one_in == 0:

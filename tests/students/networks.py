@@ -7,9 +7,15 @@ import torch
 
 from autokd_edge.conformance.networks import IMAGE, arrays_of, chain, graph, nago_members, nago_point, trained_like
 from autokd_edge.core.student import StudentSpec
+from autokd_edge.students.families.mcunet import mcunet_like
+from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
+from autokd_edge.students.families.resnet import resnet8
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
+DESIGNED = (resnet8, mobilenet_v2_quarter, mobilenet_v2_half, mobilenet_v3_small_half, shufflenet_v2_half, mcunet_like)
 __all__ = [
+    "DESIGNED",
     "IMAGE",
     "arrays_of",
     "chain",

@@ -35,7 +35,14 @@ def target(target):
 def backend(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnxruntime")
     board = ONNXRuntimeBoard(LocalLink(), Lease(folder / "lock"), folder)
-    return Backend(name="onnxruntime", builder=ONNXRuntimeBuilder(LocalLink()), quantizer=ONNXRuntimeQuantizer(LocalLink()), board=board)
+    quantizer = ONNXRuntimeQuantizer(LocalLink())
+    return Backend(
+        name="onnxruntime",
+        builder=ONNXRuntimeBuilder(LocalLink()),
+        quantizer=quantizer,
+        board=board,
+        layer_timer=board,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ def int8():
 def backend(tmp_path_factory):
     folder = tmp_path_factory.mktemp("openvino")
     board = OpenVINOBoard(LocalLink(), Lease(folder / "lock"), folder)
-    return Backend(name="openvino", builder=OpenVINOBuilder(LocalLink()), quantizer=NNCFQuantizer(LocalLink()), board=board)
+    quantizer = NNCFQuantizer(LocalLink())
+    return Backend(name="openvino", builder=OpenVINOBuilder(LocalLink()), quantizer=quantizer, board=board, layer_timer=board)
 
 
 @pytest.fixture(scope="session")
