@@ -125,7 +125,7 @@ def told(family: Family) -> str:
 
 def rows(family: Family) -> list[tuple[str, ...]]:
     """Write the cells of each member under ``COLUMNS``, and of their mean and spread where there are several."""
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (
             str(member.index),
             wording.percent(member.accuracy),
