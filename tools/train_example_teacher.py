@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
 from autokd_edge.teaching.augment import Augmenter, AugmentPlan
-from autokd_edge.teaching.data import LabelledImages, TeachingData, data_source
+from autokd_edge.teaching.data import data_source
+from autokd_edge.teaching.samples import LabelledImages, TeachingData
 from autokd_edge.teaching.teachers import write_teacher
 
 RECIPES = {  # widths, blocks a stage, stem, epochs, peak learning rate, batch, augmentation

@@ -19,6 +19,8 @@ class SearchKeywords(TypedDict, total=False):
     study: NotRequired[str | None]
     store: NotRequired[str | None]
     out: NotRequired[str | None]
+    image_size: NotRequired[int | None]
+    augment: NotRequired[str | None]
     family: NotRequired[str]
     policy: NotRequired[str]
     search_steps: NotRequired[int]

@@ -31,8 +31,9 @@ from autokd_edge.report.summary import summarise
 from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
-from autokd_edge.teaching.data import DataSource, TeachingData, data_source
+from autokd_edge.teaching.data import data_source
 from autokd_edge.teaching.inputs import PreparedImages
+from autokd_edge.teaching.samples import DataSource, TeachingData
 from autokd_edge.teaching.teachers import Teacher, load_teacher
 from autokd_edge.teaching.trainer import KDDistiller
 
@@ -74,7 +75,7 @@ class SearchJob:
         wiring.family_named(options.family)
         wiring.policy_named(options.policy)
         target = target_here(load_target(options.target)[0], read_fingerprint())
-        source = data_source(options.data)
+        source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
         teacher = load_teacher(options.teacher, data)
         protocols = {name: _supporting(load_protocol(name)[0], limits) for name in (SCREEN, FINAL)}
@@ -109,6 +110,7 @@ class SearchJob:
             protocols=protocols,
         )
         job._check()
+        source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
         return job
 
     def _check(self) -> None:

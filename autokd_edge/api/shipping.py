@@ -27,7 +27,7 @@ from autokd_edge.core.study import Grade, Graded, Study
 from autokd_edge.pipeline.evaluate import Evaluator
 from autokd_edge.pipeline.ship import Accuracies, Shipment, shipment
 from autokd_edge.students.cost import cost_of
-from autokd_edge.teaching.data import TeachingData
+from autokd_edge.teaching.samples import TeachingData
 
 # Logits of the same engine on the same processor are equal; another processor sums in another order.
 SELFTEST_TOLERANCE = 1e-2

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
-    data: Annotated[str, typer.Option(help="Data set: digits, fashion-mnist or fashion-mnist:FOLDER.")],
+    data: Annotated[
+        str,
+        typer.Option(help="digits, fashion-mnist[:FOLDER], imagefolder:PATH, hf:NAME[:CONFIG], cifar10:PATH, cifar100:PATH or npz:FILE."),
+    ],
     teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
@@ -26,6 +29,12 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
     store: Store = None,
     out: Annotated[str | None, typer.Option(help="Folder of the run. Default: runs/STUDY.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels of a side; images are cut to a square and resized. Default: as they are.")
+    ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, or some of crop,flip,cutout,erase,mixup. Default: what suits the data set.")
+    ] = None,
     family: Annotated[str, typer.Option(help="Family of students: nago.")] = "nago",
     policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
@@ -47,6 +56,8 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         study=study,
         store=store,
         out=out,
+        image_size=image_size,
+        augment=augment,
         family=family,
         policy=policy,
         search_steps=search_steps,

@@ -20,7 +20,7 @@ from autokd_edge.core.digest import Digest, digest_of_file
 from autokd_edge.core.student import StudentSpec, parameter_shapes
 from autokd_edge.errors import TeacherError
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
-from autokd_edge.teaching.data import TeachingData
+from autokd_edge.teaching.samples import TeachingData
 from autokd_edge.teaching.weights import write_arrays
 
 FORMAT = "autokd-edge-teacher-1"

@@ -12,7 +12,6 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -24,13 +23,13 @@ from autokd_edge.errors import StoreError, TeachError
 from autokd_edge.ports import TaughtNetwork
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
 from autokd_edge.teaching.augment import Augmenter
-from autokd_edge.teaching.data import LabelledImages, TeachingData
+from autokd_edge.teaching.batches import TrainingBatches
 from autokd_edge.teaching.logits import TeacherLogits
 from autokd_edge.teaching.losses import distillation_loss
+from autokd_edge.teaching.samples import LabelledImages, TeachingData
 from autokd_edge.teaching.teachers import Teacher
 from autokd_edge.teaching.weights import write_arrays
 
-BATCH = 128
 PEAK_RATE = 0.4
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
@@ -50,14 +49,9 @@ class KDDistiller:
     def __init__(self, data: TeachingData, teacher: Teacher, *, seed: int, cache: Path) -> None:
         """Prepare to teach; ``cache`` is a folder for teacher outputs, shared by all students."""
         self._data = data
-        self._seed = seed
-        self._augment = Augmenter(data.augmentation, samples=len(data.train), seed=seed, image=data.image, mean=data.mean, std=data.std)
-        plan = data.augmentation
-        key = digest_of_json([teacher.digest, data.digest, plan.shift, plan.flip, plan.cutout, plan.variants, seed])
-        self._teacher = TeacherLogits(teacher, self._augment, samples=len(data.train), file=cache / f"{key}.npy")
-        self._images = torch.from_numpy(np.ascontiguousarray(data.train.images))
-        self._labels = torch.from_numpy(data.train.labels)
-        self._order: tuple[int, Tensor] | None = None
+        self._batches = TrainingBatches(data, seed=seed)
+        key = digest_of_json([teacher.digest, data.digest, seed])
+        self._teacher = TeacherLogits(teacher, self._batches.augment, samples=len(data.train), file=cache / f"{key}.npy")
 
     def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
         """Teach for ``steps`` batches of 128 and write the weights to ``out``; see ``ports.Distiller``."""
@@ -66,30 +60,19 @@ class KDDistiller:
         lesson = Lesson(spec, steps, seed, out.with_suffix(".partial"))
         tau, alpha = distillation.number("tau"), distillation.number("alpha")
         while lesson.step < steps:
-            epoch, index = self._batch(lesson.step)
-            images = self._augment.varied(self._images[index], index, epoch)
-            targets = self._teacher.of(images, index, epoch)
+            batch = self._batches.at(lesson.step)
+            targets = self._teacher.of(batch.images, batch.index, batch.epoch)
             try:
-                loss = distillation_loss(lesson.forward(images), targets, self._labels[index], tau=tau, alpha=alpha)
+                loss = distillation_loss(lesson.forward(batch.images), targets, batch.labels, tau=tau, alpha=alpha)
                 lesson.descend(loss)
             except RuntimeError as error:  # torch's own: too little memory, say
                 raise TeachError(f"torch could not take step {lesson.step + 1} of {steps}: {str(error).splitlines()[0]}") from error
-        accuracy = accuracy_of(lesson.network, self._data.validation, self._augment)
+        accuracy = accuracy_of(lesson.network, self._data.validation, self._batches.augment)
         result = TaughtNetwork(accuracy=accuracy, loss=lesson.loss, seconds=lesson.seconds)
         _record(out, result)
         write_arrays(out, lesson.network.arrays())
         lesson.forget()
         return result
-
-    def _batch(self, step: int) -> tuple[int, Tensor]:
-        """Return the epoch and the sample numbers ``(b,)`` of a step."""
-        size = min(BATCH, len(self._data.train))
-        per_epoch = len(self._data.train) // size
-        epoch, position = divmod(step, per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            generator = torch.Generator().manual_seed((self._seed << 16) + epoch)
-            self._order = (epoch, torch.randperm(len(self._data.train), generator=generator))
-        return epoch, self._order[1][position * size : (position + 1) * size]
 
 
 class Lesson:

@@ -13,7 +13,7 @@ from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.graph import GraphWriter
 from autokd_edge.students.lower_torch import torch_from_spec
 from autokd_edge.teaching.augment import AugmentPlan
-from autokd_edge.teaching.data import DataSource, LabelledImages
+from autokd_edge.teaching.samples import DataSource, LabelledImages
 from autokd_edge.teaching.teachers import Teacher, TeacherCard
 
 CLASSES = ("left", "middle", "right")

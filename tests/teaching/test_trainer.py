@@ -21,7 +21,7 @@ from autokd_edge.students.lower_torch import torch_from_spec
 from autokd_edge.teaching.augment import Augmenter, AugmentPlan
 from autokd_edge.teaching.data import data_source
 from autokd_edge.teaching.teachers import load_teacher
-from autokd_edge.teaching.trainer import BATCH, PEAK_RATE, SAVE_EVERY, KDDistiller, _rate, accuracy_of
+from autokd_edge.teaching.trainer import PEAK_RATE, SAVE_EVERY, KDDistiller, _rate, accuracy_of
 
 STEPS = SAVE_EVERY + 30
 MANY_VARIANTS = AugmentPlan(shift=1, flip=False, cutout=0, variants=1_000)  # no logits are ever found in the cache
@@ -175,20 +175,6 @@ def test_a_student_of_the_labels_alone_learns_what_can_be_learnt(tmp_path):
     taught = distiller(tmp_path).teach(small_student(), point, steps=150, seed=1, out=tmp_path / "w.safetensors")
     assert taught.accuracy > 70  # of three classes
     assert taught.loss < 0.8
-
-
-def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(tmp_path):
-    teaching = KDDistiller(data_source("digits").teaching(), FakeTeacher(), seed=5, cache=tmp_path)
-    per_epoch = 1137 // BATCH
-    epochs = []
-    for epoch in range(2):
-        found = [teaching._batch(epoch * per_epoch + step) for step in range(per_epoch)]
-        assert {number for number, _ in found} == {epoch}
-        epochs.append(torch.cat([index for _, index in found]))
-        assert len(set(epochs[-1].tolist())) == per_epoch * BATCH
-    assert not torch.equal(*epochs)
-    again = KDDistiller(data_source("digits").teaching(), FakeTeacher(), seed=5, cache=tmp_path)
-    assert torch.equal(again._batch(per_epoch)[1], epochs[1][:BATCH])
 
 
 def test_the_learning_rate_rises_to_its_peak_and_ends_near_nothing():
