@@ -6,13 +6,23 @@ AutoKDError
 │   ├── TargetError            an unknown target, or a descriptor that breaks its schema
 │   ├── DataError              a data set that is missing or corrupt
 │   ├── TeacherError           a teacher that is missing, corrupt or does not fit the data
+│   ├── ModelError             a network of the user's that is no ONNX file, or breaks a law of what engines are built of
 │   ├── StoreError             a journal or artifact store that cannot be used
 │   └── BundleError            a bundle that is damaged or made for another machine
+├── DeviceError                the device, or the way to it, failed: the search stops, the same command goes on
+│   ├── HostKeyError           the device's key is not known, or is another than it was
+│   ├── AccessDeniedError      the device does not let this user in
+│   ├── UnreachableError       nobody answers at the address
+│   ├── ConnectionLostError    the connection broke and did not come back
+│   ├── RebootedError          the device started anew in the middle of the work
+│   ├── DeviceDiskFullError    there is no room on the device
+│   └── RuntimeMissingError    a program or package is not on the device
 └── StageError                 one candidate failed in one stage; the search goes on
     ├── LoweringError          a student spec that a lowering cannot express
     ├── BuildError             the vendor's compiler refused a graph
     ├── QuantizeError          quantisation failed
     ├── MeasureError           the device did not give a reading
+    │   └── TimedOutError      a program on the device did not end in time, and was ended
     ├── GradeError             an engine did not run on the images that grade it
     └── TeachError             teaching diverged
 """
@@ -52,12 +62,48 @@ class TeacherError(InputError):
     """A teacher is missing, corrupt or does not fit the data set."""
 
 
+class ModelError(InputError):
+    """A network of the user's cannot be read, or is not one that engines can be built of."""
+
+
 class StoreError(InputError):
     """A journal or an artifact store cannot be used."""
 
 
 class BundleError(InputError):
     """A bundle is damaged or does not fit this machine."""
+
+
+class DeviceError(AutoKDError):
+    """The device, or the way to it, failed: no candidate's fault, so that the search stops; the same command goes on."""
+
+
+class HostKeyError(DeviceError):
+    """The device's key is not known, or is another than it was."""
+
+
+class AccessDeniedError(DeviceError):
+    """The device does not let this user in."""
+
+
+class UnreachableError(DeviceError):
+    """Nobody answers at the device's address."""
+
+
+class ConnectionLostError(DeviceError):
+    """The connection to the device broke and did not come back."""
+
+
+class RebootedError(DeviceError):
+    """The device started anew in the middle of the work."""
+
+
+class DeviceDiskFullError(DeviceError):
+    """There is no room on the device."""
+
+
+class RuntimeMissingError(DeviceError):
+    """A program or package that the work needs is not on the device."""
 
 
 class StageError(AutoKDError):
@@ -82,6 +128,10 @@ class QuantizeError(StageError):
 
 class MeasureError(StageError):
     """The device did not give a reading."""
+
+
+class TimedOutError(MeasureError):
+    """A program on the device did not end in time, and was ended; retryable."""
 
 
 class GradeError(StageError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -14,6 +15,8 @@ import numpy.typing as npt
 from autokd_edge.core.artifact import Artifact, Kind
 from autokd_edge.core.digest import Digest
 from autokd_edge.core.measure import Measurement, Protocol
+from autokd_edge.core.profile import LayerTime
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Action, Event, Study
@@ -31,6 +34,9 @@ class StudentFamily(PortProtocol):
 
     def space(self, task: Task) -> SearchSpace:
         """Return the family's parameters for a task."""
+
+    def members(self, architecture: Point) -> int:
+        """Return how many members of a point are worth teaching in full: 1 where its parameters leave nothing to chance."""
 
     def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
         """Return member number ``index`` of the family; pure: equal arguments, equal spec."""
@@ -74,8 +80,12 @@ class Distiller(PortProtocol):
 class Quantizer(PortProtocol):
     """Turns a float ONNX graph into a quantised one for one runtime."""
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, keep: Sequence[str] = ()
+    ) -> QuantizeReport:
         """Quantise with the calibration images in ``samples`` (.npy, float32 ``(n, c, h, w)``, preprocessed).
+
+        ``keep`` names layers, by what their nodes give, that stay in float.
 
         Raises:
             QuantizeError: the graph cannot be quantised.
@@ -116,14 +126,26 @@ class Board(PortProtocol):
         """
 
 
+class LayerTimer(PortProtocol):
+    """Says what a runtime's own profiler says of an engine's layers."""
+
+    def layers(self, engine: Path, *, variant: Variant, target: Target) -> tuple[LayerTime, ...]:
+        """Run an engine with the profiler on, apart from any timed run; layers in the order of execution.
+
+        Raises:
+            MeasureError: the engine did not run, or the runtime said nothing.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One runtime: its compiler, its quantiser and its way of running."""
+    """One runtime: its compiler, its quantiser and its way of running; some say the times of layers too."""
 
     name: str
     builder: Builder
     quantizer: Quantizer
     board: Board
+    layer_timer: LayerTimer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,20 +158,64 @@ class Finished:
 
 
 class Link(PortProtocol):
-    """A way to a device."""
+    """A way to a device; each verb but ``run`` ends with a DeviceError where the way itself is gone."""
 
-    def run(self, argv: Sequence[str], *, stdin: bytes, timeout_s: float) -> Finished:
-        """Run a program to its end.
+    @property
+    def device(self) -> str | None:
+        """The device's address, or None for this machine."""
+
+    @property
+    def python(self) -> tuple[str, ...]:
+        """The arguments that start the Python that runtimes on the device are driven by.
 
         Raises:
-            MeasureError: the program cannot be started or did not end in time.
+            DeviceError: there is none, or the device cannot be asked.
+        """
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout_s: float) -> Finished:
+        """Run a program to its end; nothing of it is left running after a failure.
+
+        The status is negative where a signal ended the program.
+
+        Raises:
+            MeasureError: the program cannot be started, did not end in time, or said too much.
+            DeviceError: the device, or the way to it, failed.
         """
 
     def push(self, path: Path) -> str:
-        """Put a file on the device and return its path there."""
+        """Put a file on the device and return its path there; nobody changes it.
+
+        Raises:
+            MeasureError: there is no such file.
+            DeviceError: the device, or the way to it, failed.
+        """
+
+    def place(self, out: Path) -> str:
+        """Return a path on the device for a file that a program there makes, to be pulled to ``out``.
+
+        Raises:
+            MeasureError: ``out`` cannot be written.
+            DeviceError: the device, or the way to it, failed.
+        """
 
     def pull(self, remote: str, out: Path) -> None:
-        """Fetch a file from the device."""
+        """Fetch a file from the device.
+
+        Raises:
+            MeasureError: there is no such file, or it cannot be written here.
+            DeviceError: the device, or the way to it, failed.
+        """
+
+
+class Exclusive(PortProtocol):
+    """The right to measure on a device, held by one at a time; not re-entrant."""
+
+    def hold(self, purpose: str) -> AbstractContextManager[None]:
+        """Wait for the right, hold it, and give it back.
+
+        Raises:
+            MeasureError: somebody else kept it for the whole waiting time, or took it (retryable).
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

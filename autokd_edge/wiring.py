@@ -1,7 +1,7 @@
 """Names on the command line -> adapters: one literal table for each port, and an entry-point group for others.
 
 A package registers a backend under the entry-point group ``autokd_edge.backends``: a callable that takes
-the folder for its own files and returns a ``ports.Backend``.
+the ``devices.board.Place`` where engines run, with a folder for its own files, and returns a ``ports.Backend``.
 """
 
 from __future__ import annotations
@@ -14,38 +14,46 @@ from typing import TypeVar
 
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.target import Target
+from autokd_edge.devices.address import ssh_address
+from autokd_edge.devices.board import Place
+from autokd_edge.devices.board_lease import BoardLease
+from autokd_edge.devices.connection import SshConnection
+from autokd_edge.devices.device import Device
+from autokd_edge.devices.fingerprint import fingerprint_over, read_fingerprint
 from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.ports import Backend, Link, Policy, StudentFamily
+from autokd_edge.students.families.mbconv import MBConvFamily
+from autokd_edge.students.families.mcunet import mcunet_like
+from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
 from autokd_edge.students.families.nago import NagoFamily
+from autokd_edge.students.families.resnet import resnet8
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
+from autokd_edge.students.families.union import UnionFamily
 
 BACKEND_GROUP = "autokd_edge.backends"
 _T = TypeVar("_T")
 
 
-def _openvino(folder: Path) -> Backend:
+def _openvino(place: Place) -> Backend:
     from autokd_edge.backends.openvino.board import OpenVINOBoard
     from autokd_edge.backends.openvino.builder import NAME, OpenVINOBuilder
     from autokd_edge.backends.openvino.quantize import NNCFQuantizer
 
-    link, lease = _this_machine()
-    board = OpenVINOBoard(link, lease, folder)
-    return Backend(name=NAME, builder=OpenVINOBuilder(link), quantizer=NNCFQuantizer(link), board=board)
+    board = OpenVINOBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
+    return Backend(name=NAME, builder=OpenVINOBuilder(place.link), quantizer=NNCFQuantizer(LocalLink()), board=board, layer_timer=board)
 
 
-def _onnxruntime(folder: Path) -> Backend:
+def _onnxruntime(place: Place) -> Backend:
     from autokd_edge.backends.onnxruntime.board import ONNXRuntimeBoard
     from autokd_edge.backends.onnxruntime.builder import NAME, ONNXRuntimeBuilder
     from autokd_edge.backends.onnxruntime.quantize import ONNXRuntimeQuantizer
 
-    link, lease = _this_machine()
-    board = ONNXRuntimeBoard(link, lease, folder)
-    return Backend(name=NAME, builder=ONNXRuntimeBuilder(link), quantizer=ONNXRuntimeQuantizer(link), board=board)
-
-
-def _this_machine() -> tuple[Link, Lease]:
-    return LocalLink(), Lease(default_lease_path())
+    board = ONNXRuntimeBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
+    quantizer = ONNXRuntimeQuantizer(LocalLink())
+    return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=quantizer, board=board, layer_timer=board)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target) -> Policy:
@@ -62,14 +70,27 @@ def _random(architectures: SearchSpace, distillations: SearchSpace, target: Targ
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants)
 
 
-BACKENDS: Mapping[str, Callable[[Path], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
-FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {"nago": NagoFamily}
+BACKENDS: Mapping[str, Callable[[Place], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
+FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
+    "nago": NagoFamily,
+    "mbconv": MBConvFamily,
+    "resnet8": resnet8,
+    "mobilenetv2-0.25": mobilenet_v2_quarter,
+    "mobilenetv2-0.5": mobilenet_v2_half,
+    "mobilenetv3-small-0.5": mobilenet_v3_small_half,
+    "shufflenetv2-0.5": shufflenet_v2_half,
+    "mcunet-like": mcunet_like,
+}
 POLICIES: Mapping[str, Callable[[SearchSpace, SearchSpace, Target], Policy]] = {"edge-bo": _edge_bo, "random": _random}
 
 
 def family_named(name: str) -> StudentFamily:
-    """Return a family of students; raises InputError where there is no such family."""
-    return _named(name, FAMILIES, "family", "--family")()
+    """Return a family of students, or the union of several, ``A,B``; raises InputError where there is no such family."""
+    names = [part.strip() for part in name.split(",")]
+    if len(set(names)) < len(names):
+        raise InputError(f"families must be named once each; got '{name}'", hint=f"--family {','.join(dict.fromkeys(names))}")
+    families = [_named(part, FAMILIES, "family", "--family")() for part in names]
+    return families[0] if len(families) == 1 else UnionFamily(families)
 
 
 def policy_named(name: str) -> Callable[[SearchSpace, SearchSpace, Target], Policy]:
@@ -77,19 +98,39 @@ def policy_named(name: str) -> Callable[[SearchSpace, SearchSpace, Target], Poli
     return _named(name, POLICIES, "policy", "--policy")
 
 
-def backends_of(target: Target, folder: Path) -> dict[str, Backend]:
-    """Return the backends of a target's variants; their own files go to ``folder``.
+def device_of(address: str | None) -> Device:
+    """Return the device at an address, ``ssh://user@host:port``, or this machine; nothing is connected yet.
+
+    One call for each device: what measures on it shares the connection.
+
+    Raises:
+        InputError: that is no address.
+    """
+    if address is None:
+        return Device(link=LocalLink(), lease=Lease(default_lease_path()), fingerprint=read_fingerprint)
+    link = SshLink(SshConnection(ssh_address(address)))
+    return Device(link=link, lease=BoardLease(link), fingerprint=lambda: fingerprint_over(link))
+
+
+def link_of(address: str | None) -> Link:
+    """Return the way to a device; raises InputError."""
+    return device_of(address).link
+
+
+def backends_of(target: Target, folder: Path, device: Device | None = None) -> dict[str, Backend]:
+    """Return the backends of a target's variants on a device, by default this machine; their own files go to ``folder``.
 
     Raises:
         TargetError: a variant names a backend that nobody provides.
     """
     others = {point.name: point for point in entry_points(group=BACKEND_GROUP) if point.name not in BACKENDS}
+    there = device_of(None) if device is None else device
     found = {}
     for name in dict.fromkeys(variant.backend for variant in target.variants):
         if name not in BACKENDS and name not in others:
             raise TargetError(f"backend of target '{target.name}' must be one of {', '.join((*BACKENDS, *others))}; got '{name}'")
         make = BACKENDS[name] if name in BACKENDS else others[name].load()
-        found[name] = make(folder / name)
+        found[name] = make(Place(link=there.link, lease=there.lease, folder=folder / name, fingerprint=there.fingerprint))
     return found
 
 

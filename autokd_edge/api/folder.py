@@ -11,6 +11,7 @@ from pathlib import Path
 
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.bundle.manifest import MANIFEST, Manifest
+from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file
 from autokd_edge.core.student import StudentSpec
@@ -86,10 +87,8 @@ class RunFolder:
 
     def _write(self, path: Path, document: Json) -> None:
         """Write JSON by one rename; raises StoreError where there is no room for it."""
-        begun = path.with_name(f".{path.name}.begun")
         try:
-            begun.write_text(json.dumps(document, indent=1) + "\n")
-            begun.replace(path)
+            with written_whole(path) as begun:
+                begun.write_text(json.dumps(document, indent=1) + "\n")
         except OSError as error:
-            begun.unlink(missing_ok=True)
             raise StoreError(f"'{path}' cannot be written: {error.strerror}", hint="free some space, or give another --out") from error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from autokd_edge.bundle.manifest import MANIFEST, SCHEMA_VERSION, Card, FileEntry, Manifest, manifest_bytes, manifest_from_bytes
+from autokd_edge.core.atomic import sync
 from autokd_edge.core.digest import digest_of_file
 from autokd_edge.errors import BundleError
 
@@ -91,8 +91,8 @@ def _fill(folder: Path, files: BundleFiles, card: Card) -> Manifest:
     except ValueError as error:
         raise BundleError(f"bundle cannot be written: {error}") from error
     (folder / MANIFEST).write_bytes(manifest_bytes(manifest))
-    _sync(folder / MANIFEST)
-    _sync(folder)
+    sync(folder / MANIFEST)
+    sync(folder)
     return manifest
 
 
@@ -102,7 +102,7 @@ def _add(folder: Path, name: str, source: Path) -> FileEntry:
 
 
 def _entry(path: Path) -> FileEntry:
-    _sync(path)
+    sync(path)
     return FileEntry(name=path.name, sha256=digest_of_file(path), size_bytes=path.stat().st_size)
 
 
@@ -113,7 +113,7 @@ def _replace(folder: Path, finished: Path) -> None:
     if folder.exists():
         folder.rename(aside)
     finished.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -124,12 +124,3 @@ def _readme(card: Card, engine: str) -> str:
         f"Classify: pip install numpy {needs}; python {PREDICT} IMAGE.pgm (or .ppm, .npy; other formats with Pillow)\n"
         "Check that nothing changed and that it computes what it did when it was built: autokd-edge run FOLDER\n"
     )
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -63,6 +63,12 @@ class Fingerprint:
     system: str  # kernel and distribution
     governor: str  # "unknown" where the machine does not say
     virtual: bool  # a hypervisor is present: clocks and neighbours are out of reach
+    emulated: bool = False  # the programs run on another processor than they are made for
+    available_bytes: int = 0  # memory that was free for programs
+    clock_khz: int = 0  # of the fastest core, 0 where the machine does not say
+    temperature_c: float | None = None  # of the hottest sensor
+    throttled: tuple[str, ...] = ()  # what held the clocks down
+    power_mode: str = ""  # nvpmodel's, where there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +132,14 @@ class Measurement:
         return len(self._sorted_ns)
 
     @property
+    def block_medians_ns(self) -> tuple[float, ...]:
+        """Median of each block, in the order taken."""
+        return tuple(statistics.median(block) for block in self.blocks_ns)
+
+    @property
     def median_ns(self) -> float:
         """Median of the block medians: the latency that is reported."""
-        return statistics.median(statistics.median(block) for block in self.blocks_ns)
+        return statistics.median(self.block_medians_ns)
 
     def percentile_ns(self, percent: float) -> int | None:
         """Nearest-rank percentile, or None where there are too few samples to support it."""
@@ -149,7 +160,7 @@ class Measurement:
     @property
     def between_variation(self) -> float:
         """Standard deviation of the logarithms of the block medians: the surrogate's noise."""
-        logs = [math.log(statistics.median(block)) for block in self.blocks_ns]
+        logs = [math.log(median) for median in self.block_medians_ns]
         return statistics.stdev(logs) if len(logs) > 1 else 0.0
 
 

@@ -1,17 +1,33 @@
-"""What this machine says of itself, and the target that it therefore is.
-
-Sources: /proc/cpuinfo, /proc/meminfo, /etc/os-release, cpufreq under /sys; standard library only.
-"""
+"""What a machine is by what it says of itself, and the target that it therefore is."""
 
 from __future__ import annotations
 
-import platform
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from autokd_edge.core.measure import Fingerprint
 from autokd_edge.core.target import Target
+from autokd_edge.devices.facts import (
+    AUXILIARY,
+    CLOCK,
+    EMULATED,
+    GOVERNOR,
+    HYPERVISORS,
+    MODEL,
+    POWER_MODE,
+    TEMPERATURE,
+    THROTTLED,
+    UNAME,
+    Facts,
+    facts_here,
+    facts_over,
+    matching,
+)
+from autokd_edge.devices.readouts import power_mode, throttled_now
 from autokd_edge.errors import TargetError
+from autokd_edge.ports import Link
 
 UNKNOWN = "unknown"
 # The flags, in the kernel's spelling, that decide which inference kernels run.
@@ -20,6 +36,12 @@ INFERENCE_FLAGS = (
     *("avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"),
     *("neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"),
 )
+_X86 = {"x86_64", "i686", "i586", "i386"}
+_AUXILIARY = re.compile(r"^(AT_HWCAP2?):\s*(?:0x)?([0-9a-f]+)$", re.MULTILINE)
+_HWCAP_BITS = {
+    "AT_HWCAP": {"asimd": 1, "asimdhp": 10, "asimddp": 20, "sve": 22},
+    "AT_HWCAP2": {"sve2": 1, "i8mm": 13, "bf16": 14},
+}
 # With one of these an int8 product is summed in int32; without, pairs are summed in int16 and saturate.
 _VNNI = {"avx_vnni", "avx_vnni_int8", "avx512_vnni", "amx_int8"}
 # MemTotal moves by some MiB with each kernel; a machine must stay the same target over an update.
@@ -28,32 +50,54 @@ _MEMORY_STEP = 256 * 2**20
 
 def read_fingerprint(root: Path = Path("/"), machine: str | None = None) -> Fingerprint:
     """Read the fingerprint of this machine; what it does not say is "unknown", 0 or empty."""
-    cpu = _cpuinfo(root)
+    return fingerprint_of(facts_here(root, machine))
+
+
+def fingerprint_over(link: Link) -> Fingerprint:
+    """Read the fingerprint of the machine at the other end of a link; raises DeviceError."""
+    return fingerprint_of(facts_over(link))
+
+
+def fingerprint_of(facts: Facts) -> Fingerprint:
+    """Make the fingerprint of what a machine said."""
+    kernel, _, machine = facts[UNAME].strip().rpartition(" ")
+    cpu = _cpuinfo(facts)
     flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
+    # An emulator of programs shows the processor of its host: what runs there has another one.
+    emulated = EMULATED in facts or (machine not in _X86 and "flags" in cpu)
+    if emulated:
+        flags = _flags_of_auxiliary(facts)
+    temperatures = [int(text) for text in matching(facts, TEMPERATURE) if text.lstrip("-").isdigit()]
     return Fingerprint(
-        machine=machine or platform.machine(),
-        processor=cpu.get("model name") or _text(root / "proc/device-tree/model").rstrip("\0") or cpu.get("Model") or UNKNOWN,
+        machine=machine,
+        processor=f"emulated {machine}" if emulated else _processor(cpu, facts),
         isa_flags=tuple(flag for flag in INFERENCE_FLAGS if flag in flags),
         cores=int(cpu["cores"]),
-        memory_bytes=_memory_bytes(root),
-        system=f"{platform.system()} {platform.release()}, {_distribution(root)}",
-        governor=_governor(root),
-        virtual="hypervisor" in flags or (root / "proc/device-tree/hypervisor").exists() or (root / "sys/hypervisor/type").exists(),
+        memory_bytes=_memory_bytes(facts, "MemTotal"),
+        system=f"{kernel}, {_distribution(facts)}",
+        governor="+".join(sorted(set(matching(facts, GOVERNOR)))) or UNKNOWN,
+        virtual="hypervisor" in (cpu.get("flags") or "").split() or any(path in facts for path in HYPERVISORS),
+        emulated=emulated,
+        available_bytes=_memory_bytes(facts, "MemAvailable"),
+        clock_khz=max((int(text) for text in matching(facts, CLOCK) if text.isdigit()), default=0),
+        temperature_c=max(temperatures) / 1000 if temperatures else None,
+        throttled=throttled_now(facts.get(THROTTLED, "")),
+        power_mode=power_mode(facts.get(POWER_MODE, "")),
     )
 
 
 def target_here(target: Target, machine: Fingerprint) -> Target:
-    """Return the target as this machine is: probed facts filled in, written facts checked.
+    """Return the target as the machine is: probed facts filled in, written facts checked.
 
     A probed target's ``int8_saturates`` follows from the ISA flags; its memory is rounded down to
     256 MiB, so that a kernel update does not make another machine of it.
 
     Raises:
-        TargetError: this machine is not such a target, so that a reading taken here would carry a wrong name.
+        TargetError: the machine is not such a target, so that a reading taken here would carry a wrong name.
     """
     if machine.machine != target.architecture:
         raise TargetError(
-            f"target '{target.name}' must run on {target.architecture}; this machine is {machine.machine}", hint="autokd-edge targets"
+            f"target '{target.name}' must run on {target.architecture}; the machine is {machine.machine}", hint="autokd-edge targets"
         )
     if target.probe:
         return replace(
@@ -69,44 +113,42 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
         lacks = f", without {', '.join(missing)}" if missing else ""
         raise TargetError(
             f"target '{target.name}' must have {target.cores} cores and {', '.join(target.isa_flags)}; "
-            f"this machine is '{machine.processor}' with {machine.cores} cores{lacks}",
+            f"the machine is '{machine.processor}' with {machine.cores} cores{lacks}",
             hint="--target host measures for the machine at hand",
         )
     return target
 
 
-def _cpuinfo(root: Path) -> dict[str, str]:
+def _cpuinfo(facts: Facts) -> dict[str, str]:
     """First value of each field, and the number of processors as "cores"."""
     found: dict[str, str] = {}
     cores = 0
-    for line in _text(root / "proc/cpuinfo").splitlines():
+    for line in facts.get("/proc/cpuinfo", "").splitlines():
         name, _, value = (part.strip() for part in line.partition(":"))
         cores += name == "processor"
         found.setdefault(name, value)
     return {**found, "cores": str(cores)}
 
 
-def _memory_bytes(root: Path) -> int:
-    for line in _text(root / "proc/meminfo").splitlines():
-        if line.startswith("MemTotal:"):
+def _processor(cpu: Mapping[str, str], facts: Facts) -> str:
+    return cpu.get("model name") or facts.get(MODEL, "").strip() or cpu.get("Model") or UNKNOWN
+
+
+def _flags_of_auxiliary(facts: Facts) -> set[str]:
+    """Read the features of an aarch64 processor from the bits that programs are told (asm/hwcap.h)."""
+    words = {name: int(bits, 16) for name, bits in _AUXILIARY.findall(facts.get(AUXILIARY, ""))}
+    return {flag for name, bits in _HWCAP_BITS.items() for flag, bit in bits.items() if words.get(name, 0) >> bit & 1}
+
+
+def _memory_bytes(facts: Facts, field: str) -> int:
+    for line in facts.get("/proc/meminfo", "").splitlines():
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024  # the kernel's kB is 1024 bytes
     return 0
 
 
-def _distribution(root: Path) -> str:
-    for line in _text(root / "etc/os-release").splitlines():
+def _distribution(facts: Facts) -> str:
+    for line in facts.get("/etc/os-release", "").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
     return UNKNOWN
-
-
-def _governor(root: Path) -> str:
-    cpus = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"))
-    return "+".join(sorted({_text(path).strip() for path in cpus})) or UNKNOWN
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
-import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autokd_edge.errors import MeasureError
+from autokd_edge.devices.process import OverrunError, last_line, run_process
+from autokd_edge.errors import MeasureError, TimedOutError
 from autokd_edge.ports import Finished
 
 
 class LocalLink:
     """Runs programs on the machine that this process runs on; files stay where they are."""
 
+    @property
+    def device(self) -> None:
+        """This machine has no address."""
+        return
+
+    @property
+    def python(self) -> tuple[str, ...]:
+        """This very Python; -P keeps a program's own folder off the path, whose files could shadow a vendor's modules."""
+        return (sys.executable, "-P")
+
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout_s: float) -> Finished:
         """Run a program in a process group of its own; the group dies with a failure, Ctrl-C included.
 
         Raises:
-            MeasureError: the program cannot be started (not retryable) or did not end in time (retryable).
+            MeasureError: the program cannot be started (not retryable), did not end in time
+                (TimedOutError, retryable), or said too much.
         """
         try:
-            # A session of its own makes one group of the program and all that it starts.
-            process = subprocess.Popen(
-                list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
+            return run_process(argv, stdin=stdin, timeout_s=timeout_s)
         except OSError as error:
             raise MeasureError(f"'{argv[0]}' could not be started: {error.strerror}") from error
-        with process:
-            try:
-                stdout, stderr = process.communicate(stdin, timeout=timeout_s)
-            except subprocess.TimeoutExpired as error:
-                _end_group(process)
-                said = last_line(error.stderr or b"") or "nothing"
-                raise MeasureError(
-                    f"'{Path(argv[0]).name}' must end within {timeout_s:g} s; it was ended, its last line: {said}", retryable=True
-                ) from None
-            except BaseException:
-                _end_group(process)
-                raise
-        return Finished(status=process.returncode, stdout=stdout, stderr=stderr)
+        except OverrunError as error:
+            raise overrun(argv[0], error) from None
 
     def push(self, path: Path) -> str:
         """Return the absolute path: the file is already here.
@@ -53,6 +48,18 @@ class LocalLink:
         if not path.exists():
             raise MeasureError(f"a file to push must exist; got '{path}'")
         return str(path.resolve())
+
+    def place(self, out: Path) -> str:
+        """Return the absolute path of ``out`` itself, an empty file now.
+
+        Raises:
+            MeasureError: it cannot be written.
+        """
+        try:
+            out.touch()
+        except OSError as error:
+            raise MeasureError(f"'{out}' could not be written: {error.strerror}") from error
+        return str(out.resolve())
 
     def pull(self, remote: str, out: Path) -> None:
         """Copy a file, or nothing where it is the same one.
@@ -68,18 +75,8 @@ class LocalLink:
             raise MeasureError(f"'{remote}' could not be fetched: {error.strerror}") from error
 
 
-def last_line(stream: bytes) -> str:
-    """Return the last line with something on it: where vendors put the reason."""
-    lines = [line.strip() for line in stream.decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            # What was left unwritten in the pipe of a dead program is no error of ours.
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-    process.wait()
+def overrun(program: str, error: OverrunError) -> MeasureError:
+    """Say what a program that was ended had broken, and its last words."""
+    said = last_line(error.stderr) or "nothing"
+    message = f"'{Path(program).name}' {error.law}; it was ended, its last line: {said}"
+    return MeasureError(message) if error.in_time else TimedOutError(message, retryable=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from autokd_edge.core.codec import Json
-from autokd_edge.devices.link import last_line
-from autokd_edge.errors import MeasureError, StageError
+from autokd_edge.devices.process import last_line
+from autokd_edge.errors import MeasureError, RuntimeMissingError, StageError
 from autokd_edge.ports import Link
+
+_MISSING = re.compile(r"^(?:ModuleNotFoundError: No module named|importlib\.metadata\.PackageNotFoundError: .* for) '?([\w.-]+)")
 
 
 def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, failure: type[StageError], hint: str = "") -> Json:
@@ -21,6 +24,8 @@ def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, fai
 
     Raises:
         StageError: of class ``failure``; retryable where a time limit ended the program.
+        RuntimeMissingError: another device lacks a package.
+        DeviceError: the device, or the way to it, failed.
     """
     with failing_as(failure):
         finished = link.run(argv, stdin=json.dumps(request).encode(), timeout_s=timeout_s)
@@ -28,7 +33,13 @@ def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, fai
     if finished.status < 0:
         raise failure(f"the vendor's runtime crashed with {_signal_name(-finished.status)}; its last line: {said}")
     if finished.status != 0:
-        raise failure(said, hint=hint if said.startswith("ModuleNotFoundError") else "")
+        missing = _MISSING.search(said)
+        if missing and link.device is not None:
+            raise RuntimeMissingError(
+                f"'{link.device}' must have the package '{missing[1]}'; it has not",
+                hint=f"autokd-edge doctor --device {link.device} --install",
+            )
+        raise failure(said, hint=hint if missing else "")
     try:
         return json.loads(finished.stdout)
     except ValueError as error:
@@ -43,13 +54,9 @@ def made_on_device(link: Link, out: Path) -> Iterator[str]:
         MeasureError: the place could not be made or the file could not be fetched.
     """
     try:
-        out.touch()
-        remote = link.push(out)  # an empty file takes the place
+        remote = link.place(out)
         yield remote
         link.pull(remote, out)
-    except OSError as error:
-        out.unlink(missing_ok=True)
-        raise MeasureError(f"'{out}' could not be written: {error.strerror}") from error
     except BaseException:
         out.unlink(missing_ok=True)
         raise

@@ -7,22 +7,22 @@ part of the program that quantises on this machine.
 from __future__ import annotations
 
 import importlib.metadata
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from autokd_edge.core.codec import Json
+from autokd_edge.core.codec import CodecError, Json, decode
 from autokd_edge.core.digest import digest_of_file
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.program import ask, failing_as, made_on_device
 from autokd_edge.errors import BuildError, QuantizeError, StageError
 from autokd_edge.ports import Link
 
 DEVICE_PROGRAM = Path(__file__).with_name("device_program.py")
+NOISE_PROGRAM = Path(__file__).with_name("layer_noise.py")
 QUANTIZE_PROGRAM = Path(__file__).with_name("quantize_program.py")
-# -P keeps a program's own folder off the path: its neighbours must never shadow a vendor's modules.
-_PYTHON = (sys.executable, "-P")
+_VERSIONS_TIMEOUT_S = 60.0  # a first start of Python on a slow card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,24 +35,11 @@ class Runtime:
 
     name: str  # of the backend
     packages: tuple[str, ...]  # their versions decide the bytes of quantised graphs and engines
+    on_device: tuple[str, ...]  # all that a device needs to build and run engines
     install: str  # the command to type where a package is missing
     driver: Path  # the runtime's part of the device program
     quantize_driver: Path  # the quantiser's part of the program that quantises
     settings: Callable[[Variant], Mapping[str, str]]
-
-
-def toolchain_of(runtime: Runtime) -> dict[str, str]:
-    """Return the installed versions of the runtime's packages, and the digests of our programs that set them up.
-
-    Raises:
-        BuildError: one of them is not installed.
-    """
-    try:
-        versions = {name: importlib.metadata.version(name) for name in runtime.packages}
-    except importlib.metadata.PackageNotFoundError as error:
-        raise BuildError(f"backend '{runtime.name}' needs the package '{error.name}'", hint=runtime.install) from error
-    programs = (runtime.driver, runtime.quantize_driver)  # another setting in them gives other bytes
-    return versions | {f"{runtime.name}/{program.name}": digest_of_file(program) for program in programs}
 
 
 def refuse_other_variants(variant: Variant, backend: str, precisions: tuple[str, ...]) -> None:
@@ -68,6 +55,26 @@ class LinkedRuntime:
 
     runtime: Runtime
     link: Link
+    _there: dict[str, str] = field(default_factory=dict, repr=False, compare=False)  # versions that the device said
+
+    def toolchain(self) -> dict[str, str]:
+        """Return the versions of the runtime's packages, and the digests of our programs that set them up.
+
+        What runs on another device is asked of it, once; the other packages are this machine's.
+
+        Raises:
+            BuildError: a package is not installed here.
+            RuntimeMissingError: a package is not on the device.
+        """
+        runtime = self.runtime
+        if self.link.device is not None and not self._there:
+            self._there.update(self.ask("toolchain", {}, timeout_s=_VERSIONS_TIMEOUT_S, failure=BuildError))
+        try:
+            versions = {name: self._there.get(name) or importlib.metadata.version(name) for name in runtime.packages}
+        except importlib.metadata.PackageNotFoundError as error:
+            raise BuildError(f"backend '{runtime.name}' needs the package '{error.name}'", hint=runtime.install) from error
+        programs = (runtime.driver, runtime.quantize_driver, NOISE_PROGRAM)  # another setting in them gives other bytes
+        return versions | {f"{runtime.name}/{program.name}": digest_of_file(program) for program in programs}
 
     def build(self, graph: Path, *, variant: Variant, target: Target, out: Path, timeout_s: float) -> Json:
         """Compile a graph, write the engine to ``out`` and return the driver's answer; nothing is left there after a failure.
@@ -81,7 +88,9 @@ class LinkedRuntime:
             request = {"graph": self.link.push(graph), "out": made, "threads": target.threads, **settings}
             return self.ask("build", request, timeout_s=timeout_s, failure=BuildError)
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, timeout_s: float) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, keep: Sequence[str], out: Path, timeout_s: float
+    ) -> QuantizeReport:
         """Quantise a graph to int8 with the first samples and write it to ``out``; the link leads to this machine.
 
         Raises:
@@ -96,11 +105,16 @@ class LinkedRuntime:
                 "samples": self.link.push(samples),
                 "out": made,
                 "int8_saturates": target.int8_saturates,
+                "keep": list(keep),
             }
-            argv = [*_PYTHON, self.link.push(QUANTIZE_PROGRAM), self.link.push(self.runtime.quantize_driver)]
-            ask(self.link, argv, request, timeout_s=timeout_s, failure=QuantizeError, hint=self.runtime.install)
+            argv = [*self.link.python, self.link.push(QUANTIZE_PROGRAM), self.link.push(self.runtime.quantize_driver)]
+            answer = ask(self.link, argv, request, timeout_s=timeout_s, failure=QuantizeError, hint=self.runtime.install)
+            try:
+                return decode(QuantizeReport, answer)
+            except CodecError as error:
+                raise QuantizeError(f"a quantiser's answer must report on each layer; {error}") from error
 
     def ask(self, mode: str, request: Json, *, timeout_s: float, failure: type[StageError]) -> Json:
         """Run the device program in one of its modes; raises ``failure``."""
-        argv = [*_PYTHON, self.link.push(DEVICE_PROGRAM), self.link.push(self.runtime.driver), mode]
+        argv = [*self.link.python, self.link.push(DEVICE_PROGRAM), self.link.push(self.runtime.driver), mode]
         return ask(self.link, argv, request, timeout_s=timeout_s, failure=failure, hint=self.runtime.install)

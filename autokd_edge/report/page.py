@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from autokd_edge.core.atomic import written_whole
 from autokd_edge.errors import InputError
 from autokd_edge.report import sections
 from autokd_edge.report.outcome import Outcome
@@ -40,17 +39,10 @@ def write_page(path: Path, outcome: Outcome) -> None:
     except ModuleNotFoundError as error:
         package = (error.name or "plotly").partition(".")[0]
         raise InputError(f"the report page needs the package '{package}'", hint="pip install 'autokd-edge[report]'") from error
-    part = path.with_name(f".{path.name}.unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        with written_whole(path) as begun:
+            begun.write_text(text, encoding="utf-8")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise InputError(f"report '{path}' cannot be written: {error.strerror}", hint="free some space, or give another --out") from error
 
 

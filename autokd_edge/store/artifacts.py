@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autokd_edge.core.artifact import Artifact, Kind
+from autokd_edge.core.atomic import sync
 from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file
 from autokd_edge.errors import StoreError
@@ -73,7 +74,7 @@ class FolderStore:
             StoreError: the file could not be stored (a full disk, say); ``made`` is left where it was.
         """
         with _translated(self._root):
-            _sync(made)
+            sync(made)
             artifact = Artifact(kind=kind, key=key, digest=digest_of_file(made), size_bytes=made.stat().st_size)
             self._keep(made, artifact.digest)
             self._write_entry(artifact)
@@ -93,14 +94,14 @@ class FolderStore:
                     raise
                 shutil.copyfile(made, copy)  # another file system, or one without hard links
             copy.chmod(_READ_ONLY)
-            _sync(copy)
+            sync(copy)
             _place(copy, place)
 
     def _write_entry(self, artifact: Artifact) -> None:
         entry = self._entry(artifact.kind, artifact.key)
         with self._unfinished(artifact.key) as copy:
             copy.write_text(json.dumps(encode(artifact)))
-            _sync(copy)
+            sync(copy)
             _place(copy, entry)
 
     @contextmanager
@@ -124,16 +125,7 @@ class FolderStore:
 def _place(copy: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     copy.replace(place)
-    _sync(place.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(place.parent)
 
 
 @contextmanager

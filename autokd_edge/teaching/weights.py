@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from autokd_edge.core.atomic import written_whole
 from autokd_edge.errors import StoreError
 
 
@@ -18,11 +19,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Tensor], metadata: Mapping[str
     Raises:
         StoreError: the file cannot be written (a full disk, say).
     """
-    begun = path.with_suffix(".begun")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(dict(arrays), begun, metadata=dict(metadata or {}))
-        begun.replace(path)
+        with written_whole(path) as begun:
+            save_file(dict(arrays), begun, metadata=dict(metadata or {}))
     except (SafetensorError, OSError) as error:
-        begun.unlink(missing_ok=True)
         raise StoreError(f"weights must be written to '{path}'; {error}", hint="free some space, or give another --out") from error

@@ -74,7 +74,7 @@ def test_without_vnni_int8_saturates(tmp_path):
 
 def test_another_architecture_is_refused(tmp_path):
     host, _ = load_target("host")
-    with pytest.raises(TargetError, match="x86_64; this machine is aarch64"):
+    with pytest.raises(TargetError, match="x86_64; the machine is aarch64"):
         target_here(host, replace(machine(tmp_path), machine="aarch64"))
 
 

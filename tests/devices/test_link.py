@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from autokd_edge.devices.link import LocalLink, last_line
+from autokd_edge.devices.link import LocalLink
+from autokd_edge.devices.process import last_line
 from autokd_edge.errors import MeasureError
 
 PYTHON = sys.executable

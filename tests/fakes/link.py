@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from autokd_edge.devices.link import LocalLink
 from autokd_edge.ports import Finished
 
 
@@ -25,8 +26,19 @@ class FakeLink:
             return answer
         return Finished(status=0, stdout=json.dumps(answer).encode(), stderr=b"")
 
+    @property
+    def device(self) -> None:
+        return
+
+    @property
+    def python(self) -> tuple[str, ...]:
+        return ("python",)
+
     def push(self, path: Path) -> str:
         return str(path)
+
+    def place(self, out: Path) -> str:
+        return LocalLink().place(out)
 
     def pull(self, remote: str, out: Path) -> None:
         if Path(remote) != out:

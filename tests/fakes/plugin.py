@@ -6,12 +6,13 @@ from pathlib import Path
 
 from fakes.backend import FAKE_TOOLCHAIN, fake_backend
 
+from autokd_edge.devices.board import Place
 from autokd_edge.ports import Backend
 
 TESTS = Path(__file__).parents[1]
 
 
-def backend(folder: Path) -> Backend:  # noqa: ARG001  what wiring calls
+def backend(place: Place) -> Backend:  # noqa: ARG001  what wiring calls
     """Make the backend; it keeps no files of its own."""
     return fake_backend()
 

@@ -13,6 +13,7 @@ def _settings(variant):
 FAKE_RUNTIME = Runtime(
     name="fake",
     packages=("numpy",),
+    on_device=("numpy",),
     install="pip install fake",
     driver=Path(__file__).with_name("driver.py"),
     quantize_driver=Path(__file__).with_name("quantize_driver.py"),

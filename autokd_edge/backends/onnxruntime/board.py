@@ -9,8 +9,7 @@ from autokd_edge.backends.onnxruntime.builder import ONNX_RUNTIME, ONNXRuntimeBu
 from autokd_edge.core.measure import Fingerprint
 from autokd_edge.devices.board import Place, RuntimeBoard
 from autokd_edge.devices.fingerprint import read_fingerprint
-from autokd_edge.devices.lease import Lease
-from autokd_edge.ports import Link
+from autokd_edge.ports import Exclusive, Link
 
 
 class ONNXRuntimeBoard(RuntimeBoard):
@@ -19,5 +18,5 @@ class ONNXRuntimeBoard(RuntimeBoard):
     ``folder`` keeps the two reference engines. ``fingerprint`` reads the machine that the link leads to.
     """
 
-    def __init__(self, link: Link, lease: Lease, folder: Path, *, fingerprint: Callable[[], Fingerprint] = read_fingerprint) -> None:
+    def __init__(self, link: Link, lease: Exclusive, folder: Path, *, fingerprint: Callable[[], Fingerprint] = read_fingerprint) -> None:
         super().__init__(ONNX_RUNTIME, ONNXRuntimeBuilder(link), Place(link=link, lease=lease, folder=folder, fingerprint=fingerprint))

@@ -9,7 +9,7 @@ import onnx
 
 from autokd_edge.backends.onnxruntime.driver import VECTORS_KEY
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.devices.runtime import LinkedRuntime, Runtime, refuse_other_variants, toolchain_of
+from autokd_edge.devices.runtime import LinkedRuntime, Runtime, refuse_other_variants
 from autokd_edge.errors import BuildError
 from autokd_edge.ports import Link
 
@@ -31,12 +31,13 @@ class ONNXRuntimeBuilder:
         self._timeout_s = timeout_s  # a 60-convolution student takes 0.3 s
 
     def toolchain(self) -> Mapping[str, str]:
-        """Return the installed versions of the packages that decide an engine's bytes.
+        """Return the versions of the packages that decide an engine's bytes, those on the device read from it.
 
         Raises:
-            BuildError: one of them is not installed.
+            BuildError: one of them is not installed here.
+            RuntimeMissingError: ONNX Runtime is not on the device.
         """
-        return toolchain_of(ONNX_RUNTIME)
+        return self._runtime.toolchain()
 
     def build(self, graph: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Optimise a graph and write the engine, one ONNX file, to ``out``; nothing is left there after a failure.
@@ -68,6 +69,7 @@ def _settings(variant: Variant) -> Mapping[str, str]:
 ONNX_RUNTIME = Runtime(
     name=NAME,
     packages=("onnxruntime", "onnx"),
+    on_device=("onnxruntime", "numpy"),
     install="pip install 'autokd-edge[onnxruntime]'",
     driver=Path(__file__).with_name("driver.py"),
     quantize_driver=Path(__file__).with_name("quantize_driver.py"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.devices.runtime import LinkedRuntime, Runtime, refuse_other_variants, toolchain_of
+from autokd_edge.devices.runtime import LinkedRuntime, Runtime, refuse_other_variants
 from autokd_edge.ports import Link
 
 NAME = "openvino"
@@ -22,12 +22,13 @@ class OpenVINOBuilder:
         self._timeout_s = timeout_s  # a 60-convolution student compiles in 0.5 s
 
     def toolchain(self) -> Mapping[str, str]:
-        """Return the installed versions of the packages that decide an engine's bytes.
+        """Return the versions of the packages that decide an engine's bytes, those on the device read from it.
 
         Raises:
-            BuildError: one of them is not installed.
+            BuildError: one of them is not installed here.
+            RuntimeMissingError: OpenVINO is not on the device.
         """
-        return toolchain_of(OPENVINO)
+        return self._runtime.toolchain()
 
     def build(self, graph: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Compile a graph and write the engine, one blob, to ``out``; nothing is left there after a failure.
@@ -52,6 +53,7 @@ def _settings(variant: Variant) -> Mapping[str, str]:
 OPENVINO = Runtime(
     name=NAME,
     packages=("openvino", "nncf", "onnx", "onnxruntime"),  # NNCF collects its statistics with ONNX Runtime
+    on_device=("openvino", "numpy"),
     install="pip install 'autokd-edge[openvino]'",
     driver=Path(__file__).with_name("driver.py"),
     quantize_driver=Path(__file__).with_name("quantize_driver.py"),
