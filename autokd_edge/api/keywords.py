@@ -23,6 +23,7 @@ class SearchKeywords(TypedDict, total=False):
     out: NotRequired[str | None]
     image_size: NotRequired[int | None]
     augment: NotRequired[str | None]
+    loss: NotRequired[str | None]
     family: NotRequired[str]
     policy: NotRequired[str]
     search_steps: NotRequired[int]

@@ -37,6 +37,7 @@ class SearchOptions:
     out: str | None = None
     image_size: int | None = None
     augment: str | None = None
+    loss: str | None = None
     family: str = "nago"
     policy: str = "edge-bo"
     search_steps: int = 200

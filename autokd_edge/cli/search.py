@@ -21,7 +21,12 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         str,
         typer.Option(help="digits, fashion-mnist[:FOLDER], imagefolder:PATH, hf:NAME[:CONFIG], cifar10:PATH, cifar100:PATH or npz:FILE."),
     ],
-    teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="example:NAME, FILE.safetensors, FILE.onnx, FILE.pt2, FILE.py:function, timm:NAME, torchvision:NAME, hf:NAME or none."
+        ),
+    ],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
     device: Device = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
@@ -40,6 +45,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     ] = None,
     augment: Annotated[
         str | None, typer.Option(help="none, or some of crop,flip,cutout,erase,mixup. Default: what suits the data set.")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="kd, dkd, dist, at, sp, crd; ce or ls without a teacher. Default: kd, or ls without a teacher.")
     ] = None,
     family: Annotated[str, typer.Option(help="Family of students: nago.")] = "nago",
     policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
@@ -66,6 +74,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         out=out,
         image_size=image_size,
         augment=augment,
+        loss=loss,
         family=family,
         policy=policy,
         search_steps=search_steps,

@@ -126,6 +126,7 @@ class StudyConfig:
     seed: int
     protocols: dict[str, Digest]
     device: str | None = None  # the address of what measures; None is the machine that searches
+    loss: str = "kd"  # what students are taught by; studies of before had no other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +139,13 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Referenced:
-    """The teacher was graded (validation, %) and measured on the target, once for each protocol."""
+    """The teacher was graded (validation, %) and measured on the target, once for each protocol.
 
-    accuracy: float
-    cost: Cost
+    ``accuracy`` is None where there is no teacher; ``measurements`` are empty and ``cost`` is None where it has no graph.
+    """
+
+    accuracy: float | None
+    cost: Cost | None
     measurements: tuple[Measurement, ...]
     at_s: float
 
@@ -238,7 +242,7 @@ class Study:
     def slacks(self, measurement: Measurement) -> tuple[Slack, ...]:
         """Compare a reading with the device limits, by the teacher's reading of the same protocol."""
         assert self.reference is not None, "the teacher is measured before any student"
-        teacher = next(m for m in self.reference.measurements if m.protocol == measurement.protocol)
+        teacher = next((m for m in self.reference.measurements if m.protocol == measurement.protocol), None)
         return device_slacks(self.config.limits, measurement, teacher)
 
     def grade_slacks(self, grade: Grade) -> tuple[Slack, ...]:

@@ -244,6 +244,8 @@ CHANGES = {
     "final_steps": None,
     "seed": 1,
     "protocols": {"screen": OTHER},
+    "device": "board",
+    "loss": "dkd",
 }
 
 

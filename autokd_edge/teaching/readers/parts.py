@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from autokd_edge.errors import DataError
 from autokd_edge.teaching.augment import DEFAULT_PRESETS
 from autokd_edge.teaching.samples import DataSource, LabelledImages, check_labels, stratified
@@ -28,7 +30,7 @@ def source_of_parts(
         train, test = train.take(kept), train.take(held)
     developed, tested = train, test  # names that are not None to a type checker inside the closures
     return DataSource(
-        name=name,
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", name),
         classes=classes,
         validation=_held(len(train)),
         augmentation=DEFAULT_PRESETS,
