@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
@@ -92,11 +92,11 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherFacts:
-    """Whom the student learnt from."""
+    """Whom the student learnt from; ``none`` where it learnt from labels alone. ``cost`` is that of its graph, if it has one."""
 
     name: str
     digest: Digest
-    cost: Cost
+    cost: Cost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +131,7 @@ class Card:
     limits: Limits
     slacks: tuple[Slack, ...]
     selftest_tolerance: float  # largest absolute difference of a logit
+    splits: dict[str, int] = field(default_factory=dict)  # images of "train", "validation" and "test"
 
     def __post_init__(self) -> None:
         spec = None if self.student is None else self.student.spec

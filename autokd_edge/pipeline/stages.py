@@ -59,6 +59,10 @@ class Stages:
         """Lower a spec with weights at hand; ``digest`` names them."""
         return self._graph(spec, digest, lambda: weights)
 
+    def teacher_graph(self, digest: Digest, write: Callable[[Path], None]) -> Artifact:
+        """Keep the graph of a teacher; ``digest`` names what ``write`` writes."""
+        return self._made("graph", ["teacher", digest], write)
+
     def quantized(self, graph: Artifact, variant: Variant, keep: Sequence[str] = ()) -> tuple[Artifact, QuantizeReport]:
         """Quantise a graph with calibration images, ``keep`` left in float, and say what that did to each layer."""
         samples, _ = self.images.inputs("calibration")

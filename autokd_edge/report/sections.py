@@ -41,7 +41,7 @@ def header(outcome: Outcome) -> str:
 def cards(outcome: Outcome) -> str:
     """Show the four figures that a reader looks for first."""
     grade, teacher, reference = outcome.grade, outcome.teacher_reading, outcome.study.reference
-    if grade is None or teacher is None or reference is None:
+    if grade is None or teacher is None or reference is None or reference.accuracy is None:
         return ""
     student, cost = grade.measurement, outcome.student_cost
     drop, of = grade.accuracy - reference.accuracy, "validation"
@@ -55,7 +55,7 @@ def cards(outcome: Outcome) -> str:
         ("Latency, median", speed, f"{wording.latency(student.median_ns)} against {wording.latency(teacher.median_ns)}"),
         (f"Accuracy, {of}", wording.points(drop), told),
     ]
-    if cost is not None:
+    if cost is not None and reference.cost is not None:
         ratio = wording.times(reference.cost.parameters / cost.parameters, "fewer", "more")
         shown.append(("Parameters", ratio, f"{cost.parameters:,} against {reference.cost.parameters:,}"))
     own, theirs = student.memory.engine_bytes, teacher.memory.engine_bytes

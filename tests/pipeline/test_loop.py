@@ -248,6 +248,7 @@ CHANGES = {
     "seed": 1,
     "protocols": {"screen": OTHER},
     "device": "ssh://board",
+    "loss": "dkd",
 }
 
 

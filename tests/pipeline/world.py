@@ -39,8 +39,10 @@ from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser
 from autokd_edge.store.artifacts import FolderStore
+from autokd_edge.students.cost import cost_of
 from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.folding import initial_arrays
+from autokd_edge.students.lower_onnx import onnx_from_spec
 
 IMAGE, CLASSES = (1, 6, 6), 3
 TASK = Task(image=IMAGE, classes=CLASSES, channel_multiple=1)
@@ -179,6 +181,16 @@ class FakeJournal:
             raise Killed
 
 
+def write_teacher(out: Path) -> None:
+    """Write the teacher's graph."""
+    out.write_bytes(onnx_from_spec(TEACHER, initial_arrays(TEACHER)).SerializeToString())
+
+
+def answer(images: np.ndarray) -> np.ndarray:
+    """Answer the first class for every image."""
+    return np.eye(CLASSES, dtype=np.float32)[np.zeros(len(images), int)]
+
+
 @dataclass(kw_only=True)
 class World:
     """One process's view of a study: everything is new but the folder."""
@@ -201,7 +213,7 @@ class World:
             family=self.family,
             task=TASK,
             distiller=self.distiller,
-            teacher=TeacherNetwork(spec=TEACHER, arrays=initial_arrays(TEACHER)),
+            teacher=TeacherNetwork(digest=NONE, cost=cost_of(TEACHER), write_graph=write_teacher, answer=answer, run_by="fake"),
             teacher_digest=NONE,
             data_digest=NONE,
             protocols=PROTOCOLS,
