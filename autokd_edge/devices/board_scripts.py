@@ -38,10 +38,10 @@ else
 fi
 """
 
-# $1 root, $2 digest, $3 name, $4 mode, $5 kB for all files together; the bytes on stdin.
+# $1 root, $2 digest, $3 name, $4 mode, $5 kB for all files together, $6 mark of the session; the bytes on stdin.
 PUT = """
 umask 077
-part=$1/made/part-$$ folder=$1/files/$2
+part=$1/made/part-$6-$$ folder=$1/files/$2
 mkdir -p "$1/made" "$folder/as" || exit
 if cat >"$part" && [ "$(sha256sum <"$part")" = "$2  -" ] && chmod "$4" "$part" && mv -f "$part" "$folder/bytes"; then
   ln -f "$folder/bytes" "$folder/as/$3" || cp -p "$folder/bytes" "$folder/as/$3" || exit

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -43,6 +44,12 @@ class LoopbackBoard:
         )
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def device(self) -> str:
@@ -99,8 +106,9 @@ class LoopbackBoard:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop sshd; connections that stand go on."""
+        """Stop sshd, and the connections that stand."""
         if self._process is not None:
+            self.cut()
             self._process.terminate()
             self._process.wait()
             self._process = None
@@ -110,6 +118,10 @@ class LoopbackBoard:
         for pid in self._connections():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def logins(self) -> int:
+        """Count the connections that were ever made."""
+        return (self.folder / "sshd.log").read_text().count("Accepted publickey")
 
     def _connections(self) -> list[int]:
         assert self._process is not None
