@@ -129,6 +129,10 @@ class SshLink:
         """Let the device write its uptime to a file there, at no cost to what runs."""
         self._connection.beat(path)
 
+    def forget_python(self) -> None:
+        """Look for the device's Python anew with the next need."""
+        self._python = ""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

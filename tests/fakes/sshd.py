@@ -34,7 +34,8 @@ class LoopbackBoard:
             subprocess.run([str(shutil.which("ssh-keygen")), "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
         shutil.copy(folder / "user.pub", folder / "authorized")
         self._config = folder / "sshd_config"
-        self._environment = {"XDG_CACHE_HOME": str(self.cache), **(environment or {})}
+        # A home of its own: what the user's login scripts do is no part of a test.
+        self._environment = {"HOME": str(folder), "XDG_CACHE_HOME": str(self.cache), **(environment or {})}
         self.write_config()
         self.trust("host.pub")
         self.client = folder / "ssh_config"
