@@ -6,6 +6,7 @@ AutoKDError
 │   ├── TargetError            an unknown target, or a descriptor that breaks its schema
 │   ├── DataError              a data set that is missing or corrupt
 │   ├── TeacherError           a teacher that is missing, corrupt or does not fit the data
+│   ├── ModelError             a network of the user's that is no ONNX file, or breaks a law of what engines are built of
 │   ├── StoreError             a journal or artifact store that cannot be used
 │   └── BundleError            a bundle that is damaged or made for another machine
 ├── DeviceError                the device, or the way to it, failed: the search stops, the same command goes on
@@ -59,6 +60,10 @@ class DataError(InputError):
 
 class TeacherError(InputError):
     """A teacher is missing, corrupt or does not fit the data set."""
+
+
+class ModelError(InputError):
+    """A network of the user's cannot be read, or is not one that engines can be built of."""
 
 
 class StoreError(InputError):

@@ -26,7 +26,13 @@ from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.ports import Backend, Link, Policy, StudentFamily
+from autokd_edge.students.families.mbconv import MBConvFamily
+from autokd_edge.students.families.mcunet import mcunet_like
+from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
 from autokd_edge.students.families.nago import NagoFamily
+from autokd_edge.students.families.resnet import resnet8
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
+from autokd_edge.students.families.union import UnionFamily
 
 BACKEND_GROUP = "autokd_edge.backends"
 _T = TypeVar("_T")
@@ -38,7 +44,7 @@ def _openvino(place: Place) -> Backend:
     from autokd_edge.backends.openvino.quantize import NNCFQuantizer
 
     board = OpenVINOBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
-    return Backend(name=NAME, builder=OpenVINOBuilder(place.link), quantizer=NNCFQuantizer(LocalLink()), board=board)
+    return Backend(name=NAME, builder=OpenVINOBuilder(place.link), quantizer=NNCFQuantizer(LocalLink()), board=board, layer_timer=board)
 
 
 def _onnxruntime(place: Place) -> Backend:
@@ -47,7 +53,8 @@ def _onnxruntime(place: Place) -> Backend:
     from autokd_edge.backends.onnxruntime.quantize import ONNXRuntimeQuantizer
 
     board = ONNXRuntimeBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
-    return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=ONNXRuntimeQuantizer(LocalLink()), board=board)
+    quantizer = ONNXRuntimeQuantizer(LocalLink())
+    return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=quantizer, board=board, layer_timer=board)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target) -> Policy:
@@ -78,13 +85,26 @@ def _onnxruntime_runtime() -> Runtime:
 
 RUNTIMES: Mapping[str, Callable[[], Runtime]] = {"openvino": _openvino_runtime, "onnxruntime": _onnxruntime_runtime}
 BACKENDS: Mapping[str, Callable[[Place], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
-FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {"nago": NagoFamily}
+FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
+    "nago": NagoFamily,
+    "mbconv": MBConvFamily,
+    "resnet8": resnet8,
+    "mobilenetv2-0.25": mobilenet_v2_quarter,
+    "mobilenetv2-0.5": mobilenet_v2_half,
+    "mobilenetv3-small-0.5": mobilenet_v3_small_half,
+    "shufflenetv2-0.5": shufflenet_v2_half,
+    "mcunet-like": mcunet_like,
+}
 POLICIES: Mapping[str, Callable[[SearchSpace, SearchSpace, Target], Policy]] = {"edge-bo": _edge_bo, "random": _random}
 
 
 def family_named(name: str) -> StudentFamily:
-    """Return a family of students; raises InputError where there is no such family."""
-    return _named(name, FAMILIES, "family", "--family")()
+    """Return a family of students, or the union of several, ``A,B``; raises InputError where there is no such family."""
+    names = [part.strip() for part in name.split(",")]
+    if len(set(names)) < len(names):
+        raise InputError(f"families must be named once each; got '{name}'", hint=f"--family {','.join(dict.fromkeys(names))}")
+    families = [_named(part, FAMILIES, "family", "--family")() for part in names]
+    return families[0] if len(families) == 1 else UnionFamily(families)
 
 
 def policy_named(name: str) -> Callable[[SearchSpace, SearchSpace, Target], Policy]:

@@ -15,6 +15,7 @@ class SearchKeywords(TypedDict, total=False):
     max_latency: NotRequired[str | None]
     max_memory: NotRequired[str | None]
     max_drop: NotRequired[str | None]
+    max_quant_drop: NotRequired[str]
     budget: NotRequired[str]
     seed: NotRequired[int]
     study: NotRequired[str | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from autokd_edge.core.limits import Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
+from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.errors import InputError
 
@@ -29,6 +29,7 @@ class SearchOptions:
     max_latency: str | None = None
     max_memory: str | None = None
     max_drop: str | None = None
+    max_quant_drop: str = f"{MAX_QUANT_DROP:g}"
     budget: str = "30min"
     seed: int = 0
     study: str | None = None
@@ -45,6 +46,7 @@ class SearchOptions:
             latency=None if self.max_latency is None else parse_latency(self.max_latency),
             memory=None if self.max_memory is None else parse_memory(self.max_memory),
             max_drop=None if self.max_drop is None else parse_drop(self.max_drop),
+            max_quant_drop=parse_drop(self.max_quant_drop, option="--max-quant-drop"),
         )
 
     def budgeted(self) -> Budget:

@@ -14,12 +14,15 @@ from autokd_edge.cli.options import Json, Store
 
 
 def report(
-    run: Annotated[Path | None, typer.Argument(help="Folder of a run. Default: the latest below runs/.")] = None,
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run, or the file of a profile. Default: the latest below runs/.")] = None,
     study: Annotated[str | None, typer.Option(help="Name, where the journal holds several studies.")] = None,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Tell what a study came to, and write its page again."""
+    """Tell what a study or a profile came to, and write a study's page again."""
+    if run is not None and run.is_file():
+        _tell_profile(run, as_json=as_json)
+        return
     from autokd_edge.api.reports import latest_run, outcome_of
     from autokd_edge.report.page import write_page
     from autokd_edge.report.summary import summarise
@@ -33,3 +36,14 @@ def report(
     console = Console()
     console.print(report_tables(outcome))
     console.print(f"report: {folder.report}", soft_wrap=True)
+
+
+def _tell_profile(path: Path, *, as_json: bool) -> None:
+    from autokd_edge.api.profiling import read_profile
+    from autokd_edge.report.profile import profile_tables, summarise_profile
+
+    read = read_profile(path)
+    if as_json:
+        sys.stdout.write(json.dumps(summarise_profile(read), indent=1) + "\n")
+    else:
+        Console().print(profile_tables(read))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from autokd_edge.cli.interrupt import interruptible
 from autokd_edge.cli.options import NOTHING_FITS, Device, Json, Store
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
+    from autokd_edge.core.study import Action, Study
 
 
 def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
@@ -22,6 +24,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
     max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
+    max_quant_drop: Annotated[
+        str, typer.Option(help="Points of accuracy that INT8 may lose; noisy layers stay in float until it holds.")
+    ] = "0.5",
     budget: Annotated[str, typer.Option(help="A time (8min, 2h) or a number of students to teach (20).")] = "30min",
     seed: Annotated[int, typer.Option(help="Same seed, same choices.")] = 0,
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
@@ -44,6 +49,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         max_latency=max_latency,
         max_memory=max_memory,
         max_drop=max_drop,
+        max_quant_drop=max_quant_drop,
         budget=budget,
         seed=seed,
         study=study,
@@ -59,8 +65,13 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     from autokd_edge.report.progress import Progress
 
     job = SearchJob.of(options)
-    with Progress(Console(stderr=True), job.name) as progress:
-        finish = job.run(progress.watch)
+    with interruptible() as check, Progress(Console(stderr=True), job.name) as progress:
+
+        def watch(study: Study, action: Action | None) -> None:
+            check()
+            progress.watch(study, action)
+
+        finish = job.run(watch)
     _tell(finish, as_json=as_json)
     if finish.manifest is None:
         raise typer.Exit(NOTHING_FITS)

@@ -132,9 +132,14 @@ class Measurement:
         return len(self._sorted_ns)
 
     @property
+    def block_medians_ns(self) -> tuple[float, ...]:
+        """Median of each block, in the order taken."""
+        return tuple(statistics.median(block) for block in self.blocks_ns)
+
+    @property
     def median_ns(self) -> float:
         """Median of the block medians: the latency that is reported."""
-        return statistics.median(statistics.median(block) for block in self.blocks_ns)
+        return statistics.median(self.block_medians_ns)
 
     def percentile_ns(self, percent: float) -> int | None:
         """Nearest-rank percentile, or None where there are too few samples to support it."""
@@ -155,7 +160,7 @@ class Measurement:
     @property
     def between_variation(self) -> float:
         """Standard deviation of the logarithms of the block medians: the surrogate's noise."""
-        logs = [math.log(statistics.median(block)) for block in self.blocks_ns]
+        logs = [math.log(median) for median in self.block_medians_ns]
         return statistics.stdev(logs) if len(logs) > 1 else 0.0
 
 

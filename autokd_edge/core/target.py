@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+
+_CAPABILITY = re.compile(r"\d{1,2}\.\d\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,8 @@ class Target:
     """A device as its descriptor says it; units in names.
 
     ``probe`` says that cores, memory and ISA flags are read from the machine that runs this, so the
-    three are empty in the descriptor. ``sources`` gives the source of each other fact.
+    three are empty in the descriptor. ``sources`` gives the source of each other fact. The fields with a
+    default are for some families only.
     """
 
     name: str
@@ -39,10 +43,22 @@ class Target:
     static_shapes_only: bool
     channel_multiple: int  # what the target's kernels like channels to be a multiple of
     sources: dict[str, str]
+    compute_capabilities: tuple[str, ...] = ()  # of the NVIDIA GPUs that engines are built for, "8.7"
+    qdq_allowed: bool = True  # the runtime reads quantise-dequantise pairs, and the chip has integer products
+    workspace_bytes: int = 0  # what a compiler on the device may take; 0 leaves it to the compiler
+    runtime_versions: dict[str, str] = field(default_factory=dict)  # package -> versions seen on such devices, "8.0 - 8.2"
+    power_modes: tuple[str, ...] = ()  # as nvpmodel names them, the one with the highest clocks first
 
     def __post_init__(self) -> None:
         if not self.variants:
             raise ValueError(f"variants must not be empty for target '{self.name}'")
+        for capability in self.compute_capabilities:
+            if not _CAPABILITY.match(capability):
+                raise ValueError(f"a compute capability must be written like 8.7; got '{capability}'")
+        if self.workspace_bytes < 0:
+            raise ValueError(f"workspace_bytes must not be negative; got {self.workspace_bytes}")
+        if not self.qdq_allowed and any(variant.precision == "int8" for variant in self.variants):
+            raise ValueError(f"target '{self.name}' takes no quantise-dequantise pairs, so it must have no int8 variant")
         for name in ("threads", "opset_max", "channel_multiple"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")

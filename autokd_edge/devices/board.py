@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autokd_edge.core.codec import Json, encode
+from autokd_edge.core.codec import CodecError, Json, decode, encode
 from autokd_edge.core.digest import digest_of_file, digest_of_json
 from autokd_edge.core.measure import Fingerprint, Measurement, Origin, Protocol
+from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.fingerprint import read_fingerprint
 from autokd_edge.devices.program import made_on_device
@@ -34,6 +35,13 @@ class Place:
     lease: Exclusive
     folder: Path
     fingerprint: Callable[[], Fingerprint] = read_fingerprint  # reads the machine that the link leads to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTimes:
+    """What a device program says after profiling."""
+
+    layers: tuple[LayerTime, ...]
 
 
 class RuntimeBoard:
@@ -90,6 +98,27 @@ class RuntimeBoard:
                 **self._runtime.settings(self._float),
             }
             self._ask("infer", request, _INFER_TIMEOUT_S)
+
+    def layers(self, engine: Path, *, variant: Variant, target: Target) -> tuple[LayerTime, ...]:
+        """Say what the runtime's own profiler says of the layers, in a process of its own.
+
+        Raises:
+            MeasureError: the engine did not run, or the runtime said nothing.
+        """
+        try:
+            settings = self._runtime.settings(variant)
+        except BuildError as error:
+            raise MeasureError(error.args[0], hint=error.hint) from error
+        request = {"engine": self._place.link.push(engine), "threads": target.threads, **settings}
+        with self._place.lease.hold("profiling layers"):
+            answer = self._ask("layers", request, _INFER_TIMEOUT_S)
+        try:
+            found = decode(LayerTimes, answer).layers
+        except CodecError as error:
+            raise MeasureError(f"a device program's answer must hold the times of layers; {error}") from error
+        if not found:
+            raise MeasureError(f"the profiler of '{self._runtime.name}' must name the layers that ran; it named none")
+        return found
 
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
         return answer_from_json(self._ask("measure", request, protocol.timeout_s))

@@ -1,6 +1,6 @@
 """Build, time or run engines on the device: a request on stdin, one JSON document on stdout, then the end.
 
-``python -P device_program.py DRIVER toolchain | build | memory | measure | infer``; each call is a fresh process.
+``python -P device_program.py DRIVER toolchain | build | memory | measure | layers | infer``; each call is a fresh process.
 DRIVER is the file of one runtime's part, a ``Driver``. Standard library and numpy only, so that these
 two files alone can be copied to a board.
 """
@@ -27,6 +27,8 @@ Answer = dict[str, Any]
 Run = Callable[[], object]
 
 SETTLING_RUNS = 5  # after loading and after each pause: the first runs pay for cold caches and first allocations
+# So many that the cold first run hardly counts in a mean; not so many that a profile of every run fills the disk.
+PROFILED_LEAST, PROFILED_MOST, PROFILED_S = 20, 1000, 2.0
 
 
 class Loaded(Protocol):
@@ -51,6 +53,12 @@ class Driver(Protocol):
     def load(self, request: Request, engine: str) -> Loaded:
         """Load an engine from its file, with the request's number of ``threads``."""
 
+    def layers(self, request: Request, engine: str, profiled: Callable[[Any], None]) -> list[Answer]:
+        """Load an engine with the runtime's profiler on, give it to ``profiled``, and say each layer's mean time.
+
+        A layer is its ``name``, ``kind``, ``precision`` and ``mean_ns``, in the order of execution.
+        """
+
     def toolchain(self) -> dict[str, str]:
         """Return the versions of what runs engines here."""
 
@@ -61,7 +69,8 @@ def main() -> int:
     answers = _claim_stdout()
     request: Request = json.load(sys.stdin)
     driver, mode = _driver(sys.argv[1]), sys.argv[2]
-    answer = {"toolchain": toolchain, "build": build, "memory": memory, "measure": measure, "infer": infer}[mode](driver, request)
+    modes = {"toolchain": toolchain, "build": build, "memory": memory, "measure": measure, "layers": layers, "infer": infer}
+    answer = modes[mode](driver, request)
     with os.fdopen(answers, "w", encoding="utf-8") as out:
         json.dump(answer, out)
     return 0
@@ -112,6 +121,21 @@ def measure(driver: Driver, request: Request) -> Answer:
     }
 
 
+def layers(driver: Driver, request: Request) -> Answer:
+    """Run ``engine`` with the runtime's profiler on, and say the mean time of each layer."""
+    _pin(request)
+
+    def profiled(engine: Loaded) -> None:
+        _fill(engine)
+        end = time.monotonic() + PROFILED_S
+        for run in range(PROFILED_MOST):
+            engine.run()
+            if run + 1 >= PROFILED_LEAST and time.monotonic() >= end:
+                break
+
+    return {"layers": driver.layers(request, request["engine"], profiled)}
+
+
 def infer(driver: Driver, request: Request) -> Answer:
     """Run ``engine`` on each sample of the ``inputs`` file, batch 1, and write the logits to ``out``."""
     import numpy as np
@@ -145,13 +169,17 @@ def _driver(path: str) -> Driver:
 
 
 def _loaded(driver: Driver, request: Request, which: str) -> Loaded:
-    """Load an engine and give it fixed random input: zeros could take a shorter way through a kernel."""
-    import numpy as np
-
     engine = driver.load(request, request[which])
-    engine.image[...] = np.random.default_rng(0).standard_normal(engine.image.shape, dtype=np.float32)
+    _fill(engine)
     _settle(engine.run)
     return engine
+
+
+def _fill(engine: Loaded) -> None:
+    """Give an engine fixed random input: zeros could take a shorter way through a kernel."""
+    import numpy as np
+
+    engine.image[...] = np.random.default_rng(0).standard_normal(engine.image.shape, dtype=np.float32)
 
 
 def _settle(run: Run) -> None:

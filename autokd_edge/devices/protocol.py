@@ -6,6 +6,8 @@ A flag never changes a number. Its laws:
 sentinel-drift             the fixed engine moved more than the protocol allows, at the last retry too
 machine-slowed             the fixed engine ran more than 10 % slower than it has run here, at the last retry too
 clocks-unlocked            the governor is not "performance" (or the machine does not say): clocks may wander
+power-mode-reduced         the device runs in another power mode than the fastest of its descriptor
+throttled                  the device said, before the reading, that heat or its supply holds its clocks down
 virtual-machine            a hypervisor is present: clocks and neighbours are out of reach
 not-pinned                 one thread was asked for, and it could move between cores
 not-warm                   the running median was not yet stable at the end of the warm-up time
@@ -124,10 +126,13 @@ def reading(answer: Answer, subject: Subject, baseline: Baseline, *, as_asked: b
         )
     except ValueError as error:
         raise MeasureError(f"a device program's answer must hold a reading; {error}") from error
+    modes = subject.target.power_modes
     laws = {
         "sentinel-drift": answer.sentinel.drift > subject.protocol.sentinel_drift,
         "machine-slowed": baseline.slowed(answer.sentinel) > SLOWED_MOST,
         "clocks-unlocked": subject.fingerprint.governor != "performance",
+        "power-mode-reduced": bool(modes and subject.fingerprint.power_mode) and subject.fingerprint.power_mode != modes[0],
+        "throttled": bool(subject.fingerprint.throttled),
         "virtual-machine": subject.fingerprint.virtual,
         "not-pinned": answer.threads == 1 and not answer.pinned,
         "not-warm": not answer.warm,

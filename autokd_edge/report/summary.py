@@ -9,6 +9,7 @@ from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.study import Cost, Grade, Graded, Screened, keeps
 from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, refusals
+from autokd_edge.report.precisions import comparisons
 
 SUMMARY_VERSION = 1
 
@@ -55,6 +56,10 @@ def summarise(outcome: Outcome) -> dict[str, Json]:
         "limits": encode(config.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),
+        "variants_screened": [
+            {"variant": str(c.variant), "read": len(c.ratios), "tried": len(c.lost), "median_ratio": c.median_ratio, "skipped": c.skipped}
+            for c in comparisons(study)
+        ],
         "refused": [{"stage": r.stage, "reason": r.reason, "count": r.count, "example": r.example} for r in refusals(study)],
         "teacher": None
         if study.reference is None
@@ -100,6 +105,7 @@ def _engine(outcome: Outcome, graded: Graded, grade: Grade) -> dict[str, Json]:
             for s in outcome.study.grade_slacks(grade)
         ],
         "engine_sha256": grade.engine,
+        "quantized": None if grade.quantized is None else encode(grade.quantized),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Action, Failed, Grade, GradeEngine, Member, Probe, Pupil, Stop, Study, Taught, Teach
 from autokd_edge.core.target import Variant
+from autokd_edge.core.variants import may_win
 from autokd_edge.search import pace
 from autokd_edge.search.history import Reading, asked, lessons, readings
 from autokd_edge.search.plan import Plan
@@ -37,12 +38,13 @@ def finish(study: Study, plan: Plan, variants: tuple[Variant, ...]) -> Action:
 
 
 def _ungraded(study: Study, finals: tuple[Taught, ...], variants: tuple[Variant, ...]) -> GradeEngine | None:
-    """Return the next variant of the last finalist that was not tried yet."""
+    """Return the next variant of the last finalist that may win and was not tried yet."""
     if not finals or isinstance(finals[-1].outcome, Failed):
         return None
     pupil = finals[-1].pupil
     graded = {grade.variant for grade in study.grades if grade.pupil == pupil}
-    return next((GradeEngine(pupil=pupil, variant=variant) for variant in variants if variant not in graded), None)
+    left = (variant for variant in may_win(study, pupil.member, variants) if variant not in graded)
+    return next((GradeEngine(pupil=pupil, variant=variant) for variant in left), None)
 
 
 def _why_no_other(study: Study, plan: Plan, finals: tuple[Taught, ...]) -> str:

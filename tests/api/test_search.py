@@ -239,7 +239,7 @@ def test_a_search_interrupted_then_killed_goes_on_to_the_same_end_and_repeats_no
         wait_for_events(folder, 4, process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.splitlines()[-1] == "autokd-edge: interrupted; the same command goes on from here"
     assert "Traceback" not in err
     interrupted = events_of(folder)

@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from fakes.study import FP32
+from fakes.study import FP32, INT8
 
 from autokd_edge.core.target import Target
 
@@ -32,6 +32,9 @@ def test_a_variant_is_written_as_backend_and_precision() -> None:
     ("changes", "said"),
     [
         ({"variants": ()}, "variants must not be empty for target 'board'"),
+        ({"compute_capabilities": ("sm_87",)}, "must be written like 8.7; got 'sm_87'"),
+        ({"workspace_bytes": -1}, "workspace_bytes must not be negative; got -1"),
+        ({"qdq_allowed": False, "variants": (INT8,)}, "takes no quantise-dequantise pairs, so it must have no int8 variant"),
         ({"threads": 0}, "threads must be at least 1; got 0"),
         ({"channel_multiple": 0}, "channel_multiple must be at least 1; got 0"),
         ({"probe": True}, "must be empty where probe is true"),

@@ -131,3 +131,26 @@ def test_a_variant_of_another_backend_is_a_measure_error(tmp_path):
 )
 def test_precision_is_as_asked_where_float_ran_in_f32_and_int8_in_integers(precision, executed, as_asked):
     assert ran_as_asked(precision, executed) is as_asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"layers": []}, "the profiler of 'fake' must name the layers that ran; it named none"),
+        ({"layers": [{"name": "a"}]}, "must hold the times of layers; field 'layers\\[0\\].kind'"),
+    ],
+)
+def test_a_profiler_that_says_nothing_of_use_is_a_measure_error(answer, said, tmp_path):
+    (tmp_path / "engine").touch()
+    link = FakeLink(lambda _argv, _request: answer)
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(link), Place(link=link, lease=Lease(tmp_path / "lock"), folder=tmp_path))
+    with pytest.raises(MeasureError, match=said):
+        board.layers(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET)
+
+
+def test_a_variant_that_is_not_the_runtimes_has_no_layers(tmp_path):
+    link = FakeLink(lambda _argv, _request: {})
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(link), Place(link=link, lease=Lease(tmp_path / "lock"), folder=tmp_path))
+    with pytest.raises(MeasureError, match="builds fake/fp32, fake/int8"):
+        board.layers(tmp_path / "engine", variant=replace(FLOAT, precision="int3"), target=FAKE_TARGET)
+    assert link.modes == []

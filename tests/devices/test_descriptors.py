@@ -19,23 +19,43 @@ def own(tmp_path, change):
     return str(path)
 
 
-def test_the_shipped_targets_are_host_and_n100():
-    assert {"host", "intel-n100"} <= set(target_names())
+BOARDS = {
+    *("jetson-nano", "jetson-tx2", "jetson-xavier-nx", "jetson-agx-xavier", "jetson-orin-nano", "jetson-agx-orin", "jetson-thor"),
+    *("raspberry-pi-4", "raspberry-pi-5", "raspberry-pi-zero-2w", "rk3588"),
+    *("intel-n100", "intel-atom-x6000e", "intel-core-ultra", "rtx", "host"),
+}
 
 
-@pytest.mark.parametrize("name", ["host", "intel-n100"])
+def test_the_boards_that_people_use_are_shipped():
+    assert set(target_names()) >= BOARDS
+
+
+@pytest.mark.parametrize("name", target_names())
 def test_every_fact_of_a_shipped_target_has_a_source(name):
     target, digest = load_target(name)
     assert target.name == name
     assert len(digest) == 64
     without = {"name", "description", "probe", "sources"} | ({"isa_flags", "cores", "memory_bytes"} if target.probe else set())
-    assert set(target.sources) == {field.name for field in dataclasses.fields(Target)} - without
+    unsaid = {field.name for field in dataclasses.fields(Target) if getattr(target, field.name) == field.default}
+    empty = {name for name in ("runtime_versions",) if not getattr(target, name)}
+    assert set(target.sources) == {field.name for field in dataclasses.fields(Target)} - without - unsaid - empty
+    assert all(len(source) > 10 for source in target.sources.values())
+
+
+@pytest.mark.parametrize("name", [name for name in target_names() if name.startswith("jetson")])
+def test_a_jetson_has_int8_where_its_chip_has_integer_products_and_nowhere_else(name):
+    target, _ = load_target(name)
+    (capability,) = target.compute_capabilities
+    has_int8 = any(variant.precision == "int8" for variant in target.variants)
+    assert has_int8 is target.qdq_allowed is (capability not in {"5.3", "6.2"})
+    assert {"fp32", "fp16"} <= {variant.precision for variant in target.variants}
+    assert 0 < target.workspace_bytes <= target.memory_bytes // 8
 
 
 def test_an_unknown_target_names_the_near_ones_and_the_command():
     with pytest.raises(TargetError, match=r"there is no target 'intel-n10'; did you mean intel-n100.* Hint: autokd-edge targets"):
         load_target("intel-n10")
-    with pytest.raises(TargetError, match="known are host, intel-n100"):
+    with pytest.raises(TargetError, match=r"known are host, intel-atom-x6000e.*, rtx"):
         load_target("zzz")
 
 

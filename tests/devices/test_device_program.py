@@ -146,3 +146,8 @@ def _wait_until(holds):
     while not holds():
         assert time.monotonic() < end, "it did not happen within 10 s"
         time.sleep(0.02)
+
+
+def test_layers_are_timed_by_the_drivers_own_profiler(request_for):
+    answer = json.loads(run_device_program(DRIVER, "layers", request_for).stdout)
+    assert answer == {"layers": [{"name": "product", "kind": "MatMul", "precision": "f32", "mean_ns": 1000}]}

@@ -186,7 +186,7 @@ class FakeWorld:
             return Failed(stage="build", error="BuildError", message="refused", retryable=False)
         width = round(member.architecture.number("width"))
         cost = Cost(parameters=width, macs=round(latency_ns(member)), activation_bytes=width)
-        return Screened(cost=cost, measurement=measurement(latency_ns(member), memory_bytes=4 * width))
+        return Screened(cost=cost, measurements=(measurement(latency_ns(member), memory_bytes=4 * width),))
 
     def _teach(self, action: Teach) -> Taught:
         seconds = action.steps * self.step_s

@@ -83,7 +83,7 @@ def test_the_best_pupils_family_is_probed_and_its_fastest_fitting_member_gets_th
     final = next(t for t in study.teachings if t.final)
     assert sorted(p.member.index for p in family) == list(range(8))
     assert final.pupil.distillation == best.pupil.distillation
-    fastest = min((p for p in family if study.fits(p)), key=lambda p: p.outcome.measurement.median_ns)
+    fastest = min((p for p in family if study.fits(p)), key=lambda p: p.outcome.measurements[0].median_ns)
     assert final.pupil.member == fastest.member
 
 
@@ -114,7 +114,7 @@ def test_a_finalist_that_breaks_the_limit_in_the_end_is_followed_by_the_best_wit
     world = a_world(teachings=6, seed=4, final_latency_factor=1.3)
     world.run(a_policy(variants=(FP32,)))
     study = world.study
-    probed = {p.member.architecture: p.outcome.measurement.median_ns for p in study.probes if p.member.index == 0}
+    probed = {p.member.architecture: p.outcome.measurements[0].median_ns for p in study.probes if p.member.index == 0}
     enough = [t for t in study.teachings if not t.final and 1.3 * probed[t.pupil.member.architecture] <= 0.6 * TEACHER_NS]
     assert 0 < len(enough) < 6
     first, second = (grade for grade in study.grades)

@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ Request = dict[str, Any]
 VECTORS_KEY = "autokd_edge.vectors"  # in the metadata of an engine
 # Optimised weights are blocked for the vectors of the processor, 16 or 8 floats: on another one they would give wrong numbers.
 VECTOR_FLAGS = ("avx512f", "avx", "asimd")
+_KERNEL = "_kernel_time"  # the end of an event's name in a profile
 # These two compute in float on one side: they are no layers that run in integers.
 CONVERSIONS = {"QuantizeLinear", "DequantizeLinear"}
 PRECISIONS = {"float": "f32", "float16": "f16", "bfloat16": "bf16", "uint8": "u8", "int8": "i8", "int32": "i32", "int64": "i64"}
@@ -32,33 +34,26 @@ PRECISIONS = {"float": "f32", "float16": "f16", "bfloat16": "bf16", "uint8": "u8
 class Engine:
     """A session with its input and output bound to buffers: a copy would be a tenth of a small network's time."""
 
-    def __init__(self, request: Request, path: str) -> None:
+    def __init__(self, request: Request, path: str, options: Vendor = None) -> None:
         self._request = request
         self._path = path
-        session = _session(path, _options(request))
+        session = _session(path, options or _options(request))
         built_for = session.get_modelmeta().custom_metadata_map.get(VECTORS_KEY)
         if built_for != vectors():
             raise ValueError(f"an engine must be built for this processor's vectors, {vectors()}; this one is for {built_for}")
         (image,), (logits,) = session.get_inputs(), session.get_outputs()
-        self._name = image.name
         self.image = np.zeros(image.shape, np.float32)
         self.logits = np.zeros(logits.shape, np.float32)
         binding = session.io_binding()
         binding.bind_input(image.name, "cpu", 0, np.float32, self.image.shape, self.image.ctypes.data)
         binding.bind_output(logits.name, "cpu", 0, np.float32, self.logits.shape, self.logits.ctypes.data)
         self.run = functools.partial(session.run_with_iobinding, binding)
+        self.end_profiling = session.end_profiling
 
     def executed(self) -> dict[str, int]:
         """Count the kernels of one run by the type of what they read, as the runtime's own profile says."""
-        with tempfile.TemporaryDirectory() as folder:
-            options = _options(self._request)
-            options.enable_profiling = True
-            options.profile_file_prefix = f"{folder}/profile"
-            session = _session(self._path, options)
-            session.run(None, {self._name: self.image})
-            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        kernels = [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
-        return dict(Counter(map(_precision, kernels)))
+        kernels = _profile(self._request, self._path, lambda engine: engine.run())
+        return dict(Counter(_precision(kernel["args"]) for kernel in kernels))
 
 
 def build(request: Request) -> dict[str, Any]:
@@ -82,6 +77,25 @@ def load(request: Request, engine: str) -> Engine:
     return Engine(request, engine)
 
 
+def layers(request: Request, engine: str, profiled: Callable[[Engine], None]) -> list[dict[str, Any]]:
+    """Say what ONNX Runtime's own profile says: the mean time of each kernel, in steps of 1 us a run."""
+    durations: dict[str, list[int]] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    for kernel in _profile(request, engine, profiled):
+        name = kernel["name"].removesuffix(_KERNEL)
+        durations.setdefault(name, []).append(kernel["dur"])
+        facts.setdefault(name, kernel["args"])
+    return [
+        {
+            "name": name,
+            "kind": facts[name]["op_name"],
+            "precision": _precision(facts[name]),
+            "mean_ns": round(1000 * sum(found) / len(found)),
+        }
+        for name, found in durations.items()
+    ]
+
+
 def toolchain() -> dict[str, str]:
     """Return ONNX Runtime's version."""
     return {"onnxruntime": importlib.metadata.version("onnxruntime")}
@@ -92,6 +106,18 @@ def vectors() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     flags = next((line.split() for line in lines if line.startswith(("flags", "Features"))), [])
     return next((flag for flag in VECTOR_FLAGS if flag in flags), "none")
+
+
+def _profile(request: Request, path: str, profiled: Callable[[Engine], Any]) -> list[dict[str, Any]]:
+    """Run a session with the profiler on and return the events of its kernels."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = _options(request)
+        options.enable_profiling = True
+        options.profile_file_prefix = f"{folder}/profile"
+        engine = Engine(request, path, options)
+        profiled(engine)
+        events = json.loads(Path(engine.end_profiling()).read_text(encoding="utf-8"))
+    return [event for event in events if event["cat"] == "Node" and event["name"].endswith(_KERNEL)]
 
 
 def _runtime() -> Vendor:

@@ -1,0 +1,183 @@
+"""Read a user's ONNX model whole, and refuse in one sentence what no engine of ours can take.
+
+The laws: one file of ONNX with its external data beside it; operations that ONNX knows; one float32
+input and one output, both of a fixed shape. What is left for a runtime to refuse is that runtime's
+typed failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, external_data_helper
+
+from autokd_edge.core.digest import Digest, digest_of_bytes
+from autokd_edge.errors import ModelError
+
+_QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
+# ONNX's own domains; "com.microsoft" is ONNX Runtime's, whose schemas only that runtime has.
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+_VENDOR_DOMAINS = ("com.microsoft",)
+_MOST_BYTES = 2**31 - 1  # a protobuf message is no larger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenModel:
+    """A model that engines can be built of; ``path`` holds it whole, weights inside."""
+
+    path: Path
+    digest: Digest
+    opset: int
+    input_name: str
+    input_shape: tuple[int, ...]
+    quantized: bool  # holds quantise or dequantise operations
+
+
+def read_model(source: Path, out: Path) -> GivenModel:
+    """Check a model and write it, external data inside, to ``out``.
+
+    Raises:
+        ModelError: the file is missing, is no ONNX, lacks its external data, or breaks a law of the module.
+    """
+    model = _parsed(source)
+    _load_external(model, source)
+    _check_operations(model, source)
+    name, shape = _only_input(model, source)
+    _check_output(model, source)
+    _check_valid(model, source)
+    data = model.SerializeToString(deterministic=True)
+    out.write_bytes(data)
+    return GivenModel(
+        path=out,
+        digest=digest_of_bytes(data),
+        opset=next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0),
+        input_name=name,
+        input_shape=shape,
+        quantized=any(node.op_type in _QUANTIZERS for graph in _graphs(model.graph) for node in graph.node),
+    )
+
+
+def _parsed(source: Path) -> onnx.ModelProto:
+    if source.suffix == ".pt2":
+        raise ModelError(f"a model must be an ONNX file; '{source}' is a torch program", hint="torch.onnx.export(program, dynamo=True)")
+    try:
+        model = onnx.load_model(source, load_external_data=False)
+    except FileNotFoundError:
+        raise ModelError(f"a model must be an ONNX file, a bundle or the folder of a run; there is no '{source}'") from None
+    except OSError as error:
+        raise ModelError(f"model '{source}' cannot be read: {error.strerror}") from error
+    except Exception as error:  # protobuf's own, of a module that it does not promise
+        if "protobuf" not in type(error).__module__:
+            raise
+        raise ModelError(f"a model must be an ONNX file; '{source}' is something else") from error
+    if not model.HasField("graph") or not model.graph.node or not model.opset_import:
+        raise ModelError(f"a model must be an ONNX file with a graph; '{source}' has none")
+    return model
+
+
+def _load_external(model: onnx.ModelProto, source: Path) -> None:
+    """Take the external data inside, so that one file is the whole network."""
+    total = 0
+    for tensor in _tensors(model.graph):
+        if not external_data_helper.uses_external_data(tensor):
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        where = entries.get("location", "")
+        path = source.parent / where
+        if not where or not path.resolve().is_relative_to(source.parent.resolve()):
+            raise ModelError(f"external data of a model must lie beside it; tensor '{tensor.name}' of '{source}' names '{where}'")
+        if not path.is_file():
+            raise ModelError(f"model '{source}' keeps tensor '{tensor.name}' in '{path}', which is not there", hint="copy that file too")
+        needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        if path.stat().st_size < needed:
+            raise ModelError(
+                f"external data '{path}' must have {needed:,} bytes for tensor '{tensor.name}'; it has {path.stat().st_size:,}"
+            )
+        total += int(entries.get("length", path.stat().st_size))
+        if total > _MOST_BYTES:
+            raise ModelError(f"a model must have at most {_MOST_BYTES:,} bytes with its weights; '{source}' has more")
+        external_data_helper.load_external_data_for_tensor(tensor, str(source.parent))
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _check_operations(model: onnx.ModelProto, source: Path) -> None:
+    opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
+    newest = onnx.defs.onnx_opset_version()
+    if opsets.get("", 0) > newest:
+        raise ModelError(f"a model must use opset {newest} or older; '{source}' uses {opsets['']}", hint="export it with an older opset")
+    functions = {(function.domain, function.name) for function in model.functions}
+    for node in (node for graph in _graphs(model.graph) for node in graph.node):
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if domain in _VENDOR_DOMAINS or (domain, node.op_type) in functions:
+            continue
+        version = opsets.get(domain, 0)
+        if domain not in _DOMAINS or not onnx.defs.has(node.op_type, max_inclusive_version=version, domain=domain):
+            of = f"domain '{domain}'" if domain else f"opset {version}"
+            raise ModelError(f"every operation of a model must be one of ONNX; '{source}' has {node.op_type} of {of} at '{node.name}'")
+
+
+def _only_input(model: onnx.ModelProto, source: Path) -> tuple[str, tuple[int, ...]]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        names = ", ".join(f"'{value.name}'" for value in inputs) or "none"
+        raise ModelError(f"a model must have one input; '{source}' has {len(inputs)}: {names}")
+    kind = inputs[0].type.tensor_type.elem_type
+    if kind != TensorProto.FLOAT:
+        said = TensorProto.DataType.Name(kind).lower()
+        raise ModelError(f"a model's input must be float32; '{inputs[0].name}' of '{source}' is {said}")
+    return inputs[0].name, _fixed_shape(inputs[0], "input", source)
+
+
+def _check_output(model: onnx.ModelProto, source: Path) -> None:
+    outputs = model.graph.output
+    if len(outputs) != 1:
+        names = ", ".join(f"'{value.name}'" for value in outputs) or "none"
+        raise ModelError(f"a model must have one output; '{source}' has {len(outputs)}: {names}")
+    if outputs[0].type.tensor_type.HasField("shape"):
+        _fixed_shape(outputs[0], "output", source)
+
+
+def _fixed_shape(value: onnx.ValueInfoProto, what: str, source: Path) -> tuple[int, ...]:
+    dims = value.type.tensor_type.shape.dim
+    if not dims or any(not dim.HasField("dim_value") or dim.dim_value < 1 for dim in dims):
+        said = ", ".join(str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)
+        fixed = ",".join(str(dim.dim_value) if dim.HasField("dim_value") else "1" for dim in dims)
+        raise ModelError(
+            f"a model's {what} must have a fixed shape; '{value.name}' of '{source}' has ({said})",
+            hint=f"python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {value.name} --input_shape {fixed} {source} fixed.onnx"
+            if what == "input"
+            else "fix the shape of its input",
+        )
+    return tuple(dim.dim_value for dim in dims)
+
+
+def _check_valid(model: onnx.ModelProto, source: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise ModelError(f"model '{source}' must be valid ONNX; {reason}") from error
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and all graphs inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    for inner in _graphs(graph):
+        yield from inner.initializer
+        for node in inner.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors

@@ -1,0 +1,123 @@
+"""`autokd-edge profile` with the fake backend: what it prints, writes and refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from fakes.command import held_by, run_here
+from fakes.graphs import write_graph, write_samples
+from fakes.plugin import install_plugin, write_target
+
+from autokd_edge.api.profiling import read_profile
+from autokd_edge.core.profile import LeftOut, Profiled
+from autokd_edge.errors import InputError
+
+
+@pytest.fixture
+def site(tmp_path):
+    return install_plugin(tmp_path / "site")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "here"
+    place.mkdir()
+    write_graph(place / "model.onnx")
+    write_target(place / "fake.toml")
+    write_samples(place / "images.npy")
+    return place
+
+
+def run(folder, site, *argv):
+    return run_here("profile", "model.onnx", "--target", "fake.toml", "--protocol", "screen", *argv, folder=folder, path=site)
+
+
+def test_a_table_shows_every_variant_and_says_what_was_left_out(folder, site):
+    done = run(folder, site)
+    assert (done.status, done.err.strip()) == (0, "")
+    assert "fake/fp32 (replayed" in done.out
+    assert "Upper bound of p50" in done.out
+    assert "fake/int8: left out: int8 needs calibration images: --data" in done.out
+
+
+def test_a_percentile_without_enough_samples_is_refused(folder, site):
+    line = next(line for line in run(folder, site).out.splitlines() if "Latency p99" in line)
+    assert "too few samples" in line  # screen has 150, a p99 needs 459
+
+
+def test_the_file_holds_the_raw_samples_and_report_reads_it(folder, site):
+    assert run(folder, site, "--data", "images.npy", "--out", "p.json").status == 0
+    read = read_profile(folder / "p.json")
+    assert [type(row.outcome) for row in read.rows] == [Profiled, Profiled]
+    assert read.rows[0].outcome.measurement.count == 150
+    told = run_here("report", "p.json", "--json", folder=folder)
+    assert (told.status, told.err) == (0, "")
+    document = json.loads(told.out)
+    assert [variant["outcome"] for variant in document["variants"]] == ["replayed", "replayed"]
+    assert document["variants"][1]["reading"]["precision"] == "int8"
+    assert "fake/int8" in run_here("report", "p.json", folder=folder).out
+
+
+def test_json_says_the_same_as_the_table(folder, site):
+    document = json.loads(run(folder, site, "--json").out)
+    assert [variant["outcome"] for variant in document["variants"]] == ["replayed", "left out"]
+    reading = document["variants"][0]["reading"]
+    assert (reading["samples"], reading["p99_ns"]) == (150, None)
+
+
+def test_nothing_measured_is_status_1(folder, site):
+    (site / "fake_without_device.py").write_text(
+        "import dataclasses\n"
+        "from fakes.backend import FakeBoard, fake_backend\n"
+        "from autokd_edge.errors import MeasureError\n"
+        "class FakeDeadBoard(FakeBoard):\n"
+        "    def measure(self, engine, *, variant, target, protocol):\n"
+        "        raise MeasureError('the board does not answer')\n"
+        "def backend(folder):\n"
+        "    return dataclasses.replace(fake_backend(), board=FakeDeadBoard())\n"
+    )
+    (site / "fake-1.0.dist-info" / "entry_points.txt").write_text("[autokd_edge.backends]\ndead = fake_without_device:backend\n")
+    write_target(folder / "fake.toml", backend_name="dead")
+    done = run(folder, site)
+    assert done.status == 1
+    assert "dead/fp32: failed to measure (MeasureError): the board does not answer" in done.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("none.onnx",), "there is no 'none.onnx'"),
+        (("fake.toml",), "a model must be an ONNX file; 'fake.toml' is something else"),
+        (("empty",), "a folder to profile must be a bundle, or a run that shipped one; 'empty' has no manifest.json"),
+        (("model.onnx", "--protocol", "fast"), "there is no protocol 'fast'"),
+        (("model.onnx", "--target", "none"), "there is no target 'none'"),
+        (("model.onnx", "--data", "none.npy"), "calibration images 'none.npy' are not there"),
+        (("model.onnx", "--data", "fake.toml"), "data set must be one of"),
+        (("model.onnx", "--data", "wide.npy"), "calibration images must be float32 (n, 1, 12, 12)"),
+        (("model.onnx", "--data", "double.npy"), "calibration images must be float32; 'double.npy' holds float64"),
+        (("model.onnx", "--out", "nowhere/p.json"), "--out must be a file in a folder that is there; got 'nowhere/p.json'"),
+    ],
+)
+def test_wrong_input_is_one_sentence_with_status_2_and_nothing_written(argv, said, folder, site):
+    (folder / "empty").mkdir()
+    write_samples(folder / "wide.npy", shape=(3, 12, 12))
+    np.save(folder / "double.npy", np.zeros((4, 1, 12, 12)))
+    before = held_by(folder)
+    done = run_here("profile", "--target", "fake.toml", *argv, folder=folder, path=site)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.last
+    assert held_by(folder) == before
+
+
+def test_a_file_that_is_no_profile_is_refused(tmp_path):
+    (tmp_path / "p.json").write_text('{"profile_version": 1}')
+    with pytest.raises(InputError, match="must be a profile as `autokd-edge profile --out` writes it; field 'created'"):
+        read_profile(tmp_path / "p.json")
+    (tmp_path / "p.json").write_text("nonsense")
+    with pytest.raises(InputError, match="must be a profile"):
+        read_profile(tmp_path / "p.json")
+
+
+def test_left_out_variants_survive_writing(folder, site):
+    assert run(folder, site, "--out", "p.json").status == 0
+    assert isinstance(read_profile(folder / "p.json").rows[1].outcome, LeftOut)
