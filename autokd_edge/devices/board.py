@@ -74,6 +74,8 @@ class RuntimeBoard:
             baseline = self._baseline(null, target, protocol)
             timing = {**request, "sentinel": push(sentinel), "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
+        held_down = dict.fromkeys((*fingerprint.throttled, *self._place.fingerprint().throttled))
+        fingerprint = replace(fingerprint, throttled=tuple(held_down))
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
             engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin

@@ -78,7 +78,7 @@ class LoopbackBoard:
 
     def write_config(self, *, host_key: str = "host", more: str = "") -> None:
         """Write what sshd reads when it starts."""
-        said = "\n".join(f"SetEnv {name}={value}" for name, value in self._environment.items())
+        said = "SetEnv " + " ".join(f'"{name}={value}"' for name, value in self._environment.items())  # the first such line counts alone
         self._config.write_text(
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder}/{host_key}\nPidFile none\nUsePAM no\nStrictModes no\n"
             f"AuthorizedKeysFile {self.folder}/authorized\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
