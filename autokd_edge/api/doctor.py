@@ -86,12 +86,15 @@ def _findings(target: Target, there: Device) -> tuple[Finding, ...]:
 
 def _runtimes(target: Target, there: Device) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as scratch:
-        for name, backend in wiring.backends_of(target, Path(scratch), there).items():
+        try:
+            backends = wiring.backends_of(target, Path(scratch), there)
+        except TargetError as error:
+            yield Finding(what="runtimes", descriptor="", device=error.args[0], weight="wrong", mend=error.hint)
+            return
+        for name, backend in backends.items():
             asked = ", ".join(str(variant) for variant in target.variants if variant.backend == name)
             try:
                 versions = {package: version for package, version in backend.builder.toolchain().items() if "/" not in package}
-            except InputError:
-                raise
             except AutoKDError as error:
                 yield Finding(what=f"runtime {name}", descriptor=asked, device=error.args[0], weight="wrong", mend=error.hint)
             else:

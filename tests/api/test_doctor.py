@@ -5,6 +5,7 @@ import os
 import sys
 import zipfile
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from fakes.command import run_here
@@ -77,6 +78,15 @@ def test_a_target_that_the_device_is_not_is_said_and_its_runtimes_are_looked_at_
         pytest.skip("this machine is an Intel N100")
     assert findings["target"]["weight"] == "wrong"
     assert "runtime openvino" in findings
+
+
+def test_a_backend_that_nobody_provides_is_one_finding_among_the_others(tmp_path):
+    text = (Path(__file__).parents[2] / "targets" / "host.toml").read_text().replace('backend = "openvino"', 'backend = "unheard-of"')
+    (tmp_path / "odd.toml").write_text(text)
+    document, findings = examined(tmp_path, "--target", "odd.toml")
+    assert not document["fit"]
+    assert "got 'unheard-of'" in findings["runtimes"]["device"]
+    assert findings["architecture"]["weight"] == "ok"
 
 
 def test_the_table_says_all_this_to_people(tmp_path):
