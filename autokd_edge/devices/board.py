@@ -77,6 +77,8 @@ class RuntimeBoard:
             fixed = dict(self._runtime.settings(self._float))
             timing = {**request, "sentinel": push(sentinel), "sentinel_settings": fixed, "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
+        held_down = dict.fromkeys((*fingerprint.throttled, *self._place.fingerprint().throttled))
+        fingerprint = replace(fingerprint, throttled=tuple(held_down))
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
             engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin

@@ -94,6 +94,31 @@ def test_reference_engines_are_built_once_for_all_boards_of_a_folder(tmp_path):
     assert {path.suffix for path in (tmp_path / "references").iterdir()} == {".blob"}
 
 
+def test_a_board_that_throttles_while_it_is_measured_flags_the_reading(tmp_path):
+    device = FakeDevice(tmp_path, STEADY)
+    states = iter([FAKE_FINGERPRINT, replace(FAKE_FINGERPRINT, throttled=("under-voltage",))])
+    place = Place(link=device.link, lease=device.lease, folder=tmp_path / "references", fingerprint=lambda: next(states))
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(device.link), place)
+    reading = board.measure(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, protocol=PROTOCOL)
+    assert reading.fingerprint.throttled == ("under-voltage",)
+    assert "throttled" in reading.flags
+
+
+@pytest.mark.parametrize(("emulated", "origin"), [(True, "emulated"), (False, "device")])
+def test_what_an_emulator_ran_is_never_called_measured(tmp_path, emulated, origin):
+    device = FakeDevice(tmp_path, STEADY)
+    machine = replace(FAKE_FINGERPRINT, emulated=emulated)
+    place = Place(link=device.link, lease=device.lease, folder=tmp_path / "references", fingerprint=lambda: machine)
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(device.link), place)
+    assert board.measure(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, protocol=PROTOCOL).origin == origin
+
+
+def test_a_clock_that_goes_backwards_is_no_reading(tmp_path):
+    device = FakeDevice(tmp_path, {**STEADY, "blocks_ns": [[1000, -5, 1000], [1000] * 20]})
+    with pytest.raises(MeasureError, match="samples must be positive; got -5 ns"):
+        device.measure()
+
+
 def test_nobody_measures_or_runs_next_to_somebody(tmp_path):
     device = FakeDevice(tmp_path, STEADY)
     with device.lease.hold("another search"):
