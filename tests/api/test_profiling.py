@@ -91,6 +91,11 @@ def test_nothing_measured_is_status_1(folder, site):
         (("empty",), "a folder to profile must be a bundle, or a run that shipped one; 'empty' has no manifest.json"),
         (("model.onnx", "--protocol", "fast"), "there is no protocol 'fast'"),
         (("model.onnx", "--target", "none"), "there is no target 'none'"),
+        (
+            ("model.onnx", "--target", "jetson-nano"),
+            "'jetson-nano' must run on aarch64; the machine is x86_64. Hint: --device ssh://user@host",
+        ),
+        (("model.onnx", "--device", "pi"), "a device must be ssh://user@host"),
         (("model.onnx", "--data", "none.npy"), "calibration images 'none.npy' are not there"),
         (("model.onnx", "--data", "fake.toml"), "data set must be one of"),
         (("model.onnx", "--data", "wide.npy"), "calibration images must be float32 (n, 1, 12, 12)"),
@@ -121,3 +126,13 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path):
 def test_left_out_variants_survive_writing(folder, site):
     assert run(folder, site, "--out", "p.json").status == 0
     assert isinstance(read_profile(folder / "p.json").rows[1].outcome, LeftOut)
+
+
+@pytest.mark.slow
+def test_an_rtx_engine_is_built_and_said_not_to_be_measured(folder):
+    done = run_here("profile", "model.onnx", "--target", "rtx", "--data", "images.npy", folder=folder)
+    assert done.status == 1  # nothing was measured
+    for precision in ("fp32", "fp16", "int8"):
+        line = next(line for line in done.out.splitlines() if line.startswith(f"tensorrt_rtx/{precision}: "))
+        assert "built, " in line
+        assert "and not measured: an engine of target 'rtx'" in line
