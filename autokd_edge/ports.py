@@ -16,6 +16,7 @@ from autokd_edge.core.artifact import Artifact, Kind
 from autokd_edge.core.digest import Digest
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.profile import LayerTime
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Action, Event, Study
@@ -33,6 +34,9 @@ class StudentFamily(PortProtocol):
 
     def space(self, task: Task) -> SearchSpace:
         """Return the family's parameters for a task."""
+
+    def members(self, architecture: Point) -> int:
+        """Return how many members of a point are worth teaching in full: 1 where its parameters leave nothing to chance."""
 
     def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
         """Return member number ``index`` of the family; pure: equal arguments, equal spec."""
@@ -76,8 +80,12 @@ class Distiller(PortProtocol):
 class Quantizer(PortProtocol):
     """Turns a float ONNX graph into a quantised one for one runtime."""
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, keep: Sequence[str] = ()
+    ) -> QuantizeReport:
         """Quantise with the calibration images in ``samples`` (.npy, float32 ``(n, c, h, w)``, preprocessed).
+
+        ``keep`` names layers, by what their nodes give, that stay in float.
 
         Raises:
             QuantizeError: the graph cannot be quantised.

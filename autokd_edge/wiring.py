@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
-from autokd_edge.core.space import SearchSpace
+from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.target import Target
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.board import Place
@@ -25,10 +25,18 @@ from autokd_edge.devices.link import LocalLink
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.ports import Backend, Link, Policy, StudentFamily
+from autokd_edge.students.families.mbconv import MBConvFamily
+from autokd_edge.students.families.mcunet import mcunet_like
+from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
 from autokd_edge.students.families.nago import NagoFamily
+from autokd_edge.students.families.resnet import resnet8
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
+from autokd_edge.students.families.union import UnionFamily
 
 BACKEND_GROUP = "autokd_edge.backends"
 _T = TypeVar("_T")
+Members = Callable[[Point], int]  # ``StudentFamily.members``
+PolicyMaker = Callable[[SearchSpace, SearchSpace, Target, Members], Policy]
 
 
 def _openvino(place: Place) -> Backend:
@@ -70,18 +78,18 @@ def _tensorrt_rtx(_place: Place) -> Backend:
     return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=ExplicitQuantizer(NAME, LocalLink()), board=AbsentGPU())
 
 
-def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target) -> Policy:
+def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
     from autokd_edge.search.edge_bo import EdgeBO
     from autokd_edge.search.policy import PhasedPolicy
 
-    return PhasedPolicy(EdgeBO(architectures, distillations), target.variants)
+    return PhasedPolicy(EdgeBO(architectures, distillations), target.variants, members=members)
 
 
-def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target) -> Policy:
+def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
     from autokd_edge.search.policy import PhasedPolicy
     from autokd_edge.search.random_search import RandomChooser
 
-    return PhasedPolicy(RandomChooser(architectures, distillations), target.variants)
+    return PhasedPolicy(RandomChooser(architectures, distillations), target.variants, members=members)
 
 
 BACKENDS: Mapping[str, Callable[[Place], Backend]] = {
@@ -90,17 +98,30 @@ BACKENDS: Mapping[str, Callable[[Place], Backend]] = {
     "tensorrt": _tensorrt,
     "tensorrt_rtx": _tensorrt_rtx,
 }
-FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {"nago": NagoFamily}
-POLICIES: Mapping[str, Callable[[SearchSpace, SearchSpace, Target], Policy]] = {"edge-bo": _edge_bo, "random": _random}
+FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
+    "nago": NagoFamily,
+    "mbconv": MBConvFamily,
+    "resnet8": resnet8,
+    "mobilenetv2-0.25": mobilenet_v2_quarter,
+    "mobilenetv2-0.5": mobilenet_v2_half,
+    "mobilenetv3-small-0.5": mobilenet_v3_small_half,
+    "shufflenetv2-0.5": shufflenet_v2_half,
+    "mcunet-like": mcunet_like,
+}
+POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _edge_bo, "random": _random}
 
 
 def family_named(name: str) -> StudentFamily:
-    """Return a family of students; raises InputError where there is no such family."""
-    return _named(name, FAMILIES, "family", "--family")()
+    """Return a family of students, or the union of several, ``A,B``; raises InputError where there is no such family."""
+    names = [part.strip() for part in name.split(",")]
+    if len(set(names)) < len(names):
+        raise InputError(f"families must be named once each; got '{name}'", hint=f"--family {','.join(dict.fromkeys(names))}")
+    families = [_named(part, FAMILIES, "family", "--family")() for part in names]
+    return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str) -> Callable[[SearchSpace, SearchSpace, Target], Policy]:
-    """Return how a policy is made from the two spaces and the target; raises InputError."""
+def policy_named(name: str) -> PolicyMaker:
+    """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
     return _named(name, POLICIES, "policy", "--policy")
 
 

@@ -25,19 +25,34 @@ def named(backend: str, *precisions: str):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_says_the_name_that_it_has_on_the_command_line(name):
     assert family_named(name).name == name
-    assert len(family_named(name).space(TASK)) > 0
+    assert family_named(name).members(family_named(name).space(TASK).at([0.5] * len(family_named(name).space(TASK)))) >= 1
+
+
+def test_several_families_are_one_space_to_search():
+    family = family_named("nago, mbconv")
+    assert family.name == "nago,mbconv"
+    assert family.space(TASK).parameters[0].values == ("nago", "mbconv")
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_is_made_from_the_spaces_and_the_target(name):
-    policy = policy_named(name)(family_named("nago").space(TASK), SPACE, FAKE_TARGET)
+    family = family_named("nago")
+    policy = policy_named(name)(family.space(TASK), SPACE, FAKE_TARGET, family.members)
     assert isinstance(policy, PhasedPolicy)
 
 
 @pytest.mark.parametrize(
     ("ask", "wrong", "known", "hint"),
     [
-        (family_named, "nagi", "family must be one of nago; got 'nagi'", "--family nago"),
+        (
+            family_named,
+            "nagi",
+            f"family must be one of {', '.join(FAMILIES)}; got 'nagi'",
+            "--family nago",
+        ),
+        (family_named, "nago,mbconf", f"family must be one of {', '.join(FAMILIES)}; got 'mbconf'", "--family mbconv"),
+        (family_named, "nago,", f"family must be one of {', '.join(FAMILIES)}; got ''", "--family nago"),
+        (family_named, "nago,nago", "families must be named once each; got 'nago,nago'", "--family nago"),
         (policy_named, "randon", "policy must be one of edge-bo, random; got 'randon'", "--policy random"),
         (policy_named, "zzz", "policy must be one of edge-bo, random; got 'zzz'", "--policy edge-bo"),
     ],

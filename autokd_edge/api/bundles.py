@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
-from autokd_edge.bundle.checker import check_bundle
+from autokd_edge.bundle.checker import check_bundle, read_bundle
 from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.bundle.selftest import SelfTest, run_selftest
 from autokd_edge.core.measure import Measurement
@@ -23,19 +23,29 @@ class BundleRun:
     measurement: Measurement | None
 
 
-def run_bundle(folder: Path, *, protocol: str) -> BundleRun:
+def run_bundle(folder: Path, *, protocol: str, device: str | None = None) -> BundleRun:
     """Check a bundle, run its self-test and, if that passes, time its engine by a protocol.
 
+    ``device`` is the address of where it runs, by default this machine.
+
     Raises:
-        BundleError: the bundle is damaged or does not fit this machine.
+        BundleError: the bundle is damaged or does not fit the machine.
+        InputError: the device's address is none.
+        DeviceError: the device, or the way to it, failed.
         TargetError: there is no such protocol.
         MeasureError: the engine did not run.
     """
     timing, _ = load_protocol(protocol)
-    manifest = check_bundle(folder)
-    card = manifest.card
+    there = wiring.device_of(device)
     with tempfile.TemporaryDirectory() as scratch:
-        board = wiring.backends_of(card.target, Path(scratch))[card.variant.backend].board
+        if device is None:
+            manifest = check_bundle(folder)
+        else:
+            card = read_bundle(folder).card
+            toolchain = wiring.backends_of(card.target, Path(scratch), there)[card.variant.backend].builder.toolchain()
+            manifest = check_bundle(folder, machine=there.fingerprint().machine, version=toolchain.get(card.runtime.package))
+        card = manifest.card
+        board = wiring.backends_of(card.target, Path(scratch), there)[card.variant.backend].board
         selftest = run_selftest(folder, manifest, board)
         measurement = None
         if selftest.passed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from autokd_edge.core.limits import Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
+from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
+from autokd_edge.devices.address import ssh_address
 from autokd_edge.errors import InputError
 
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
@@ -17,15 +18,18 @@ class SearchOptions:
     """The options of ``autokd-edge search`` under the same names, unread.
 
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
-    ``out``, and ``runs/STUDY``. Steps are batches of 128 images.
+    ``out``, and ``runs/STUDY``. Steps are batches of 128 images. ``device`` is the address of what
+    measures, by default the machine that searches.
     """
 
     data: str
     teacher: str
     target: str = "host"
+    device: str | None = None
     max_latency: str | None = None
     max_memory: str | None = None
     max_drop: str | None = None
+    max_quant_drop: str = f"{MAX_QUANT_DROP:g}"
     budget: str = "30min"
     seed: int = 0
     study: str | None = None
@@ -35,6 +39,7 @@ class SearchOptions:
     policy: str = "edge-bo"
     search_steps: int = 200
     final_steps: int | None = None
+    final_members: int = 8
 
     def limits(self) -> Limits:
         """Read the limits; raises LimitError."""
@@ -42,6 +47,7 @@ class SearchOptions:
             latency=None if self.max_latency is None else parse_latency(self.max_latency),
             memory=None if self.max_memory is None else parse_memory(self.max_memory),
             max_drop=None if self.max_drop is None else parse_drop(self.max_drop),
+            max_quant_drop=parse_drop(self.max_quant_drop, option="--max-quant-drop"),
         )
 
     def budgeted(self) -> Budget:
@@ -52,12 +58,14 @@ class SearchOptions:
         """Refuse what can be seen from the text alone; raises InputError."""
         self.limits()
         self.budgeted()
+        if self.device is not None:
+            ssh_address(self.device)
         if self.study is not None and not _STUDY_NAME.match(self.study):
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
-        for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps)):
+        for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps), ("final-members", self.final_members)):
             if steps is not None and steps < 1:
-                raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} 200")
+                raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} {8 if name == 'final-members' else 200}")

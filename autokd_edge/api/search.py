@@ -19,12 +19,13 @@ from autokd_edge.core.student import Task
 from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
-from autokd_edge.devices.fingerprint import read_fingerprint, target_here
+from autokd_edge.devices.device import Device
+from autokd_edge.devices.fingerprint import target_here
 from autokd_edge.errors import TargetError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import TeacherNetwork
+from autokd_edge.ports import Backend, TeacherNetwork
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
@@ -57,6 +58,7 @@ class SearchJob:
     config: StudyConfig
     folder: RunFolder
     target: Target
+    device: Device
     source: DataSource
     data: TeachingData
     teacher: Teacher
@@ -68,12 +70,14 @@ class SearchJob:
 
         Raises:
             InputError: an option, the target, the data set, the teacher, the store or the folder cannot be used.
+            DeviceError: the device cannot be reached, or lacks a runtime.
         """
         options.check()
         limits, budget = options.limits(), options.budgeted()
         wiring.family_named(options.family)
         wiring.policy_named(options.policy)
-        target = target_here(load_target(options.target)[0], read_fingerprint())
+        device = wiring.device_of(options.device)
+        target = target_here(load_target(options.target)[0], device.fingerprint())
         source = data_source(options.data)
         data = source.teaching()
         teacher = load_teacher(options.teacher, data)
@@ -91,7 +95,9 @@ class SearchJob:
             budget=budget,
             search_steps=options.search_steps,
             final_steps=options.final_steps,
+            final_members=options.final_members,
             seed=options.seed,
+            device=options.device,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
         )
         # A short name is enough for people; the configuration itself is compared when a study goes on.
@@ -103,6 +109,7 @@ class SearchJob:
             config=config,
             folder=folder,
             target=target,
+            device=device,
             source=source,
             data=data,
             teacher=teacher,
@@ -112,9 +119,11 @@ class SearchJob:
         return job
 
     def _check(self) -> None:
-        """Refuse before anything is written what would otherwise be met while running; raises InputError."""
+        """Refuse before anything is written what would otherwise be met while running; raises InputError and DeviceError."""
         _screening(self.target)
-        wiring.backends_of(self.target, self.folder.work / "backends")
+        for backend in self._backends().values():
+            if self.device.link.device is not None:
+                backend.builder.toolchain()  # asks the device for its runtime
         opened = next(iter(SQLJournal(self.folder.journal_url).read(self.name)), None)
         if isinstance(opened, Opened):
             check_same(self.name, opened.config, self.config)
@@ -125,12 +134,16 @@ class SearchJob:
         Raises:
             InputError: the store or the folder cannot be used.
             StageError: the teacher could not be read on the target.
+            DeviceError: the device, or the way to it, failed; the same search goes on from there.
         """
         with self.folder.held(self.name):
             journal = SQLJournal(self.folder.journal_url)
             self.folder.write_teacher(self.teacher.card.spec)
             evaluator = self._evaluator()
-            policy = wiring.policy_named(self.config.policy)(evaluator.family.space(evaluator.task), evaluator.distiller.space, self.target)
+            family = evaluator.family
+            policy = wiring.policy_named(self.config.policy)(
+                family.space(evaluator.task), evaluator.distiller.space, self.target, family.members
+            )
             loop = StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=policy, watch=watch)
             study, stop = loop.run(self.config)
             manifest, study = self._shipped(study, evaluator, journal)
@@ -163,11 +176,14 @@ class SearchJob:
         )
         return Finish(outcome=outcome, stop=stop, folder=self.folder, manifest=manifest)
 
+    def _backends(self) -> dict[str, Backend]:
+        return wiring.backends_of(self.target, self.folder.work / "backends", self.device)
+
     def _evaluator(self) -> Evaluator:
         work = self.folder.work
         stages = Stages(
             target=self.target,
-            backends=wiring.backends_of(self.target, work / "backends"),
+            backends=self._backends(),
             images=PreparedImages(self.source, self.data, work / "inputs"),
             store=FolderStore(self.folder.artifacts),
         )

@@ -14,19 +14,20 @@ from autokd_edge.errors import BundleError
 _COPY = "copy the bundle again from where it was made"
 
 
-def check_bundle(folder: Path, *, machine: str | None = None) -> Manifest:
-    """Return the manifest of a bundle that is whole and can run on this machine.
+def check_bundle(folder: Path, *, machine: str | None = None, version: str | None = None) -> Manifest:
+    """Return the manifest of a bundle that is whole and can run on a machine.
 
     Args:
         folder: the bundle.
         machine: architecture to run on, as `uname -m` prints it; by default this machine's.
+        version: of the runtime there; by default the one that is installed here.
 
     Raises:
         BundleError: a file is missing, extra or changed, or the machine or the runtime is another.
     """
     manifest = read_bundle(folder)
     _check_machine(manifest, platform.machine() if machine is None else machine)
-    _check_runtime(manifest.card.runtime)
+    _check_version(manifest.card.runtime, _installed(manifest.card.runtime) if version is None else version)
     return manifest
 
 
@@ -69,20 +70,27 @@ def _check_machine(manifest: Manifest, machine: str) -> None:
     wanted = manifest.card.fingerprint.machine
     if machine != wanted:
         raise BundleError(
-            f"this engine must run on {wanted}, as target '{manifest.card.target.name}' does; this machine is {machine}",
+            f"this engine must run on {wanted}, as target '{manifest.card.target.name}' does; the machine is {machine}",
             hint="copy the bundle to such a machine, or search again with --target for this one",
         )
 
 
-def _check_runtime(runtime: Runtime) -> None:
-    hint = f"pip install {runtime.package}=={runtime.version}"
+def _installed(runtime: Runtime) -> str:
+    hint = _install(runtime)
     if importlib.util.find_spec(runtime.package) is None:
         raise BundleError(f"this engine needs {runtime.package} {runtime.version}, which is not installed", hint=hint)
     try:
-        version = importlib.metadata.version(runtime.package)
+        return importlib.metadata.version(runtime.package)
     except importlib.metadata.PackageNotFoundError:
         raise BundleError(
             f"this engine needs {runtime.package} {runtime.version}; the one here does not say its version", hint=hint
         ) from None
+
+
+def _check_version(runtime: Runtime, version: str) -> None:
     if version != runtime.version:
-        raise BundleError(f"this engine needs {runtime.package} {runtime.version}; {version} is installed", hint=hint)
+        raise BundleError(f"this engine needs {runtime.package} {runtime.version}; {version} is installed", hint=_install(runtime))
+
+
+def _install(runtime: Runtime) -> str:
+    return f"pip install {runtime.package}=={runtime.version}"

@@ -10,20 +10,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import FAILED, Json
+from autokd_edge.cli.options import FAILED, Device, Json
 
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
     protocol: Annotated[str, typer.Option(help="Measuring protocol: screen or final.")] = "final",
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Check a bundle, run its self-test and time its engine on this machine."""
+    """Check a bundle, run its self-test and time its engine on this machine or another."""
     from autokd_edge.api.bundles import run_bundle
     from autokd_edge.report.reading import reading_table
     from autokd_edge.report.summary import reading_summary
 
-    done = run_bundle(bundle, protocol=protocol)
+    done = run_bundle(bundle, protocol=protocol, device=device)
     if as_json:
         reading = None if done.measurement is None else reading_summary(done.measurement)
         document = {"selftest_passed": done.selftest.passed, "selftest": str(done.selftest), "reading": reading}

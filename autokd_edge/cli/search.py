@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Json, Store
+from autokd_edge.cli.options import NOTHING_FITS, Device, Json, Store
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -20,18 +20,23 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     data: Annotated[str, typer.Option(help="Data set: digits, fashion-mnist or fashion-mnist:FOLDER.")],
     teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
+    device: Device = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
     max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
+    max_quant_drop: Annotated[
+        str, typer.Option(help="Points of accuracy that INT8 may lose; noisy layers stay in float until it holds.")
+    ] = "0.5",
     budget: Annotated[str, typer.Option(help="A time (8min, 2h) or a number of students to teach (20).")] = "30min",
     seed: Annotated[int, typer.Option(help="Same seed, same choices.")] = 0,
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
     store: Store = None,
     out: Annotated[str | None, typer.Option(help="Folder of the run. Default: runs/STUDY.")] = None,
-    family: Annotated[str, typer.Option(help="Family of students: nago.")] = "nago",
+    family: Annotated[str, typer.Option(help="Family of students: nago, mbconv, or a hand-designed one; several as nago,mbconv.")] = "nago",
     policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
+    final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
     as_json: Json = False,
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
@@ -41,9 +46,11 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         data=data,
         teacher=teacher,
         target=target,
+        device=device,
         max_latency=max_latency,
         max_memory=max_memory,
         max_drop=max_drop,
+        max_quant_drop=max_quant_drop,
         budget=budget,
         seed=seed,
         study=study,
@@ -53,6 +60,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         policy=policy,
         search_steps=search_steps,
         final_steps=final_steps,
+        final_members=final_members,
     )
     options.check()  # before torch is imported, which takes seconds
     from autokd_edge.api.search import SearchJob

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from autokd_edge.core.digest import Digest
 
-Kind: TypeAlias = Literal["graph", "engine", "checkpoint", "quantized", "logits", "reading"]
+Kind: TypeAlias = Literal["graph", "engine", "checkpoint", "quantized", "report", "logits", "reading"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

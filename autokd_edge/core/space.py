@@ -22,6 +22,25 @@ class When:
     parameter: str
     above: float
 
+    def met(self, value: Value) -> bool:
+        """Say whether the other parameter's value switches this one on."""
+        return float(value) > self.above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhenEqual:
+    """Active only where an earlier, active parameter has one value."""
+
+    parameter: str
+    value: Value
+
+    def met(self, value: Value) -> bool:
+        """Say whether the other parameter's value switches this one on."""
+        return value == self.value
+
+
+Condition: TypeAlias = When | WhenEqual
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integer:
@@ -31,7 +50,7 @@ class Integer:
     low: int
     high: int
     log: bool = False
-    when: When | None = None
+    when: Condition | None = None
 
     def __post_init__(self) -> None:
         _check_range(self.name, self.low, self.high, log=self.log)
@@ -58,7 +77,7 @@ class Real:
     low: float
     high: float
     log: bool = False
-    when: When | None = None
+    when: Condition | None = None
 
     def __post_init__(self) -> None:
         _check_range(self.name, self.low, self.high, log=self.log)
@@ -82,7 +101,7 @@ class Choice:
 
     name: str
     values: tuple[Value, ...]
-    when: When | None = None
+    when: Condition | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.values)) != len(self.values) or not self.values:
@@ -107,7 +126,7 @@ class Ordinal:
 
     name: str
     values: tuple[int, ...]
-    when: When | None = None
+    when: Condition | None = None
 
     def __post_init__(self) -> None:
         if len(self.values) < 2 or any(a >= b for a, b in pairwise(self.values)):
@@ -206,7 +225,7 @@ class SearchSpace:
 
 def _active(parameter: Parameter, taken: Mapping[str, Value]) -> bool:
     when = parameter.when
-    return when is None or (when.parameter in taken and float(taken[when.parameter]) > when.above)
+    return when is None or (when.parameter in taken and when.met(taken[when.parameter]))
 
 
 def _check_range(name: str, low: float, high: float, *, log: bool) -> None:

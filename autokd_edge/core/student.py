@@ -1,8 +1,8 @@
 """The student spec: a small typed layer graph with nothing left to choose.
 
 Shapes are those of one sample: ``(channels, height, width)`` for images, ``(features,)`` after the
-global pooling. Convolutions pad by ``kernel // 2``; pooling does not pad. Every network of the
-product is written in these layers, the teacher included, so each is lowered by the same code.
+global pooling. Convolutions and max pooling pad by ``kernel // 2``; average pooling does not pad. Every
+network of the product is written in these layers, the teacher included, so each is lowered by the same code.
 """
 
 from __future__ import annotations
@@ -46,6 +46,21 @@ class Relu:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relu6:
+    """min(max(x, 0), 6)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardSigmoid:
+    """min(max(x / 6 + 1/2, 0), 1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardSwish:
+    """x * HardSigmoid(x) (Howard et al., 2019, arXiv 1905.02244)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Add:
     """Sum of the inputs."""
 
@@ -58,6 +73,39 @@ class Mean:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedSum:
     """Sum of ``sigmoid(w_i) * x_i`` with one learnt scalar each (RandWire's and NAGO's merge)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Product of an image ``(c, h, w)`` and a factor for each channel ``(c,)``, as squeeze-and-excite gates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concat:
+    """Images of one size behind each other, by channel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSlice:
+    """Channels from ``start`` up to, and without, ``stop``."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelShuffle:
+    """The channels of ``groups`` equal groups in turn: ShuffleNet's ``(g, c/g) -> (c/g, g)``."""
+
+    groups: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxPool:
+    """Largest value of each window, padded by ``kernel // 2``."""
+
+    kernel: int
+    stride: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +135,11 @@ class Linear:
     out_features: int
 
 
-Op: TypeAlias = Conv2d | BatchNorm | Relu | Add | Mean | WeightedSum | AvgPool | GlobalAvgPool | Dropout | Linear
+Activation: TypeAlias = Relu | Relu6 | HardSigmoid | HardSwish
+Merge: TypeAlias = Add | Mean | WeightedSum
+Rearrangement: TypeAlias = Concat | ChannelSlice | ChannelShuffle
+Pooling: TypeAlias = MaxPool | AvgPool | GlobalAvgPool
+Op: TypeAlias = Conv2d | Linear | BatchNorm | Dropout | Activation | Merge | Scale | Rearrangement | Pooling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,32 +225,57 @@ def _infer_shapes(spec: StudentSpec) -> dict[str, Shape]:
     return shapes
 
 
-def shape_after(layer: Layer, inputs: list[Shape]) -> Shape:
+def shape_after(layer: Layer, inputs: list[Shape]) -> Shape:  # noqa: PLR0911  one case for each kind of shape
     """Infer a layer's output shape; raises ValueError where the inputs do not fit."""
-    if isinstance(layer.op, Add | Mean | WeightedSum):
-        if len(set(inputs)) != 1:
-            raise ValueError(f"inputs of '{layer.name}' must have one shape; got {sorted(set(inputs))}")
-    elif len(inputs) != 1:
-        raise ValueError(f"layer '{layer.name}' takes one input; got {len(inputs)}")
+    _check_inputs(layer, inputs)
     shape = inputs[0]
-    wants_image = isinstance(layer.op, Conv2d | AvgPool | GlobalAvgPool | BatchNorm)
-    if (wants_image and len(shape) != 3) or (isinstance(layer.op, Linear) and len(shape) != 1):
-        raise ValueError(f"layer '{layer.name}' cannot read a tensor of shape {shape}")
     match layer.op:
         case Conv2d() as conv:
             channels, height, width = shape
             if channels % conv.groups or conv.out_channels % conv.groups:
                 raise ValueError(f"groups of '{layer.name}' must divide {channels} and {conv.out_channels}; got {conv.groups}")
-            pad = conv.kernel // 2
-            return (conv.out_channels, *(_windows(layer, n + 2 * pad, conv.kernel, conv.stride) for n in (height, width)))
+            return (conv.out_channels, *_padded(layer, (height, width), conv.kernel, conv.stride))
+        case MaxPool() as pool:
+            return (shape[0], *_padded(layer, shape[1:], pool.kernel, pool.stride))
         case AvgPool() as pool:
             return (shape[0], *(_windows(layer, n, pool.kernel, pool.stride) for n in shape[1:]))
         case GlobalAvgPool():
             return shape[:1]
         case Linear() as linear:
             return (linear.out_features,)
+        case Concat():
+            return (sum(image[0] for image in inputs), *shape[1:])
+        case ChannelSlice() as part:
+            if not 0 <= part.start < part.stop <= shape[0]:
+                raise ValueError(f"channels of '{layer.name}' must rise within 0 to {shape[0]}; got {part.start} to {part.stop}")
+            return (part.stop - part.start, *shape[1:])
         case _:
             return shape
+
+
+def _check_inputs(layer: Layer, inputs: list[Shape]) -> None:
+    """Refuse inputs of a number or of ranks that a layer cannot read."""
+    op, shape = layer.op, inputs[0]
+    if isinstance(op, Add | Mean | WeightedSum):
+        if len(set(inputs)) != 1:
+            raise ValueError(f"inputs of '{layer.name}' must have one shape; got {sorted(set(inputs))}")
+    elif isinstance(op, Concat):
+        if any(len(image) != 3 for image in inputs) or len({image[1:] for image in inputs}) != 1:
+            raise ValueError(f"inputs of '{layer.name}' must be images of one size; got {sorted(set(inputs))}")
+    elif isinstance(op, Scale):
+        if len(inputs) != 2 or len(shape) != 3 or inputs[1] != shape[:1]:
+            raise ValueError(f"inputs of '{layer.name}' must be an image and a factor for each of its channels; got {inputs}")
+    elif len(inputs) != 1:
+        raise ValueError(f"layer '{layer.name}' takes one input; got {len(inputs)}")
+    wants_image = isinstance(op, Conv2d | BatchNorm | MaxPool | AvgPool | GlobalAvgPool | ChannelSlice | ChannelShuffle)
+    if (wants_image and len(shape) != 3) or (isinstance(op, Linear) and len(shape) != 1):
+        raise ValueError(f"layer '{layer.name}' cannot read a tensor of shape {shape}")
+    if isinstance(op, ChannelShuffle) and shape[0] % op.groups:
+        raise ValueError(f"groups of '{layer.name}' must divide {shape[0]}; got {op.groups}")
+
+
+def _padded(layer: Layer, size: Shape, kernel: int, stride: int) -> Shape:
+    return tuple(_windows(layer, n + 2 * (kernel // 2), kernel, stride) for n in size)
 
 
 def _windows(layer: Layer, size: int, kernel: int, stride: int) -> int:

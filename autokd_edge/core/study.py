@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from autokd_edge.core.digest import Digest
 from autokd_edge.core.limits import Budget, Limits, Slack, accuracy_slack, device_slacks
 from autokd_edge.core.measure import Measurement
+from autokd_edge.core.quantization import Quantized
 from autokd_edge.core.space import Point
 from autokd_edge.core.target import Variant
 
@@ -51,11 +52,31 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A variant in which an untrained member gave no reading."""
+
+    variant: Variant
+    failure: Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
-    """An untrained member was measured on the target (screen protocol)."""
+    """An untrained member was measured on the target (screen protocol); the screening variant's reading comes first."""
 
     cost: Cost
-    measurement: Measurement
+    measurements: tuple[Measurement, ...]  # one a variant, in the order taken
+    unread: tuple[Unread, ...] = ()
+
+    def __post_init__(self) -> None:
+        variants = [m.variant for m in self.measurements] + [unread.variant for unread in self.unread]
+        if not self.measurements or len(set(variants)) != len(variants):
+            raise ValueError(
+                f"a screened member must have a reading, and one for each variant; got {', '.join(map(str, variants)) or 'none'}"
+            )
+
+    def reading(self, variant: Variant) -> Measurement | None:
+        """Return the reading of a variant, if there is one."""
+        return next((m for m in self.measurements if m.variant == variant), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +88,9 @@ class Lesson:
     checkpoint: Digest
     seconds: float
 
+    def __post_init__(self) -> None:
+        _check_percent(self.accuracy)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
@@ -77,6 +101,10 @@ class Grade:
     float_graph: Digest
     graph: Digest  # the graph that the engine was built from: the float one, or the quantised one
     engine: Digest
+    quantized: Quantized | None = None  # how a quantised engine passed its gate
+
+    def __post_init__(self) -> None:
+        _check_percent(self.accuracy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +125,8 @@ class StudyConfig:
     final_steps: int | None  # of the last, longer teaching; None: what the time budget leaves
     seed: int
     protocols: dict[str, Digest]
+    device: str | None = None  # the address of what measures; None is the machine that searches
+    final_members: int = 8  # of the best family that are probed for the last teaching, and taught while there is time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,9 +250,22 @@ class Study:
             *accuracy_slack(self.config.limits, grade.accuracy, self.reference.accuracy),
         )
 
+    def best(self, screened: Screened) -> Measurement:
+        """Return the reading of the variant that keeps the device limits best; the fastest one where there is no limit."""
+
+        def worst(measurement: Measurement) -> tuple[float, float]:
+            return max((slack.excess for slack in self.slacks(measurement)), default=0.0), measurement.median_ns
+
+        return min(screened.measurements, key=worst)
+
     def fits(self, probed: Probed) -> bool:
-        """Say whether a member was measured and keeps all device limits."""
-        return isinstance(probed.outcome, Screened) and keeps(self.slacks(probed.outcome.measurement))
+        """Say whether a member was measured and keeps all device limits in one of its variants."""
+        return isinstance(probed.outcome, Screened) and keeps(self.slacks(self.best(probed.outcome)))
+
+
+def _check_percent(accuracy: float) -> None:
+    if not 0 <= accuracy <= 100:  # nor NaN, which every comparison would let through
+        raise ValueError(f"accuracy must be 0 to 100 %; got {accuracy}")
 
 
 def keeps(slacks: tuple[Slack, ...]) -> bool:

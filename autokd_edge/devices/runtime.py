@@ -7,18 +7,20 @@ part of the program that quantises on this machine.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autokd_edge.core.codec import Json
+from autokd_edge.core.codec import CodecError, Json, decode
 from autokd_edge.core.digest import digest_of_file
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.program import ask, failing_as, made_on_device
 from autokd_edge.errors import BuildError, QuantizeError, StageError
 from autokd_edge.ports import Link
 
 DEVICE_PROGRAM = Path(__file__).with_name("device_program.py")
+NOISE_PROGRAM = Path(__file__).with_name("layer_noise.py")
 QUANTIZE_PROGRAM = Path(__file__).with_name("quantize_program.py")
 _VERSIONS_TIMEOUT_S = 60.0  # a first start of Python on a slow card
 
@@ -71,7 +73,7 @@ class LinkedRuntime:
             versions = {name: self._there.get(name) or importlib.metadata.version(name) for name in runtime.packages}
         except importlib.metadata.PackageNotFoundError as error:
             raise BuildError(f"backend '{runtime.name}' needs the package '{error.name}'", hint=runtime.install) from error
-        programs = (runtime.driver, runtime.quantize_driver)  # another setting in them gives other bytes
+        programs = (runtime.driver, runtime.quantize_driver, NOISE_PROGRAM)  # another setting in them gives other bytes
         return versions | {f"{runtime.name}/{program.name}": digest_of_file(program) for program in programs}
 
     def build(self, graph: Path, *, variant: Variant, target: Target, out: Path, timeout_s: float) -> Json:
@@ -86,7 +88,9 @@ class LinkedRuntime:
             request = {"graph": self.link.push(graph), "out": made, "threads": target.threads, **settings}
             return self.ask("build", request, timeout_s=timeout_s, failure=BuildError)
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, timeout_s: float) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, keep: Sequence[str], out: Path, timeout_s: float
+    ) -> QuantizeReport:
         """Quantise a graph to int8 with the first samples and write it to ``out``; the link leads to this machine.
 
         Raises:
@@ -101,9 +105,14 @@ class LinkedRuntime:
                 "samples": self.link.push(samples),
                 "out": made,
                 "int8_saturates": target.int8_saturates,
+                "keep": list(keep),
             }
             argv = [*self.link.python, self.link.push(QUANTIZE_PROGRAM), self.link.push(self.runtime.quantize_driver)]
-            ask(self.link, argv, request, timeout_s=timeout_s, failure=QuantizeError, hint=self.runtime.install)
+            answer = ask(self.link, argv, request, timeout_s=timeout_s, failure=QuantizeError, hint=self.runtime.install)
+            try:
+                return decode(QuantizeReport, answer)
+            except CodecError as error:
+                raise QuantizeError(f"a quantiser's answer must report on each layer; {error}") from error
 
     def ask(self, mode: str, request: Json, *, timeout_s: float, failure: type[StageError]) -> Json:
         """Run the device program in one of its modes; raises ``failure``."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from autokd_edge.core.artifact import Artifact
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
+from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.student import StudentSpec, Task
-from autokd_edge.core.study import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage
+from autokd_edge.core.study import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage, Study, Unread
 from autokd_edge.core.target import Variant
+from autokd_edge.core.variants import next_variant
 from autokd_edge.errors import BuildError, GradeError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
-from autokd_edge.pipeline.stages import Stages
+from autokd_edge.pipeline.gate import GatedEngine, float_engine, quantized_engine
+from autokd_edge.pipeline.stages import Stages, needs_quantizing
 from autokd_edge.ports import Distiller, StudentFamily, TeacherNetwork
 from autokd_edge.students.cost import cost_of
 
@@ -77,18 +81,27 @@ class Evaluator:
         """Return the network of a member."""
         return self.family.spec(member.architecture, self.task, member.index)
 
-    def probe(self, member: Member) -> Screened | Failed:
-        """Build and measure an untrained member (screen protocol)."""
+    def probe(self, member: Member, study: Study) -> Screened | Failed:
+        """Build and measure an untrained member (screen protocol) in each variant that the study so far calls for."""
 
         def screened() -> Screened:
             spec = self.spec(member)
             if len(spec.layers) > MOST_LAYERS:
                 raise LoweringError(f"a student must have at most {MOST_LAYERS} layers to be screened; it has {len(spec.layers)}")
-            engine = self.stages.engine(self.stages.untrained_graph(spec), self.screen_variant)
-            reading = self.stages.measurement(engine, self.screen_variant, self.protocols[SCREEN])
-            return Screened(cost=cost_of(spec), measurement=reading)
+            found = Screened(cost=cost_of(spec), measurements=(self._screening(spec, self.screen_variant),))
+            while (variant := next_variant(study, self.stages.target.variants, found)) is not None:
+                reading = _outcome(partial(self._screening, spec, variant))
+                if isinstance(reading, Failed):
+                    found = replace(found, unread=(*found.unread, Unread(variant=variant, failure=reading)))
+                else:
+                    found = replace(found, measurements=(*found.measurements, reading))
+            return found
 
         return _outcome(screened)
+
+    def _screening(self, spec: StudentSpec, variant: Variant) -> Measurement:
+        engine = self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
+        return self.stages.measurement(engine, variant, self.protocols[SCREEN])
 
     def teach(self, pupil: Pupil, steps: int) -> Lesson | Failed:
         """Teach a pupil for a number of optimiser steps."""
@@ -99,27 +112,35 @@ class Evaluator:
             out = self.lessons / f"{key}.safetensors"
             out.parent.mkdir(parents=True, exist_ok=True)
             result = self.distiller.teach(spec, pupil.distillation, steps=steps, seed=self.seed, out=out)
+            if not 0 <= result.accuracy <= 100:  # nor NaN
+                raise TeachError(f"a taught network's accuracy must be 0 to 100 %; got {result.accuracy}")
             checkpoint = self._kept(key, out)
             return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint.digest, seconds=result.seconds)
 
         return _outcome(taught)
 
-    def grade(self, pupil: Pupil, steps: int, variant: Variant) -> Grade | Failed:
-        """Quantise if the variant asks for it, build, measure (final protocol) and grade a pupil taught for ``steps``."""
+    def grade(self, pupil: Pupil, steps: int, variant: Variant, limits: Limits) -> Grade | Failed:
+        """Build, measure (final protocol) and grade a pupil taught for ``steps``; what is quantised passes its gate first."""
 
         def graded() -> Grade:
             float_graph = self.float_graph(pupil, steps)
-            graph = self.stages.engine_graph(float_graph, variant)
-            engine = self.stages.engine(graph, variant)
+            made = self._gated(float_graph, variant, limits)
             return Grade(
-                accuracy=self.stages.accuracy(engine, variant, "validation"),
-                measurement=self.stages.measurement(engine, variant, self.protocols[FINAL]),
+                accuracy=made.accuracy,
+                measurement=self.stages.measurement(made.engine, variant, self.protocols[FINAL]),
                 float_graph=float_graph.digest,
-                graph=graph.digest,
-                engine=engine.digest,
+                graph=made.graph.digest,
+                engine=made.engine.digest,
+                quantized=made.quantized,
             )
 
         return _outcome(graded)
+
+    def _gated(self, float_graph: Artifact, variant: Variant, limits: Limits) -> GatedEngine:
+        if not needs_quantizing(variant):
+            return float_engine(self.stages, float_graph, variant)
+        in_float = float_engine(self.stages, float_graph, self.screen_variant)
+        return quantized_engine(self.stages, float_graph, variant, float_accuracy=in_float.accuracy, max_drop=limits.max_quant_drop)
 
     def float_graph(self, pupil: Pupil, steps: int) -> Artifact:
         """Return the float graph of a pupil that was taught for ``steps``; raises LoweringError where it was not."""

@@ -70,12 +70,13 @@ class StudyLoop:
             case Probe(members=members):
                 for member in members:
                     self.watch(recorder.current, action)
-                    recorder.record(partial(Probed, member=member, outcome=self.evaluator.probe(member)))
+                    recorder.record(partial(Probed, member=member, outcome=self.evaluator.probe(member, recorder.current)))
             case Teach(pupil=pupil, steps=steps, final=final):
                 lesson = self.evaluator.teach(pupil, steps)
                 recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson))
             case GradeEngine(pupil=pupil, variant=variant):
-                grade = self.evaluator.grade(pupil, steps_taught(recorder.current, pupil), variant)
+                study = recorder.current
+                grade = self.evaluator.grade(pupil, steps_taught(study, pupil), variant, study.config.limits)
                 recorder.record(partial(Graded, pupil=pupil, variant=variant, outcome=grade))
 
 

@@ -6,8 +6,9 @@ by graph, variant, build facts and toolchain. Limits are in no key. Readings are
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +17,19 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from autokd_edge.core.artifact import Artifact, Kind
-from autokd_edge.core.codec import Json, encode
+from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file, digest_of_json
 from autokd_edge.core.measure import Measurement, Protocol
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.errors import GradeError, MeasureError
+from autokd_edge.errors import GradeError, MeasureError, QuantizeError
 from autokd_edge.ports import ArtifactStore, Backend, ImageSets, Split
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 UNTRAINED = "untrained"
+UNTRAINED_SAMPLES = 4  # the ranges that they give decide nothing about the speed of a network with random weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +41,15 @@ class Stages:
     images: ImageSets
     store: ArtifactStore
 
-    def untrained_graph(self, spec: StudentSpec) -> Artifact:
-        """Lower a spec with random weights from its own seed."""
-        return self._graph(spec, UNTRAINED, lambda: None)
+    def untrained_graph(self, spec: StudentSpec, variant: Variant) -> Artifact:
+        """Lower a spec with random weights from its own seed; for int8 quantise it by noise, which takes as long to run."""
+        graph = self._graph(spec, UNTRAINED, lambda: None)
+        if not needs_quantizing(variant):
+            return graph
+        with tempfile.TemporaryDirectory() as folder:
+            noise = Path(folder) / "noise.npy"
+            np.save(noise, np.random.default_rng(spec.seed).standard_normal((UNTRAINED_SAMPLES, *spec.input), dtype=np.float32))
+            return self._quantized(graph, noise, variant)[0]
 
     def taught_graph(self, spec: StudentSpec, checkpoint: Artifact) -> Artifact:
         """Lower a spec with taught weights (safetensors)."""
@@ -50,18 +59,28 @@ class Stages:
         """Lower a spec with weights at hand; ``digest`` names them."""
         return self._graph(spec, digest, lambda: weights)
 
-    def engine_graph(self, graph: Artifact, variant: Variant) -> Artifact:
-        """Return the graph that a variant is built from: quantised for int8, the float one otherwise."""
-        if variant.precision != "int8":
-            return graph
-        backend = self.backends[variant.backend]
+    def quantized(self, graph: Artifact, variant: Variant, keep: Sequence[str] = ()) -> tuple[Artifact, QuantizeReport]:
+        """Quantise a graph with calibration images, ``keep`` left in float, and say what that did to each layer."""
         samples, _ = self.images.inputs("calibration")
-        recipe = [graph.digest, digest_of_file(samples), str(variant), self.target.int8_saturates, dict(backend.builder.toolchain())]
+        return self._quantized(graph, samples, variant, keep)
+
+    def _quantized(self, graph: Artifact, samples: Path, variant: Variant, keep: Sequence[str] = ()) -> tuple[Artifact, QuantizeReport]:
+        backend = self.backends[variant.backend]
+        facts = [str(variant), self.target.int8_saturates, list(keep), dict(backend.builder.toolchain())]
+        recipe = [graph.digest, digest_of_file(samples), facts]
+        key = digest_of_json(["report", recipe])
 
         def make(out: Path) -> None:
-            backend.quantizer.quantize(self.store.path(graph), samples, variant=variant, target=self.target, out=out)
+            found = backend.quantizer.quantize(self.store.path(graph), samples, variant=variant, target=self.target, out=out, keep=keep)
+            report = out.with_suffix(".json")
+            report.write_text(json.dumps(encode(found)))
+            self.store.put("report", key, report)  # before the graph: where there is a graph, there is its report
 
-        return self._made("quantized", recipe, make)
+        made = self._made("quantized", recipe, make)
+        report = self.store.find("report", key)
+        if report is None:
+            raise QuantizeError("the report of a quantised graph must lie beside it; it is gone", hint="start a new run with another --out")
+        return made, decode(QuantizeReport, json.loads(self.store.path(report).read_text()))
 
     def engine(self, graph: Artifact, variant: Variant) -> Artifact:
         """Build an engine."""
@@ -108,6 +127,11 @@ class Stages:
             out = Path(folder) / f"made.{_SUFFIXES[kind]}"
             make(out)
             return self.store.put(kind, key, out)
+
+
+def needs_quantizing(variant: Variant) -> bool:
+    """Say whether a variant's engines are built from quantised graphs."""
+    return variant.precision == "int8"
 
 
 _SUFFIXES: Mapping[Kind, str] = {"graph": "onnx", "quantized": "onnx", "engine": "blob"}

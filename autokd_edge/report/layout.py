@@ -19,19 +19,29 @@ from autokd_edge.core.student import (
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Layer,
     Linear,
+    MaxPool,
     Mean,
+    Op,
     Relu,
+    Relu6,
+    Scale,
     Shape,
     StudentSpec,
     WeightedSum,
 )
 
 BlockKind: TypeAlias = Literal["input", "conv", "pointwise", "separable", "merge", "pool", "head"]
+_MERGES: Mapping[type[Op], str] = {Add: "sum", Mean: "mean", Concat: "concatenation", Scale: "squeeze-and-excite"}
 _SWEEPS = 12  # of ordering and of straightening; crossings stop falling after about 8
 
 
@@ -94,15 +104,17 @@ def blocks_of(spec: StudentSpec) -> tuple[Block, ...]:
 
 def _folds(layer: Layer, spec: StudentSpec, readers: Mapping[str, list[Layer]]) -> bool:
     match layer.op:
-        case BatchNorm() | Relu() | Dropout():
+        case BatchNorm() | Dropout() | ChannelSlice() | ChannelShuffle() | GlobalAvgPool():
             return True
-        case Add() | Mean() | WeightedSum():
+        case Relu() | Relu6() | HardSwish() | HardSigmoid():
+            return True
+        case Linear():
+            return layer.name != spec.output  # inside of a squeeze-and-excite gate or a head
+        case Add() | Mean() | WeightedSum() | Concat():
             return len(layer.inputs) == 1 or _only_convolution(layer, readers) is not None
         case Conv2d() as conv if conv.groups > 1 and conv.groups == spec.in_channels(layer):
             pointwise = _only_convolution(layer, readers)
             return pointwise is not None and pointwise.kernel == 1 and pointwise.groups == 1
-        case GlobalAvgPool():
-            return True
         case _:
             return False
 
@@ -113,7 +125,7 @@ def _only_convolution(layer: Layer, readers: Mapping[str, list[Layer]]) -> Conv2
         layer = readers[layer.name][0]
         if isinstance(layer.op, Conv2d):
             return layer.op
-        if not isinstance(layer.op, BatchNorm | Relu | Dropout):
+        if not isinstance(layer.op, BatchNorm | Dropout | Relu | Relu6 | HardSwish | HardSigmoid):
             return None
     return None
 
@@ -133,10 +145,12 @@ def _kind_and_label(layer: Layer, depthwise: str | None) -> tuple[BlockKind, str
             return "pointwise" if conv.kernel == 1 else "conv", size
         case AvgPool() as pool:
             return "pool", f"average pooling {pool.kernel}\N{MULTIPLICATION SIGN}{pool.kernel}"
+        case MaxPool() as pool:
+            return "pool", f"max pooling {pool.kernel}\N{MULTIPLICATION SIGN}{pool.kernel}"
         case Linear():
             return "head", "classifier"
         case _:
-            return "merge", {Add: "sum", Mean: "mean"}.get(type(layer.op), "weighted sum")
+            return "merge", _MERGES.get(type(layer.op), "weighted sum")
 
 
 def place(blocks: Sequence[Block]) -> Layout:

@@ -99,14 +99,15 @@ def cost_of(study: Study, member: Member) -> Cost | None:
 
 
 def reading_of(study: Study, member: Member) -> Measurement | None:
-    """Return the screening reading of a member that was probed."""
-    return next((p.outcome.measurement for p in study.probes if p.member == member and isinstance(p.outcome, Screened)), None)
+    """Return the screening reading of a member that was probed, in its best variant."""
+    return next((study.best(p.outcome) for p in study.probes if p.member == member and isinstance(p.outcome, Screened)), None)
 
 
 def untrained_median_ns(study: Study, graded: Graded) -> float | None:
-    """Return the median of the untrained engine, where it was of the same variant as the taught one."""
-    reading = reading_of(study, graded.pupil.member)
-    return None if reading is None or reading.variant != graded.variant else reading.median_ns
+    """Return the median of the untrained engine, where it was read in the variant of the taught one."""
+    outcomes = (p.outcome for p in study.probes if p.member == graded.pupil.member)
+    readings = (outcome.reading(graded.variant) for outcome in outcomes if isinstance(outcome, Screened))
+    return next((reading.median_ns for reading in readings if reading is not None), None)
 
 
 def broken(slacks: Iterable[Slack]) -> tuple[str, ...]:
@@ -116,7 +117,7 @@ def broken(slacks: Iterable[Slack]) -> tuple[str, ...]:
 
 def why_refused(study: Study, probed: Probed) -> tuple[str, ...]:
     """Name the device limits that a measured member breaks; empty where it keeps all or was not measured."""
-    return broken(study.slacks(probed.outcome.measurement)) if isinstance(probed.outcome, Screened) else ()
+    return broken(study.slacks(study.best(probed.outcome))) if isinstance(probed.outcome, Screened) else ()
 
 
 def refusals(study: Study) -> tuple[Refusal, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Grade, Graded, Probed, Screened
+from autokd_edge.core.study import Cost, Grade, Graded, Probed, Screened
 from autokd_edge.report import wording
 from autokd_edge.report.canvas import AMBER, BLUE, GREEN, GREY, RED, VIOLET, Canvas, Mark, Plot
 from autokd_edge.report.outcome import Outcome, front, grades, lessons, reading_of, why_refused
@@ -62,14 +62,14 @@ def memory_plot(outcome: Outcome) -> Plot:
     bound = _bounds(outcome, _screened(outcome)).get("memory")
     if bound is not None:
         canvas.y_limit(bound / _MB, f"memory limit {wording.size(bound)}")
-    return _draw_probes(canvas, outcome, "memory", lambda screened: screened.measurement.memory.engine_bytes / _MB)
+    return _draw_probes(canvas, outcome, "memory", lambda _, reading: reading.memory.engine_bytes / _MB)
 
 
 def parameters_plot(outcome: Outcome) -> Plot:
     """Latency against parameters of every member that was measured, by whether it fits."""
     canvas = Canvas(_latency_title(outcome.percentile), "Parameters")
     canvas.log_y()
-    return _draw_probes(canvas, outcome, "parameters", lambda screened: float(screened.cost.parameters))
+    return _draw_probes(canvas, outcome, "parameters", lambda cost, _: float(cost.parameters))
 
 
 def history_plot(outcome: Outcome) -> Plot:
@@ -132,15 +132,15 @@ def _span(readings: Iterable[Measurement]) -> tuple[float, float]:
     return 0.98 * float(min(low for low, _ in ends)), 1.02 * float(max(high for _, high in ends))
 
 
-def _draw_probes(canvas: Canvas, outcome: Outcome, name: str, height: Callable[[Screened], float]) -> Plot:
+def _draw_probes(canvas: Canvas, outcome: Outcome, name: str, height: Callable[[Cost, Measurement], float]) -> Plot:
     study, share = outcome.study, outcome.percentile
     canvas.log_x()
     _draw_latency_limit(canvas, _bounds(outcome, _screened(outcome)))
     measured = [(probed, probed.outcome) for probed in study.probes if isinstance(probed.outcome, Screened)]
     by_fit: dict[bool, list[Mark]] = {True: [], False: []}
     for probed, screened in measured:
-        why = why_refused(study, probed)
-        by_fit[not why].append((_ms(screened.measurement, share), height(screened), _probe_text(probed, screened, why)))
+        why, reading = why_refused(study, probed), study.best(screened)
+        by_fit[not why].append((_ms(reading, share), height(screened.cost, reading), _probe_text(probed, screened, reading, why)))
     canvas.marks(by_fit[False], GREY, "x", size=8)
     canvas.marks(by_fit[True], BLUE, "circle", size=9)
     canvas.key(BLUE, "circle", f"keeps the device limits: {len(by_fit[True])}")
@@ -150,7 +150,8 @@ def _draw_probes(canvas: Canvas, outcome: Outcome, name: str, height: Callable[[
 
 
 def _screened(outcome: Outcome) -> list[Measurement]:
-    return [probed.outcome.measurement for probed in outcome.study.probes if isinstance(probed.outcome, Screened)]
+    """Return the reading of each member's best variant."""
+    return [outcome.study.best(probed.outcome) for probed in outcome.study.probes if isinstance(probed.outcome, Screened)]
 
 
 def _draw_teacher(canvas: Canvas, outcome: Outcome) -> None:
@@ -192,10 +193,10 @@ def _pupil_text(what: str, accuracy: float, architecture: Point, m: Measurement)
     return f"<b>{escape(what)}</b><br>{wording.percent(accuracy)}<br>{_reading_text(m)}<br>{_values(architecture)}"
 
 
-def _probe_text(probed: Probed, screened: Screened, why: tuple[str, ...]) -> str:
+def _probe_text(probed: Probed, screened: Screened, reading: Measurement, why: tuple[str, ...]) -> str:
     verdict = f"refused: {' and '.join(why)} above the limit" if why else "keeps the device limits"
     cost = f"{wording.large(screened.cost.parameters)} parameters, {wording.large(screened.cost.macs)} MACs"
-    return f"<b>{escape(verdict)}</b><br>{_reading_text(screened.measurement)}<br>{cost}<br>{_values(probed.member.architecture)}"
+    return f"<b>{escape(verdict)}</b><br>{_reading_text(reading)}<br>{cost}<br>{_values(probed.member.architecture)}"
 
 
 def _reading_text(m: Measurement) -> str:

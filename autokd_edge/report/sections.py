@@ -7,12 +7,15 @@ from html import escape
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import Graded, Pupil, Screened, keeps
-from autokd_edge.report import wording
+from autokd_edge.report import quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
+from autokd_edge.report.family import COLUMNS, family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
+from autokd_edge.report.precisions import COLUMNS, variant_lines
+from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
 from autokd_edge.report.table import verdict
 
 
@@ -21,7 +24,7 @@ def header(outcome: Outcome) -> str:
     study = outcome.study
     kind = "good" if outcome.best is not None else "warn"
     fitting = sum(study.fits(probed) for probed in study.probes)
-    word = wording.origins(p.outcome.measurement for p in study.probes if isinstance(p.outcome, Screened))
+    word = wording.origins(m for p in study.probes if isinstance(p.outcome, Screened) for m in p.outcome.measurements)
     story = (
         f"The search probed {len(study.probes)} untrained networks of the family {study.config.family} (readings {word}); {fitting} kept "
         f"the limits of the device. It taught {len(study.teachings)} and graded {len(study.grades)} engines, in "
@@ -114,7 +117,23 @@ def engines(outcome: Outcome) -> str:
         "and by how much the taught one differs from it."
     )
     said = conditions(wording.all_conditions(grade.measurement for _, grade in found))
-    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), said)
+    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), _quantized(outcome), said)
+
+
+def _quantized(outcome: Outcome) -> str:
+    """Say what quantising did, and list the layers that were kept in float or add most noise."""
+    told = "".join(f"<p>{escape(sentence(said))}</p>" for said in quantized_sentences(outcome.study))
+    rows = noisiest_layers(outcome.study)
+    return f"{told}<h3>Noise of quantising, by layer</h3>{table(quantized.COLUMNS, rows)}" if rows else told
+
+
+def family(outcome: Outcome) -> str:
+    """List the members of the best family that were taught in full, with their mean and spread."""
+    found = family_of(outcome.study, outcome.best)
+    if found is None or len(found.members) < 2:
+        return ""
+    note = f"What a search finds is a family; members differ by chance alone. {told(found)}."
+    return section("The family", note, table(COLUMNS, rows(found), css="figures"), conditions(wording.all_conditions(found.readings)))
 
 
 def probes(outcome: Outcome) -> str:
@@ -123,6 +142,9 @@ def probes(outcome: Outcome) -> str:
         return ""
     pair = (("Peak memory", memory_plot(outcome)), ("Parameters", parameters_plot(outcome)))
     parts = [f'<div class="pair">{"".join(f"<div><h3>{title}</h3>{plot(shown)}</div>" for title, shown in pair)}</div>']
+    lines = [(line.variant, line.read, line.ratio, line.said) for line in variant_lines(outcome.study)]
+    if lines:
+        parts.append(f"<h3>In which variant</h3>{table(COLUMNS, lines)}")
     found = refusals(outcome.study)
     if found:
         rows = [(r.reason, r.stage, str(r.count), r.example or "\N{EM DASH}") for r in found]

@@ -8,7 +8,9 @@ from autokd_edge.core.codec import Json, encode
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.study import Cost, Grade, Graded, Screened, keeps
+from autokd_edge.report import family
 from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, refusals
+from autokd_edge.report.precisions import comparisons
 
 SUMMARY_VERSION = 1
 
@@ -55,6 +57,10 @@ def summarise(outcome: Outcome) -> dict[str, Json]:
         "limits": encode(config.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),
+        "variants_screened": [
+            {"variant": str(c.variant), "read": len(c.ratios), "tried": len(c.lost), "median_ratio": c.median_ratio, "skipped": c.skipped}
+            for c in comparisons(study)
+        ],
         "refused": [{"stage": r.stage, "reason": r.reason, "count": r.count, "example": r.example} for r in refusals(study)],
         "teacher": None
         if study.reference is None
@@ -65,6 +71,7 @@ def summarise(outcome: Outcome) -> dict[str, Json]:
         },
         "engines": [_engine(outcome, graded, grade) for graded, grade in grades(study)],
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
+        "family_members": family.summary(family.family_of(study, outcome.best)),
         "closest": outcome.closest or None,
         "accuracies": [
             {"what": a.what, "split": a.split, "accuracy_percent": a.percent, "computed_by": a.computed_by, "machine": a.machine}
@@ -100,6 +107,7 @@ def _engine(outcome: Outcome, graded: Graded, grade: Grade) -> dict[str, Json]:
             for s in outcome.study.grade_slacks(grade)
         ],
         "engine_sha256": grade.engine,
+        "quantized": None if grade.quantized is None else encode(grade.quantized),
     }
 
 

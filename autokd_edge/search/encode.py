@@ -2,7 +2,7 @@
 
 Numeric parameters become their position in the unit interval, choices become one-hot columns (one
 column where there are two), parameters without effect lie in the middle. Where a family counts its
-nodes level by level (``N_t``, ``N_m``, ``N_b``), one more column holds the logarithm of their
+nodes level by level (``N_t``, ``N_m``, ``N_b``; ``nago.N_t`` in a union of families), one more column holds the logarithm of their
 product: it ranks latency better than any single parameter (rank correlation +0.99 in NAGO's space).
 """
 
@@ -29,7 +29,7 @@ class Encoder:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
-        self._counts = tuple(p for p in space.parameters if isinstance(p, Integer) and p.name.startswith(_COUNT_PREFIX))
+        self._counts = tuple(p for p in space.parameters if isinstance(p, Integer) and p.name.rpartition(".")[2].startswith(_COUNT_PREFIX))
         self._derived = len(self._counts) > 1
         self.width = len(self._row(space.at([0.5] * len(space))))  # number of columns
 

@@ -16,7 +16,7 @@ _LEAST_RATIO = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A member that was measured; ``slacks`` in the order of the limits, all of them device limits."""
+    """A member that was measured, by its best variant; ``slacks`` in the order of the limits, all of them device limits."""
 
     member: Member
     cost: Cost
@@ -48,12 +48,8 @@ def readings(study: Study) -> Iterator[Reading]:
     """Yield the measured members, in order of events."""
     for probed in study.probes:
         if isinstance(probed.outcome, Screened):
-            yield Reading(
-                member=probed.member,
-                cost=probed.outcome.cost,
-                measurement=probed.outcome.measurement,
-                slacks=study.slacks(probed.outcome.measurement),
-            )
+            best = study.best(probed.outcome)
+            yield Reading(member=probed.member, cost=probed.outcome.cost, measurement=best, slacks=study.slacks(best))
 
 
 def fitting(study: Study) -> tuple[Reading, ...]:

@@ -22,6 +22,7 @@ from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.study import Event
 from autokd_edge.errors import StoreError
 from autokd_edge.store.database import open_database
+from autokd_edge.store.formats import todays
 
 SCHEMA_VERSION = 1
 _PAGE = 256  # rows a read holds at a time: a reading's raw samples are tens of kilobytes
@@ -135,7 +136,7 @@ class SQLJournal:
         if digest_of_bytes(row["body"].encode()) != row["digest"]:
             raise StoreError(f"an event must match its SHA-256; {where} is damaged", hint=hint)
         try:
-            return decode(_EVENT, json.loads(row["body"]))
+            return decode(_EVENT, todays(json.loads(row["body"])))
         except CodecError as error:
             raise StoreError(f"{where} breaks the schema: {error}", hint=hint) from error
 

@@ -9,8 +9,12 @@ from autokd_edge.core.student import (
     BatchNorm,
     Conv2d,
     Dropout,
+    HardSigmoid,
+    HardSwish,
     Linear,
     Relu,
+    Relu6,
+    Scale,
     StudentSpec,
     parameter_shapes,
 )
@@ -18,6 +22,7 @@ from autokd_edge.core.study import Cost
 from autokd_edge.students.folding import kept_factors
 
 FLOAT_BYTES = 4
+_IN_PLACE = (Relu, Relu6, HardSigmoid, HardSwish, Scale, BatchNorm, Dropout)  # may write over their first input
 
 
 def cost_of(spec: StudentSpec) -> Cost:
@@ -55,16 +60,17 @@ def macs(spec: StudentSpec) -> int:
 
 
 def activation_bytes(spec: StudentSpec) -> int:
-    """Return the largest sum of live activations in bytes; a ReLU, batch norm or dropout works in place if it can.
+    """Return the largest sum of live activations in bytes; what works element by element does so in place if it can.
 
-    A lower bound of what a runtime needs without recomputing or splitting a tensor.
+    A lower bound of what a runtime needs without recomputing or splitting a tensor, where slices, shuffles
+    and concatenations are written out.
     """
     last_reader = {name: i for i, layer in enumerate(spec.layers) for name in layer.inputs}
     live = {INPUT: math.prod(spec.input)}
     peak = live[INPUT]
     for i, layer in enumerate(spec.layers):
         dead = {name for name in layer.inputs if last_reader[name] == i}
-        in_place = isinstance(layer.op, Relu | BatchNorm | Dropout) and dead
+        in_place = isinstance(layer.op, _IN_PLACE) and layer.inputs[0] in dead
         live[layer.name] = math.prod(spec.shapes[layer.name])
         peak = max(peak, sum(live.values()) - (live[layer.name] if in_place else 0))
         for name in dead:

@@ -2,15 +2,16 @@
 
 A batch norm becomes part of its convolution. A merge ``sum c_i x_i`` becomes plain additions: every
 tensor may be stored with a positive factor, its gauge, because a convolution absorbs any gauge of
-its input and output, and ReLU and pooling pass one through. The merge inputs are the edges of a
-graph between gauges; on a spanning forest of it all coefficients can be made 1, and only an edge
+its input and output, and ReLU, pooling and rearranged channels pass one through. What bends elsewhere
+than at 0 (ReLU6, hard swish, hard sigmoid) needs gauge 1 on both sides. The merge inputs are the edges
+of a graph between gauges; on a spanning forest of it all coefficients can be made 1, and only an edge
 that closes a cycle keeps a multiplication. Which edges those are depends on the topology alone, so
 an untrained student runs exactly the operations of the taught one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +19,28 @@ import numpy.typing as npt
 
 from autokd_edge.core.student import (
     INPUT,
+    Activation,
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Layer,
     Linear,
+    MaxPool,
     Mean,
+    Pooling,
+    Rearrangement,
     Relu,
+    Relu6,
+    Scale,
+    Shape,
     StudentSpec,
     WeightedSum,
     parameter_shapes,
@@ -39,6 +52,8 @@ Float64 = npt.NDArray[np.float64]
 NORM_EPS = 1e-5  # torch's default, used while teaching
 BIAS_SPREAD = 0.5  # of untrained batch norms
 UNIT_TOLERANCE = 1e-12  # rounding of a product of ones in float64
+_PASSES = (Relu, MaxPool, AvgPool, GlobalAvgPool, ChannelSlice, ChannelShuffle, Concat)  # all inputs and the output share a gauge
+_PINNED = (Relu6, HardSigmoid, HardSwish)  # input and output have gauge 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +68,13 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pointwise:
-    """A ReLU or a pooling."""
+class Plain:
+    """A layer that the device runs as it is: an activation, a pooling, a rearrangement, a scaling."""
 
     name: str
-    source: str
-    op: Relu | AvgPool | GlobalAvgPool
+    sources: tuple[str, ...]
+    op: Activation | Pooling | Rearrangement | Scale
+    shape: Shape  # of the output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +86,7 @@ class Sum:
     factors: tuple[float | None, ...]
 
 
-Step = Affine | Pointwise | Sum
+Step = Affine | Plain | Sum
 
 
 def folded(spec: StudentSpec, arrays: Arrays) -> tuple[Step, ...]:
@@ -96,13 +112,13 @@ def folded(spec: StudentSpec, arrays: Arrays) -> tuple[Step, ...]:
                 weight, bias = _affine(layer, arrays, norms.get(layer.name))
                 out, into = gauges[layer.name], gauges[sources[0]]
                 steps.append(Affine(name=layer.name, source=sources[0], op=layer.op, weight=weight * (out / into), bias=bias * out))
-            case Relu() | AvgPool() | GlobalAvgPool():
-                steps.append(Pointwise(name=layer.name, source=sources[0], op=layer.op))
             case Add() | Mean() | WeightedSum():
                 factors = tuple(kept.get((layer.name, i)) for i in range(len(sources)))
                 steps.append(Sum(name=layer.name, sources=sources, factors=factors))
             case BatchNorm() | Dropout():
                 pass
+            case op:
+                steps.append(Plain(name=layer.name, sources=sources, op=op, shape=spec.shapes[layer.name]))
     return tuple(steps)
 
 
@@ -146,6 +162,8 @@ def initial_arrays(spec: StudentSpec, *, merges_only: bool = False) -> dict[str,
                 variance[layer.name] = sum(incoming)
             case Mean():
                 variance[layer.name] = sum(incoming) / len(incoming) ** 2
+            case Concat():
+                variance[layer.name] = max(incoming)
             case _:
                 pass
     return arrays
@@ -207,7 +225,7 @@ def _gauges(
         ratios[reader].append((source, log_ratio))  # gauge(source) = gauge(reader) * c, so that the factor is 1
         ratios[source].append((reader, -log_ratio))
     logs: dict[str, float] = {}
-    for start in (INPUT, alias[spec.output], *alias.values()):  # the image and the logits keep gauge 1
+    for start in (INPUT, *alias.values()):  # the image keeps gauge 1, and what is tied to it
         stack = [(start, 0.0)]
         while stack:
             name, value = stack.pop()
@@ -232,12 +250,10 @@ def _forest(spec: StudentSpec, alias: Mapping[str, str]) -> tuple[list[tuple[str
 
     ties: list[tuple[str, str, int | None]] = []
     closing: list[tuple[str, str, int]] = []
-    for layer in spec.layers:
-        if isinstance(layer.op, Relu | AvgPool | GlobalAvgPool):
-            source = alias[layer.inputs[0]]
-            ties.append((layer.name, source, None))
-            parent[root(layer.name)] = root(source)
-    parent[root(alias[spec.output])] = root(INPUT)
+
+    for one, other in _equal_gauges(spec, alias):
+        ties.append((one, other, None))
+        parent[root(one)] = root(other)
     for layer in spec.layers:
         if isinstance(layer.op, Add | Mean | WeightedSum):
             for number, name in enumerate(layer.inputs):
@@ -248,3 +264,16 @@ def _forest(spec: StudentSpec, alias: Mapping[str, str]) -> tuple[list[tuple[str
                     ties.append((layer.name, source, number))
                     parent[root(layer.name)] = root(source)
     return ties, closing
+
+
+def _equal_gauges(spec: StudentSpec, alias: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of tensors that must have one gauge; the image's is 1."""
+    yield alias[spec.output], INPUT  # logits are what they are
+    for layer in spec.layers:
+        sources = [alias[name] for name in layer.inputs]
+        if isinstance(layer.op, _PASSES):
+            yield from ((layer.name, source) for source in sources)
+        elif isinstance(layer.op, Scale):
+            yield from ((layer.name, sources[0]), (sources[1], INPUT))
+        elif isinstance(layer.op, _PINNED):
+            yield from ((layer.name, INPUT), (sources[0], INPUT))

@@ -7,14 +7,22 @@ from autokd_edge.core.student import (
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Layer,
     Linear,
+    MaxPool,
     Mean,
     Op,
     Relu,
+    Relu6,
+    Scale,
     Shape,
     StudentSpec,
     WeightedSum,
@@ -25,6 +33,14 @@ _NAMES: dict[type[Op], str] = {
     Conv2d: "conv",
     BatchNorm: "norm",
     Relu: "relu",
+    Relu6: "relu",
+    HardSigmoid: "gate",
+    HardSwish: "swish",
+    Scale: "scale",
+    Concat: "concat",
+    ChannelSlice: "slice",
+    ChannelShuffle: "shuffle",
+    MaxPool: "pool",
     Add: "add",
     Mean: "mean",
     WeightedSum: "merge",
@@ -33,7 +49,7 @@ _NAMES: dict[type[Op], str] = {
     Dropout: "drop",
     Linear: "fc",
 }
-_SHARED = (Relu, Add, Mean, AvgPool, GlobalAvgPool)  # the same op on the same inputs is the same tensor
+_OWN = (Conv2d, Linear, BatchNorm, WeightedSum, Dropout)  # with weights or chance; any other op on the same inputs is the same tensor
 
 
 class GraphWriter:
@@ -53,7 +69,7 @@ class GraphWriter:
         layer = Layer(name=f"{_NAMES[type(op)]}{len(self._layers)}", op=op, inputs=inputs)
         self._shapes[layer.name] = shape_after(layer, [self._shapes[name] for name in inputs])
         self._layers.append(layer)
-        if isinstance(op, _SHARED):
+        if not isinstance(op, _OWN):
             self._written[(op, inputs)] = layer.name
         return layer.name
 

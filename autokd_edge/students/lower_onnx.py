@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from autokd_edge.core.student import INPUT, AvgPool, Conv2d, GlobalAvgPool, Relu, StudentSpec
-from autokd_edge.students.folding import Affine, Arrays, Pointwise, Sum, folded, initial_arrays
+from autokd_edge.core.student import (
+    INPUT,
+    AvgPool,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
+    Conv2d,
+    GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
+    MaxPool,
+    Relu,
+    Relu6,
+    Scale,
+    StudentSpec,
+)
+from autokd_edge.students.folding import Affine, Arrays, Plain, Sum, folded, initial_arrays
 
 OPSET = 13  # what TensorRT 8.2 on a Jetson Nano reads; nothing newer is needed
 IR_VERSION = 8
@@ -29,8 +46,8 @@ def onnx_from_spec(spec: StudentSpec, arrays: Arrays | None = None) -> onnx.Mode
         match step:
             case Affine():
                 writer.affine(step)
-            case Pointwise():
-                writer.pointwise(step)
+            case Plain():
+                writer.plain(step)
             case Sum():
                 writer.sum(step)
     writer.nodes[-1].output[0] = OUTPUT
@@ -68,15 +85,50 @@ class _Writer:
         else:
             self._node("Gemm", [step.source, weight, bias], step.name, transB=1)
 
-    def pointwise(self, step: Pointwise) -> None:
+    def plain(self, step: Plain) -> None:
+        source, name = step.sources[0], step.name
         match step.op:
             case Relu():
-                self._node("Relu", [step.source], step.name)
+                self._node("Relu", [source], name)
+            case Relu6():
+                self._node(
+                    "Clip", [source, self._parameter(f"{name}.low", np.float32(0)), self._parameter(f"{name}.high", np.float32(6))], name
+                )
+            case HardSigmoid():
+                self._node("HardSigmoid", [source], name, alpha=1 / 6, beta=0.5)
+            case HardSwish():  # an operation of its own since opset 14 only
+                self._node("HardSigmoid", [source], f"{name}.gate", alpha=1 / 6, beta=0.5)
+                self._node("Mul", [source, f"{name}.gate"], name)
+            case Scale():
+                shape = self._parameter(f"{name}.shape", np.array([1, -1, 1, 1]))
+                self._node("Reshape", [step.sources[1], shape], f"{name}.factors")
+                self._node("Mul", [source, f"{name}.factors"], name)
+            case Concat() | ChannelSlice() | ChannelShuffle():
+                self._rearranged(step)
+            case MaxPool() as pool:
+                window = {"kernel_shape": [pool.kernel] * 2, "strides": [pool.stride] * 2}
+                self._node("MaxPool", [source], name, **window, pads=[pool.kernel // 2] * 4)
             case AvgPool() as pool:
-                self._node("AveragePool", [step.source], step.name, kernel_shape=[pool.kernel] * 2, strides=[pool.stride] * 2)
+                self._node("AveragePool", [source], name, kernel_shape=[pool.kernel] * 2, strides=[pool.stride] * 2)
             case GlobalAvgPool():
-                self._node("GlobalAveragePool", [step.source], f"{step.name}.image")
-                self._node("Flatten", [f"{step.name}.image"], step.name)
+                self._node("GlobalAveragePool", [source], f"{name}.image")
+                self._node("Flatten", [f"{name}.image"], name)
+
+    def _rearranged(self, step: Plain) -> None:
+        name, sources = step.name, list(step.sources)
+        match step.op:
+            case ChannelSlice() as part:
+                bounds = {"starts": part.start, "ends": part.stop, "axes": 1}
+                sources += [self._parameter(f"{name}.{key}", np.array([value])) for key, value in bounds.items()]
+                self._node("Slice", sources, name)
+            case ChannelShuffle(groups=groups):
+                channels, height, width = step.shape
+                apart = self._parameter(f"{name}.apart", np.array([1, groups, channels // groups, height, width]))
+                self._node("Reshape", [*sources, apart], f"{name}.groups")
+                self._node("Transpose", [f"{name}.groups"], f"{name}.turned", perm=[0, 2, 1, 3, 4])
+                self._node("Reshape", [f"{name}.turned", self._parameter(f"{name}.together", np.array([1, *step.shape]))], name)
+            case _:
+                self._node("Concat", sources, name, axis=1)
 
     def sum(self, step: Sum) -> None:
         terms = []
@@ -99,7 +151,12 @@ class _Writer:
         self.initializers.append(numpy_helper.from_array(value.astype(np.float32), name))
         return name
 
-    def _node(self, op: str, inputs: list[str], output: str, **attributes: int | list[int]) -> None:
+    def _parameter(self, name: str, value: np.ndarray[tuple[int, ...], np.dtype[Any]] | np.float32) -> str:
+        """Write what an operation's definition takes as an input, and no optimiser moves: no initialiser, so that those are the weights."""
+        self._node("Constant", [], name, value=numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def _node(self, op: str, inputs: list[str], output: str, **attributes: float | list[int] | onnx.TensorProto) -> None:
         node = helper.make_node(op, inputs, [output], name=output)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
         self.nodes.append(node)

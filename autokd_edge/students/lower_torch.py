@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from autokd_edge.core.student import (
     INPUT,
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Layer,
     Linear,
+    MaxPool,
     Mean,
+    Op,
     Relu,
+    Relu6,
+    Scale,
     StudentSpec,
     WeightedSum,
 )
@@ -100,34 +110,82 @@ class _Mean(_Add):
         return super().forward(*inputs) / len(inputs)
 
 
+class _Scale(nn.Module):
+    def forward(self, image: Tensor, factors: Tensor) -> Tensor:
+        return image * factors[:, :, None, None]
+
+
+class _Concat(nn.Module):
+    def forward(self, *images: Tensor) -> Tensor:
+        return torch.cat(images, dim=1)
+
+
+class _ChannelSlice(nn.Module):
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        self._channels = slice(start, stop)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image[:, self._channels]
+
+
+class _ChannelShuffle(nn.Module):
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self._groups = groups
+
+    def forward(self, image: Tensor) -> Tensor:
+        return functional.channel_shuffle(image, self._groups)
+
+
 class _GlobalAvgPool(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return image.mean(dim=(2, 3))
 
 
-def _module(spec: StudentSpec, layer: Layer) -> nn.Module:  # noqa: PLR0911  one case for each op
+def _module(spec: StudentSpec, layer: Layer) -> nn.Module:
     n_in = spec.in_channels(layer)
     match layer.op:
         case Conv2d() as c:
             return nn.Conv2d(n_in, c.out_channels, c.kernel, c.stride, c.kernel // 2, groups=c.groups, bias=c.bias)
         case BatchNorm():
             return nn.BatchNorm2d(n_in)
-        case Relu():
-            return nn.ReLU()
-        case Add():
-            return _Add()
-        case Mean():
-            return _Mean()
         case WeightedSum():
             return _WeightedSum(len(layer.inputs))
-        case AvgPool() as p:
-            return nn.AvgPool2d(p.kernel, p.stride)
-        case GlobalAvgPool():
-            return _GlobalAvgPool()
-        case Dropout() as d:
-            return nn.Dropout(d.rate)
         case Linear() as linear:
             return nn.Linear(n_in, linear.out_features)
+        case op:
+            return _without_weights(op)
+
+
+def _without_weights(op: Op) -> nn.Module:
+    match op:
+        case MaxPool() as p:
+            return nn.MaxPool2d(p.kernel, p.stride, p.kernel // 2)
+        case AvgPool() as p:
+            return nn.AvgPool2d(p.kernel, p.stride)
+        case Dropout() as d:
+            return nn.Dropout(d.rate)
+        case ChannelSlice() as part:
+            return _ChannelSlice(part.start, part.stop)
+        case ChannelShuffle() as shuffle:
+            return _ChannelShuffle(shuffle.groups)
+        case _:
+            return _PLAIN[type(op)]()
+
+
+# Layers with nothing to set.
+_PLAIN: Mapping[type[Op], Callable[[], nn.Module]] = {
+    Relu: nn.ReLU,
+    Relu6: nn.ReLU6,
+    HardSigmoid: nn.Hardsigmoid,
+    HardSwish: nn.Hardswish,
+    Add: _Add,
+    Mean: _Mean,
+    Scale: _Scale,
+    Concat: _Concat,
+    GlobalAvgPool: _GlobalAvgPool,
+}
 
 
 def _plan(spec: StudentSpec) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:

@@ -65,7 +65,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path, folder: str) -> N
 
 def test_another_architecture_is_refused_with_both(bundle: Path) -> None:
     said = refusal(bundle, machine="aarch64")
-    assert "must run on x86_64, as target 'host' does; this machine is aarch64" in said
+    assert "must run on x86_64, as target 'host' does; the machine is aarch64" in said
     assert read_bundle(bundle).card.target.name == "host"  # but a report may be made anywhere
 
 

@@ -15,22 +15,33 @@ import torch
 from fakes.graphs import IMAGE, write_graph
 from students.networks import arrays_of, chain, graph, nago_members, trained_like
 
+from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
     INPUT,
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Linear,
+    MaxPool,
     Mean,
     Relu,
+    Relu6,
+    Scale,
     StudentSpec,
     Task,
     WeightedSum,
 )
 from autokd_edge.errors import BuildError, MeasureError
+from autokd_edge.students.families.mobilenet import mobilenet_v3_small_half
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 CONV = Conv2d(out_channels=8, kernel=3)
@@ -52,6 +63,14 @@ OPS = {
     "sum": graph(*BRANCHES, ("m", Add(), ["x", "y"]), *TAIL),
     "mean": graph(*BRANCHES, ("m", Mean(), ["x", "y"]), *TAIL),
     "weighted sum": graph(*BRANCHES, ("m", WeightedSum(), ["x", "y"]), *TAIL),
+    "ReLU6": chain(CONV, CONV, Relu6(), *HEAD),
+    "hard sigmoid": chain(CONV, HardSigmoid(), *HEAD),
+    "hard swish": chain(CONV, HardSwish(), *HEAD),
+    "max pooling": chain(CONV, MaxPool(kernel=3, stride=2), *HEAD),
+    "gate": graph(*BRANCHES, ("v", GlobalAvgPool(), ["y"]), ("h", HardSigmoid(), ["v"]), ("m", Scale(), ["x", "h"]), *TAIL),
+    "concatenation": graph(*BRANCHES, ("m", Concat(), ["x", "y"]), *TAIL),
+    "slice": chain(CONV, ChannelSlice(start=2, stop=7), CONV, *HEAD),
+    "shuffle": chain(CONV, ChannelShuffle(groups=2), CONV, *HEAD),
 }
 ODD = Conv2d(out_channels=7, kernel=3)
 
@@ -72,6 +91,9 @@ def odd(image: tuple[int, int, int]) -> StudentSpec:
 SHAPES = {"odd channels": odd((5, 9, 9)), "a 1x1 image": odd((16, 1, 1)), "wide": odd((1, 6, 17)), "tall": odd((3, 13, 4))}
 TASK = Task(image=(1, 16, 16), classes=5, channel_multiple=8)
 STUDENTS = {op: next(nago_members(TASK, op=op, count=1, seed=4)) for op in ("conv3x3", "separable")}
+# 60 layers of random weights are too deep for a law on int8: float alone.
+DEEP = {make().name: make().spec(Point(values=()), TASK, 0) for make in (mobilenet_v3_small_half, shufflenet_v2_half)}
+QUANTIZED = {**{name: OPS[name] for name in ("ReLU6", "hard swish", "max pooling", "gate", "concatenation", "slice", "shuffle")}, **SHAPES}
 
 
 class BackendContract:
@@ -102,13 +124,15 @@ class BackendContract:
 
         return logits
 
-    @pytest.mark.parametrize("spec", [*OPS.values(), *SHAPES.values(), *STUDENTS.values()], ids=[*OPS, *SHAPES, *STUDENTS])
+    @pytest.mark.parametrize(
+        "spec", [*OPS.values(), *SHAPES.values(), *STUDENTS.values(), *DEEP.values()], ids=[*OPS, *SHAPES, *STUDENTS, *DEEP]
+    )
     def test_each_op_alone_odd_shapes_and_random_students_compute_what_torch_does(self, spec, student, logits_of, variant):
         graph, samples, expected = student(spec, 3)
         assert np.abs(expected).max() > 0.01  # zeros would agree as well
         np.testing.assert_allclose(logits_of(graph, samples, variant), expected, rtol=1e-4, atol=1e-4)
 
-    @pytest.mark.parametrize("spec", [*SHAPES.values(), *STUDENTS.values()], ids=[*SHAPES, *STUDENTS])
+    @pytest.mark.parametrize("spec", [*QUANTIZED.values(), *STUDENTS.values()], ids=[*QUANTIZED, *STUDENTS])
     def test_int8_logits_stay_within_a_tenth_of_their_spread(self, spec, student, logits_of, quantizer, target, int8, tmp_path):
         graph, samples, expected = student(spec, 32)
         quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")

@@ -1,4 +1,4 @@
-"""What every StudentFamily keeps; a family's test class inherits it and gives the fixtures ``family`` and ``task``."""
+"""What every StudentFamily keeps; a test class inherits it and gives ``family`` (named as on the command line) and ``task``."""
 
 import json
 import os
@@ -16,28 +16,32 @@ from autokd_edge.core.space import Point
 from autokd_edge.core.student import Conv2d, StudentSpec
 from autokd_edge.students.cost import cost_of
 from autokd_edge.students.lower_onnx import onnx_from_spec
+from autokd_edge.wiring import family_named
 
 # Builds the members in the order given, each named by its place in the unit cube, and prints their digests.
 _IN_ANOTHER_PROCESS = """
-import importlib, json, sys
+import json, sys
 from autokd_edge.core.codec import decode, encode
 from autokd_edge.core.digest import digest_of_json
 from autokd_edge.core.student import Task
-module, name, task, members = json.load(sys.stdin)
-family, task = getattr(importlib.import_module(module), name)(), decode(Task, task)
+from autokd_edge.wiring import family_named
+name, task, members = json.load(sys.stdin)
+family, task = family_named(name), decode(Task, task)
 space = family.space(task)
 print(json.dumps([digest_of_json(encode(family.spec(space.at(unit), task, index))) for unit, index in members]))
 """
 
 
 class FamilyContract:
+    keeps_the_channel_multiple = True  # hand-designed networks keep their published widths
+
     def points(self, family, task, count=6) -> list[Point]:
         space, rng = family.space(task), np.random.default_rng(3)
         return [space.at(0.6 * rng.random(len(space))) for _ in range(count)]
 
     def test_equal_arguments_give_equal_specs(self, family, task):
         for point in self.points(family, task):
-            assert family.spec(point, task, 1) == type(family)().spec(replace(point), task, 1)
+            assert family.spec(point, task, 1) == family_named(family.name).spec(replace(point), task, 1)
 
     def test_members_and_architectures_have_weights_of_their_own(self, family, task):
         points = dict.fromkeys(self.points(family, task))
@@ -48,7 +52,7 @@ class FamilyContract:
         space, rng = family.space(task), np.random.default_rng(4)
         members = [(list(0.6 * rng.random(len(space))), index) for index in range(4)]
         here = [digest_of_json(encode(family.spec(space.at(unit), task, index))) for unit, index in members]
-        asked = json.dumps([type(family).__module__, type(family).__name__, encode(task), members[::-1]])
+        asked = json.dumps([family.name, encode(task), members[::-1]])
         for hash_seed in ("1", "2"):
             argv = [sys.executable, "-c", _IN_ANOTHER_PROCESS]
             env = {**os.environ, "PYTHONHASHSEED": hash_seed}
@@ -74,7 +78,10 @@ class FamilyContract:
         cost = cost_of(spec)
         assert min(cost.parameters, cost.macs, cost.activation_bytes) > 0
         widths = [layer.op.out_channels for layer in spec.layers if isinstance(layer.op, Conv2d)]
-        assert all(width % task.channel_multiple == 0 for width in widths)
+        assert not self.keeps_the_channel_multiple or all(width % task.channel_multiple == 0 for width in widths)
+
+    def test_a_point_stands_for_at_least_one_member(self, family, task):
+        assert all(family.members(point) >= 1 for point in self.points(family, task))
 
     def test_a_point_of_another_space_is_refused(self, family, task):
         with pytest.raises((KeyError, ValueError)):

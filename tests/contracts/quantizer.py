@@ -20,6 +20,21 @@ class QuantizerContract:
         assert list(after.graph.output) == list(before.graph.output)
         assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes() != graph.read_bytes()
 
+    def test_the_report_names_every_layer_and_what_quantising_did_to_it(self, quantizer, variant, target, tmp_path):
+        graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
+        report = quantizer.quantize(graph, samples, variant=variant, target=target, out=tmp_path / "q.onnx")
+        assert [(layer.name, layer.op, layer.quantized) for layer in report.layers] == [
+            (name, op, True) for name, op in (("a", "Conv"), ("c", "Conv"), ("e", "Conv"), ("logits", "MatMul"))
+        ]
+        assert all(5 < layer.own_sqnr_db < 90 and 5 < layer.sqnr_db < 90 for layer in report.layers)
+        assert report.logits_sqnr_db >= report.other_logits_sqnr_db
+
+    def test_layers_that_are_kept_stay_in_float_and_the_report_says_so(self, quantizer, variant, target, tmp_path):
+        graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
+        report = quantizer.quantize(graph, samples, variant=variant, target=target, out=tmp_path / "q.onnx", keep=("c",))
+        assert report.in_float == ("c",)
+        assert "c" not in report.worst(4)
+
     def test_a_damaged_graph_is_a_quantize_error_and_leaves_nothing(self, quantizer, variant, target, tmp_path):
         graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
         graph.write_bytes(graph.read_bytes()[:200])

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autokd_edge.core.space import Choice, Integer, Parameter, Real, SearchSpace, Value, When
+from autokd_edge.core.space import Choice, Integer, Parameter, Real, SearchSpace, Value, When, WhenEqual
 
 SPACE = SearchSpace(
     parameters=(
@@ -38,6 +38,22 @@ def test_values_of_inactive_parameters_do_not_make_another_point() -> None:
     base: dict[str, Value] = {"n": 1, "width": 64, "tau": 4.0, "op": "conv"}
     assert SPACE.point({**base, "p": 0.3}) == SPACE.point({**base, "p": 0.7}) == SPACE.point(base)
     assert hash(SPACE.point({**base, "p": 0.3})) == hash(SPACE.point(base))
+
+
+def test_a_parameter_may_depend_on_the_value_of_a_choice_and_on_what_depends_on_it() -> None:
+    space = SearchSpace(
+        parameters=(
+            Choice(name="family", values=("a", "b")),
+            Integer(name="a.n", low=1, high=3, when=WhenEqual(parameter="family", value="a")),
+            Real(name="a.p", low=0.0, high=1.0, when=When(parameter="a.n", above=1)),
+        )
+    )
+    every: dict[str, Value] = {"a.n": 2, "a.p": 0.5}
+    assert dict(space.point({"family": "a", **every})) == {"family": "a", **every}
+    assert dict(space.point({"family": "b", **every})) == {"family": "b"}
+    assert dict(space.point({"family": "a", "a.n": 1})) == {"family": "a", "a.n": 1}
+    with pytest.raises(ValueError, match=r"'a\.n' must be given"):
+        space.point({"family": "a"})
 
 
 def test_an_integer_meets_each_of_its_values_equally_often() -> None:

@@ -6,14 +6,20 @@ from autokd_edge.core.student import (
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSwish,
     Layer,
     Linear,
+    MaxPool,
     Mean,
     Op,
     Relu,
+    Scale,
     Shape,
     StudentSpec,
     WeightedSum,
@@ -35,6 +41,11 @@ def layer(op: Op, *inputs: str, name: str = "x") -> Layer:
         (Conv2d(out_channels=8, kernel=1, stride=2), (3, 7, 7), (8, 4, 4)),
         (Conv2d(out_channels=6, kernel=5, groups=3), (3, 9, 11), (6, 9, 11)),
         (AvgPool(kernel=2, stride=2), (4, 7, 8), (4, 3, 4)),
+        (MaxPool(kernel=3, stride=2), (4, 7, 8), (4, 4, 4)),
+        (MaxPool(kernel=2, stride=2), (4, 7, 8), (4, 4, 5)),
+        (ChannelSlice(start=1, stop=3), (4, 7, 8), (2, 7, 8)),
+        (ChannelShuffle(groups=2), (4, 7, 8), (4, 7, 8)),
+        (HardSwish(), (4,), (4,)),
         (GlobalAvgPool(), (4, 7, 8), (4,)),
         (Linear(out_features=10), (4,), (10,)),
         (Relu(), (4,), (4,)),
@@ -55,11 +66,24 @@ def test_a_layer_gives_the_shape_that_its_definition_says(op: Op, before: Shape,
         (AvgPool(kernel=3, stride=1), [(3, 2, 2)], "kernel 3 of 'x' must fit its input; got size 2"),
         (Add(), [(3, 2, 2), (4, 2, 2)], "inputs of 'x' must have one shape"),
         (Relu(), [(3,), (3,)], "layer 'x' takes one input; got 2"),
+        (Concat(), [(3, 2, 2), (3, 2, 3)], "inputs of 'x' must be images of one size"),
+        (Concat(), [(3,), (3,)], "inputs of 'x' must be images of one size"),
+        (Scale(), [(3, 2, 2), (4,)], "an image and a factor for each of its channels"),
+        (Scale(), [(3, 2, 2)], "an image and a factor for each of its channels"),
+        (ChannelSlice(start=2, stop=4), [(3, 2, 2)], "channels of 'x' must rise within 0 to 3; got 2 to 4"),
+        (ChannelSlice(start=2, stop=2), [(3, 2, 2)], "channels of 'x' must rise within 0 to 3; got 2 to 2"),
+        (ChannelShuffle(groups=2), [(3, 2, 2)], "groups of 'x' must divide 3; got 2"),
+        (ChannelShuffle(groups=3), [(3,)], "cannot read a tensor of shape"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused_with_the_name_of_the_layer(op: Op, inputs: list[Shape], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         shape_after(layer(op, *["input"] * len(inputs)), inputs)
+
+
+def test_concatenated_images_have_the_channels_of_all_and_a_scaled_one_its_own() -> None:
+    assert shape_after(layer(Concat(), "a", "b"), [(3, 2, 4), (5, 2, 4)]) == (8, 2, 4)
+    assert shape_after(layer(Scale(), "a", "b"), [(3, 2, 4), (3,)]) == (3, 2, 4)
 
 
 def test_the_last_layer_gives_the_logits() -> None:

@@ -1,8 +1,12 @@
+import math
+from dataclasses import replace
+
 import pytest
-from fakes.study import FP32, sample_config, sample_events, sample_measurement, sample_referenced, sample_study
+from fakes.study import FP32, INT8, sample_config, sample_digest, sample_events, sample_measurement, sample_referenced, sample_study
 
-from autokd_edge.core.study import Failed, Grade, Graded, Opened, Probed, Screened, Shipped, Taught, advance, fold, keeps
+from autokd_edge.core.study import Cost, Failed, Grade, Graded, Lesson, Opened, Probed, Screened, Shipped, Taught, advance, fold, keeps
 
+COST = Cost(parameters=1, macs=1, activation_bytes=1)
 EVENTS = sample_events(probes=20, taught=6)
 
 
@@ -44,7 +48,7 @@ def test_a_probe_fits_where_it_keeps_every_device_limit() -> None:
     measured = [p for p in study.probes if isinstance(p.outcome, Screened)]
     for probed in measured:
         assert isinstance(probed.outcome, Screened)
-        assert study.fits(probed) == all(s.excess <= 0 for s in study.slacks(probed.outcome.measurement))
+        assert study.fits(probed) == all(s.excess <= 0 for s in study.slacks(study.best(probed.outcome)))
     assert {study.fits(p) for p in measured} == {True, False}
 
 
@@ -60,3 +64,30 @@ def test_a_grade_is_compared_with_the_accuracy_floor_too() -> None:
     assert [s.limit for s in study.grade_slacks(grade)] == ["latency", "memory", "accuracy"]
     assert keeps(study.slacks(grade.measurement))
     assert not keeps(study.grade_slacks(grade))
+
+
+def test_what_fits_is_decided_on_the_best_variant() -> None:
+    study = sample_study()
+    probed = next(p for p in study.probes if isinstance(p.outcome, Screened) and not study.fits(p))
+    assert isinstance(probed.outcome, Screened)
+    fast = sample_measurement(50_000.0, variant=INT8)
+    both = replace(probed.outcome, measurements=(*probed.outcome.measurements, fast))
+    assert study.best(both) == fast
+    assert study.fits(replace(probed, outcome=both))
+
+
+def test_a_screened_member_has_one_reading_for_each_variant() -> None:
+    reading = sample_measurement(50_000.0)
+    with pytest.raises(ValueError, match="must have a reading, and one for each variant; got none"):
+        Screened(cost=COST, measurements=())
+    with pytest.raises(ValueError, match="got openvino/fp32, openvino/fp32"):
+        Screened(cost=COST, measurements=(reading, reading))
+
+
+@pytest.mark.parametrize("accuracy", [math.nan, -0.1, 100.1])
+def test_an_accuracy_that_is_no_percentage_is_refused(accuracy: float) -> None:
+    digest = sample_digest("any")
+    with pytest.raises(ValueError, match="accuracy must be 0 to 100 %"):
+        Lesson(accuracy=accuracy, loss=1.0, checkpoint=digest, seconds=1.0)
+    with pytest.raises(ValueError, match="accuracy must be 0 to 100 %"):
+        Grade(accuracy=accuracy, measurement=sample_measurement(1e5), float_graph=digest, graph=digest, engine=digest)

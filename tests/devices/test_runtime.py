@@ -36,18 +36,27 @@ def test_a_build_carries_the_threads_of_the_target_and_the_settings_of_the_varia
 
 
 @pytest.mark.slow
-def test_a_quantiser_is_given_the_input_at_most_300_samples_and_whether_int8_saturates(tmp_path):
+def test_a_quantiser_is_given_the_input_at_most_300_samples_whether_int8_saturates_and_what_to_keep(tmp_path):
     graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy", 310)
     target = replace(FAKE_TARGET, int8_saturates=True)
-    HERE.quantize(graph, samples, variant=INT8, target=target, out=tmp_path / "q.onnx", timeout_s=60)
-    assert onnx.load(tmp_path / "q.onnx").doc_string == "input, 300 samples, saturates True"
+    HERE.quantize(graph, samples, variant=INT8, target=target, keep=("a",), out=tmp_path / "q.onnx", timeout_s=60)
+    assert onnx.load(tmp_path / "q.onnx").doc_string == "input, 300 samples, saturates True, keeps a"
 
 
 @pytest.mark.slow
 def test_no_samples_at_all_are_a_quantize_error(tmp_path):
     graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy", 0)
     with pytest.raises(QuantizeError, match=r"must be float32 \(n, 1, 12, 12\); got float32 \(0, 1, 12, 12\)"):
-        HERE.quantize(graph, samples, variant=INT8, target=FAKE_TARGET, out=tmp_path / "q.onnx", timeout_s=60)
+        HERE.quantize(graph, samples, variant=INT8, target=FAKE_TARGET, keep=(), out=tmp_path / "q.onnx", timeout_s=60)
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_an_answer_without_a_report_is_a_quantize_error(tmp_path):
+    graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
+    with pytest.raises(QuantizeError, match="must report on each layer; field 'layers'"):
+        LinkedRuntime(runtime=FAKE_RUNTIME, link=FakeLink(lambda _argv, _request: {})).quantize(
+            graph, samples, variant=INT8, target=FAKE_TARGET, keep=(), out=tmp_path / "q.onnx", timeout_s=1
+        )
     assert not (tmp_path / "q.onnx").exists()
 
 
@@ -57,6 +66,6 @@ def test_a_variant_that_is_not_int8_of_this_backend_is_refused_before_anything_r
     for variant in (FLOAT, replace(INT8, backend="tvm")):
         with pytest.raises(QuantizeError, match=f"is for fake/int8; got '{variant}'"):
             LinkedRuntime(runtime=FAKE_RUNTIME, link=link).quantize(
-                graph, samples, variant=variant, target=FAKE_TARGET, out=tmp_path / "q.onnx", timeout_s=1
+                graph, samples, variant=variant, target=FAKE_TARGET, keep=(), out=tmp_path / "q.onnx", timeout_s=1
             )
     assert link.modes == []

@@ -6,16 +6,18 @@ by ONNX Runtime. Readings say origin "replay": nothing here was measured.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from fakes.graphs import logits_by_onnxruntime
+from onnx import numpy_helper
 
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import digest_of_bytes, digest_of_file, digest_of_json
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Protocol, Sentinel
+from autokd_edge.core.quantization import LayerNoise, QuantizeReport
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import BuildError, MeasureError, QuantizeError
 from autokd_edge.ports import Backend
@@ -84,9 +86,25 @@ class FakeBuilder:
 
 
 class FakeQuantizer:
-    """Marks the graph as quantised; its numbers stay."""
+    """Marks the graph as quantised; ``noise`` times a random direction is added to the first layer's weights.
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  as above
+    A quarter of it to the next one's, and so on, but for layers that are kept; the report tells the same order.
+    """
+
+    def __init__(self, *, noise: float = 0.0) -> None:
+        self._noise = noise
+        self.kept: list[tuple[str, ...]] = []
+
+    def quantize(
+        self,
+        graph: Path,
+        samples: Path,
+        *,
+        variant: Variant,
+        target: Target,  # noqa: ARG002  the port's signature
+        out: Path,
+        keep: Sequence[str] = (),
+    ) -> QuantizeReport:
         if variant.precision != "int8":
             raise QuantizeError(f"the fake quantiser gives int8; got '{variant}'")
         model = onnx.load_from_string(_graph_bytes(graph, QuantizeError))
@@ -94,8 +112,25 @@ class FakeQuantizer:
         calibration = np.load(samples)
         if calibration.shape[1:] != shape[1:]:
             raise QuantizeError(f"samples must be (n, {shape[1:]}); got {calibration.shape}")
-        model.doc_string = "quantised"
+        self.kept.append(tuple(keep))
+        model.doc_string = f"quantised but for {', '.join(keep)}" if keep else "quantised"
+        layers = [node for node in model.graph.node if node.op_type in {"Conv", "Gemm", "MatMul"}]
+        for i, node in enumerate(layers):
+            if self._noise and node.output[0] not in keep:
+                _disturb(model, node.input[1], self._noise * 0.25**i)
         out.write_bytes(model.SerializeToString(deterministic=True))
+        noise = tuple(
+            LayerNoise(name=n.output[0], op=n.op_type, quantized=n.output[0] not in keep, sqnr_db=20.0, own_sqnr_db=10.0 + i)
+            for i, n in enumerate(layers)
+        )
+        return QuantizeReport(layers=noise, bias_corrected=False, logits_sqnr_db=30.0, other_logits_sqnr_db=29.0)
+
+
+def _disturb(model: onnx.ModelProto, name: str, noise: float) -> None:
+    (tensor,) = (one for one in model.graph.initializer if one.name == name)
+    weights = numpy_helper.to_array(tensor)
+    direction = np.random.default_rng(len(name)).standard_normal(weights.shape)
+    tensor.CopyFrom(numpy_helper.from_array((weights + noise * direction).astype(np.float32), name))
 
 
 class FakeBoard:

@@ -3,5 +3,5 @@
 
 def quantized(model, name, samples, request):
     print("a progress bar")
-    model.doc_string = f"{name}, {len(samples)} samples, saturates {request['int8_saturates']}"
+    model.doc_string = f"{name}, {len(samples)} samples, saturates {request['int8_saturates']}, keeps {', '.join(request['keep'])}"
     return model

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -52,6 +53,12 @@ class LoopbackBoard:
     def ssh(self) -> tuple[str, ...]:
         """The client with the throw-away keys."""
         return ("ssh", "-F", str(self.client))
+
+    def give_runtimes(self) -> None:
+        """Give the board the packages of these tests, where ``doctor --install`` would put its own."""
+        place = self.cache / "autokd-edge" / "venv"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(sys.prefix)
 
     def path_with_client(self) -> str:
         """A PATH on which ``ssh`` is the client with the throw-away keys."""

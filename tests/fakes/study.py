@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from autokd_edge.core.digest import Digest, digest_of_bytes
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Sentinel
+from autokd_edge.core.quantization import LayerNoise, Quantized, QuantizeReport, Tried
 from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
     INPUT,
@@ -183,6 +184,18 @@ def sample_study(*, probes: int = 60, taught: int = 12, feasible: bool = True, f
     return fold(sample_events(probes=probes, taught=taught, feasible=feasible, final=final, seed=seed))
 
 
+def sample_quantized() -> Quantized:
+    """Make the gate of an engine of three layers of which one had to stay in float."""
+    layers = (
+        LayerNoise(name="conv0", op="Conv", quantized=False, sqnr_db=None, own_sqnr_db=None),
+        LayerNoise(name="conv1", op="Conv", quantized=True, sqnr_db=31.5, own_sqnr_db=32.0),
+        LayerNoise(name="fc", op="Gemm", quantized=True, sqnr_db=28.1, own_sqnr_db=40.2),
+    )
+    report = QuantizeReport(layers=layers, bias_corrected=True, logits_sqnr_db=28.1, other_logits_sqnr_db=26.0)
+    tried = (Tried(kept=0, accuracy=90.0), Tried(kept=1, accuracy=91.4))
+    return Quantized(report=report, keep=("conv0",), float_accuracy=91.5, tried=tried)
+
+
 def _finish(events: list[Event], best: _Drawn, clock: float, *, ship: bool) -> float:
     clock += 95.0
     events.append(_taught(best, clock, number=99, final=True))
@@ -195,6 +208,7 @@ def _finish(events: list[Event], best: _Drawn, clock: float, *, ship: bool) -> f
             float_graph=sample_digest("float graph"),
             graph=sample_digest(f"graph {variant}"),
             engine=sample_digest(f"engine {latency} {variant}"),
+            quantized=sample_quantized() if variant == INT8 else None,
         )
         events.append(Graded(pupil=best.pupil, variant=variant, outcome=grade, at_s=clock))
     if ship:
@@ -240,7 +254,7 @@ def _screened(student: _Drawn, number: int) -> Screened | Failed:
         )
     flags = ("noisy",) if number % 13 == 5 else ()
     reading = sample_measurement(student.latency_ns, engine_bytes=student.engine_bytes, flags=flags)
-    return Screened(cost=student.cost, measurement=reading)
+    return Screened(cost=student.cost, measurements=(reading,))
 
 
 def _taught(student: _Drawn, at_s: float, *, number: int, final: bool) -> Taught:

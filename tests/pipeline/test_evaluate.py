@@ -1,7 +1,21 @@
 import dataclasses
 
 import pytest
-from pipeline.world import FP32, INT8, PROTOCOLS, TEACHER, FakeDistiller, FakeFamily, Killed, World, pupil
+from pipeline.world import (
+    FP32,
+    INT8,
+    PROTOCOLS,
+    TEACHER,
+    CountingBuilder,
+    FailingQuantizer,
+    FakeDistiller,
+    FakeFamily,
+    Killed,
+    World,
+    begun,
+    config,
+    pupil,
+)
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.study import Failed, Grade, Lesson, Screened
@@ -11,6 +25,7 @@ from autokd_edge.students.cost import cost_of
 from autokd_edge.students.families.resnet import resnet_spec
 
 PUPIL = pupil()
+LIMITS = config().limits
 
 
 @pytest.fixture
@@ -19,10 +34,9 @@ def world(tmp_path):
 
 
 def test_a_probe_measures_the_untrained_member_by_the_screening_protocol(world):
-    found = world.evaluator.probe(PUPIL.member)
+    found = world.evaluator.probe(PUPIL.member, begun(world))
     assert isinstance(found, Screened)
-    assert found.measurement.protocol == "screen"
-    assert found.measurement.variant == FP32
+    assert [(m.protocol, m.variant) for m in found.measurements] == [("screen", FP32), ("screen", INT8)]
     assert found.cost == cost_of(world.evaluator.spec(PUPIL.member))
     assert world.distiller.taught == 0
 
@@ -32,15 +46,31 @@ def test_a_network_of_too_many_layers_is_refused_before_anything_is_built(world)
         def spec(self, architecture, task, index):  # noqa: ARG002  the port's signature
             return resnet_spec(task.image, task.classes, (2,), MOST_LAYERS // 7 + 1, stem=2, seed=0)
 
-    probed = dataclasses.replace(world.evaluator, family=FakeDeepFamily()).probe(PUPIL.member)
+    probed = dataclasses.replace(world.evaluator, family=FakeDeepFamily()).probe(PUPIL.member, begun(world))
     assert isinstance(probed, Failed)
     assert (probed.stage, probed.error, probed.retryable) == ("lower", "LoweringError", False)
     assert f"at most {MOST_LAYERS} layers" in probed.message
 
 
 def test_a_probe_reads_no_images(world):
-    world.evaluator.probe(PUPIL.member)
+    study = begun(world)
+    world.images.asked.clear()
+    world.evaluator.probe(PUPIL.member, study)
     assert world.images.asked == []
+
+
+def test_a_variant_that_fails_on_a_candidate_leaves_the_others_readings(tmp_path):
+    world = World(folder=tmp_path, quantizer=FailingQuantizer())
+    found = world.evaluator.probe(PUPIL.member, begun(world))
+    assert [m.variant for m in found.measurements] == [FP32]
+    (unread,) = found.unread
+    assert (unread.variant, unread.failure.stage, unread.failure.error) == (INT8, "quantize", "QuantizeError")
+
+
+def test_a_candidate_that_the_first_variant_cannot_build_is_a_failure(tmp_path):
+    world = World(folder=tmp_path, builder=CountingBuilder(refuses_every=2))
+    failed = world.evaluator.probe(PUPIL.member, begun(world))
+    assert (failed.stage, failed.error) == ("build", "BuildError")
 
 
 def test_a_lesson_keeps_its_weights_in_the_store(world):
@@ -70,7 +100,7 @@ def test_a_kill_between_the_weights_and_the_store_loses_no_teaching(tmp_path):
     second = World(folder=tmp_path)
     assert isinstance(second.evaluator.teach(PUPIL, 10), Lesson)
     assert (first.distiller.taught, second.distiller.taught) == (1, 0)
-    assert isinstance(second.evaluator.grade(PUPIL, 10, FP32), Grade)
+    assert isinstance(second.evaluator.grade(PUPIL, 10, FP32, LIMITS), Grade)
 
 
 def test_the_seconds_of_a_lesson_are_those_that_the_distiller_says(world):
@@ -109,7 +139,7 @@ def test_a_lesson_knows_no_target(world):
 def test_a_grade_measures_the_taught_engine_by_the_final_protocol_on_validation_images(world):
     world.evaluator.teach(PUPIL, 10)
     for variant in (FP32, INT8):
-        grade = world.evaluator.grade(PUPIL, 10, variant)
+        grade = world.evaluator.grade(PUPIL, 10, variant, LIMITS)
         assert isinstance(grade, Grade)
         assert (grade.measurement.protocol, grade.measurement.variant) == ("final", variant)
         assert grade.engine == grade.measurement.engine
@@ -118,7 +148,7 @@ def test_a_grade_measures_the_taught_engine_by_the_final_protocol_on_validation_
 
 
 def test_an_untaught_pupil_cannot_be_graded(world):
-    failed = world.evaluator.grade(PUPIL, 10, FP32)
+    failed = world.evaluator.grade(PUPIL, 10, FP32, LIMITS)
     assert isinstance(failed, Failed)
     assert "there is no checkpoint of 10 steps" in failed.message
 
@@ -128,6 +158,17 @@ def test_a_diverged_lesson_is_a_failure_and_leaves_nothing_in_the_store(tmp_path
     failed = world.evaluator.teach(PUPIL, 10)
     assert failed == Failed(stage="teach", error="TeachError", message="the loss must be finite; it is nan at step 1", retryable=False)
     assert not (tmp_path / "artifacts").exists()
+
+
+@pytest.mark.parametrize("accuracy", [float("nan"), 101.0])
+def test_an_accuracy_that_is_no_percentage_is_a_failed_teaching(tmp_path, accuracy):
+    class OddDistiller(FakeDistiller):
+        def teach(self, spec, distillation, *, steps, seed, out):
+            return dataclasses.replace(super().teach(spec, distillation, steps=steps, seed=seed, out=out), accuracy=accuracy)
+
+    failed = World(folder=tmp_path, distiller=OddDistiller()).evaluator.teach(PUPIL, 10)
+    assert (failed.stage, failed.error) == ("teach", "TeachError")
+    assert f"accuracy must be 0 to 100 %; got {accuracy}" in failed.message
 
 
 def test_a_subclass_of_a_stage_error_counts_as_its_stage(tmp_path):
@@ -148,7 +189,7 @@ def test_a_damaged_store_is_not_a_failure_of_a_candidate(world):
         path.chmod(0o644)
         path.write_bytes(b"x" * path.stat().st_size)
     with pytest.raises(StoreError, match="is damaged"):
-        world.evaluator.grade(PUPIL, 10, FP32)
+        world.evaluator.grade(PUPIL, 10, FP32, LIMITS)
 
 
 def test_the_reference_is_the_teachers_engine_by_every_protocol(world):

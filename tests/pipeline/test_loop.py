@@ -10,6 +10,7 @@ from pipeline.world import (
     FakeDistiller,
     FakeFamily,
     FakeJournal,
+    FakeQuantizer,
     FlakyBoard,
     Killed,
     World,
@@ -36,7 +37,8 @@ from autokd_edge.core.study import (
     Teach,
     fold,
 )
-from autokd_edge.errors import MeasureError, StoreError
+from autokd_edge.core.variants import comparison
+from autokd_edge.errors import MeasureError, QuantizeError, StoreError
 from autokd_edge.pipeline.loop import steps_taught
 
 OTHER = digest_of_bytes(b"other")
@@ -58,9 +60,9 @@ def test_a_study_goes_from_the_teacher_over_probes_and_teachings_to_graded_engin
     assert kinds[:2] == [Opened, Referenced]
     assert kinds[2:6] == [Probed] * 4  # the pool
     assert kinds[6] is Taught
-    assert kinds[-3:] == [Taught, Graded, Graded]
-    assert [event.final for event in events if isinstance(event, Taught)] == [False, False, True]
-    assert [event.variant for event in events if isinstance(event, Graded)] == [FP32, INT8]
+    assert kinds[-6:] == [Taught, Graded, Graded] * 2
+    assert [event.final for event in events if isinstance(event, Taught)] == [False, False, True, True]
+    assert [event.variant for event in events if isinstance(event, Graded)] == [FP32, INT8] * 2
     assert not [outcome for outcome in outcomes(fold(events)) if isinstance(outcome, Failed)]
 
 
@@ -88,11 +90,24 @@ def test_an_equal_study_elsewhere_has_equal_events(whole, tmp_path):
     assert timeless(journal.events) == timeless(whole[1])
 
 
-EVENTS = 15  # of the whole study; checked by the test below
+EVENTS = 17  # of the whole study; checked by the test below
 
 
 def test_the_whole_study_has_the_number_of_events_that_the_next_test_is_cut_at(whole):
     assert len(whole[1]) == EVENTS
+
+
+def readings_of(event) -> int:
+    """Count the readings that an event was made of: they are taken again where it was not written."""
+    match event:
+        case Referenced():
+            return len(event.measurements)
+        case Probed(outcome=Screened() as screened):
+            return len(screened.measurements)
+        case Graded():
+            return 1
+        case _:
+            return 0
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it was written", "after it was written"])
@@ -110,7 +125,7 @@ def test_a_study_killed_at_any_event_goes_on_to_the_same_end_and_nothing_finishe
     assert study == fold(rest.events)
     assert first.builder.built + second.builder.built == undisturbed.builder.built
     assert first.distiller.taught + second.distiller.taught == undisturbed.distiller.taught
-    lost = (2 if event == 1 else 1) if not after and isinstance(events[event], Referenced | Probed | Graded) else 0
+    lost = 0 if after else readings_of(events[event])
     assert first.board.measured + second.board.measured == undisturbed.board.measured + lost
 
 
@@ -163,9 +178,22 @@ def test_candidates_after_a_failed_one_are_still_probed_taught_and_graded(tmp_pa
     assert Grade in kinds
 
 
-def test_a_failure_of_quantisation_leaves_the_float_engine(tmp_path):
+def test_a_quantiser_that_fails_on_every_candidate_leaves_the_float_engine(tmp_path):
     study, stop = World(folder=tmp_path, quantizer=FailingQuantizer()).loop(FakeJournal()).run(config())
-    assert [type(graded.outcome) for graded in study.grades] == [Grade, Failed]
+    assert comparison(study, INT8).skipped
+    assert [(graded.variant, type(graded.outcome)) for graded in study.grades] == [(FP32, Grade)] * 2
+    assert "keeps all limits" in stop.reason
+
+
+def test_a_quantiser_that_fails_on_the_taught_network_leaves_the_float_engine(tmp_path):
+    class FakeQuantizerOfNoise(FakeQuantizer):
+        def quantize(self, graph, samples, *, variant, target, out, keep=()):
+            if samples.name.startswith("calibration"):
+                raise QuantizeError("the fake quantiser refuses this graph")
+            return super().quantize(graph, samples, variant=variant, target=target, out=out, keep=keep)
+
+    study, stop = World(folder=tmp_path, quantizer=FakeQuantizerOfNoise()).loop(FakeJournal()).run(config())
+    assert [type(graded.outcome) for graded in study.grades] == [Grade, Failed] * 2
     assert "keeps all limits" in stop.reason
 
 
@@ -214,8 +242,10 @@ CHANGES = {
     "budget": Budget(seconds=60.0, teachings=None),
     "search_steps": 11,
     "final_steps": None,
+    "final_members": 1,
     "seed": 1,
     "protocols": {"screen": OTHER},
+    "device": "ssh://board",
 }
 
 

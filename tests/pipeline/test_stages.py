@@ -27,9 +27,9 @@ def with_target(world: World, **changes) -> Stages:
 
 
 def test_an_untrained_graph_is_made_once_for_a_spec(world):
-    first = world.stages.untrained_graph(SPEC)
-    assert world.stages.untrained_graph(resnet_spec((1, 6, 6), CLASSES, (4,), 1, stem=4, seed=3)) == first
-    assert world.stages.untrained_graph(dataclasses.replace(SPEC, seed=4)) != first
+    first = world.stages.untrained_graph(SPEC, FP32)
+    assert world.stages.untrained_graph(resnet_spec((1, 6, 6), CLASSES, (4,), 1, stem=4, seed=3), FP32) == first
+    assert world.stages.untrained_graph(dataclasses.replace(SPEC, seed=4), FP32) != first
     onnx.checker.check_model(onnx.load_from_string(world.stages.store.path(first).read_bytes()))
 
 
@@ -42,7 +42,7 @@ def test_weights_by_another_digest_make_another_graph(world):
 
 
 def test_an_engine_is_built_once_for_its_graph_variant_and_target(world):
-    graph = world.stages.untrained_graph(SPEC)
+    graph = world.stages.untrained_graph(SPEC, FP32)
     engine = world.stages.engine(graph, FP32)
     assert world.stages.engine(graph, FP32) == engine
     assert World(folder=world.folder).stages.engine(graph, FP32) == engine
@@ -53,13 +53,13 @@ def test_an_engine_is_built_once_for_its_graph_variant_and_target(world):
 
 @pytest.mark.parametrize("change", [{"threads": 2}, {"opset_max": 12}, {"architecture": "aarch64"}, {"static_shapes_only": True}])
 def test_a_fact_that_decides_the_build_makes_another_engine(world, change):
-    graph = world.stages.untrained_graph(SPEC)
+    graph = world.stages.untrained_graph(SPEC, FP32)
     assert with_target(world, **change).engine(graph, FP32).key != world.stages.engine(graph, FP32).key
 
 
 @pytest.mark.parametrize("change", [{"name": "other"}, {"cores": 8}, {"memory_bytes": 1}, {"description": "other"}])
 def test_a_fact_that_decides_nothing_about_the_build_makes_no_other_engine(world, change):
-    graph = world.stages.untrained_graph(SPEC)
+    graph = world.stages.untrained_graph(SPEC, FP32)
     assert with_target(world, **change).engine(graph, FP32) == world.stages.engine(graph, FP32)
     assert world.builder.built == 1
 
@@ -69,14 +69,14 @@ def test_another_toolchain_makes_another_engine(world):
         def toolchain(self):
             return {"fake": "1.1"}
 
-    graph = world.stages.untrained_graph(SPEC)
+    graph = world.stages.untrained_graph(SPEC, FP32)
     newer = World(folder=world.folder, builder=NewerBuilder()).stages
     assert newer.engine(graph, FP32).key != world.stages.engine(graph, FP32).key
 
 
 def test_a_failed_build_is_never_remembered(tmp_path):
     broken = World(folder=tmp_path, builder=CountingBuilder(refuses_every=1))
-    graph = broken.stages.untrained_graph(SPEC)
+    graph = broken.stages.untrained_graph(SPEC, FP32)
     for _ in range(2):
         with pytest.raises(BuildError):
             broken.stages.engine(graph, FP32)
@@ -84,38 +84,49 @@ def test_a_failed_build_is_never_remembered(tmp_path):
     assert World(folder=tmp_path).stages.engine(graph, FP32)
 
 
-def test_float_engines_are_built_from_the_float_graph_itself(world):
-    graph = world.stages.untrained_graph(SPEC)
-    assert world.stages.engine_graph(graph, FP32) == graph
-    assert world.images.asked == []
-
-
-def test_int8_engines_are_built_from_a_graph_quantised_with_calibration_images(world):
-    graph = world.stages.untrained_graph(SPEC)
-    quantised = world.stages.engine_graph(graph, INT8)
+def test_a_graph_is_quantised_once_with_calibration_images_and_its_report_is_kept(world):
+    graph = world.stages.untrained_graph(SPEC, FP32)
+    quantised, report = world.stages.quantized(graph, INT8)
     assert quantised.kind == "quantized"
     assert onnx.load_from_string(world.stages.store.path(quantised).read_bytes()).doc_string == "quantised"
     assert set(world.images.asked) == {"calibration"}
-    assert world.stages.engine_graph(graph, INT8) == quantised
+    assert len(report.layers) == 5
+    assert World(folder=world.folder).stages.quantized(graph, INT8) == (quantised, report)
+    assert world.quantizer.kept == [()]
+
+
+def test_other_layers_kept_in_float_quantise_anew(world):
+    graph = world.stages.untrained_graph(SPEC, FP32)
+    first, report = world.stages.quantized(graph, INT8)
+    kept, said = world.stages.quantized(graph, INT8, report.worst(2))
+    assert kept.digest != first.digest
+    assert said.in_float == report.worst(2) == world.quantizer.kept[-1]
+
+
+def test_an_untrained_int8_graph_is_quantised_by_noise_and_once(world):
+    quantised = world.stages.untrained_graph(SPEC, INT8)
+    assert quantised.kind == "quantized"
+    assert world.stages.untrained_graph(SPEC, INT8) == quantised
+    assert world.images.asked == []
 
 
 def test_other_calibration_images_or_another_saturation_quantise_anew(world):
-    graph = world.stages.untrained_graph(SPEC)
-    first = world.stages.engine_graph(graph, INT8)
-    assert with_target(world, int8_saturates=True).engine_graph(graph, INT8).key != first.key
+    graph = world.stages.untrained_graph(SPEC, FP32)
+    first, _ = world.stages.quantized(graph, INT8)
+    assert with_target(world, int8_saturates=True).quantized(graph, INT8)[0].key != first.key
     np.save(world.images.inputs("calibration")[0], np.ones((4, 1, 6, 6), np.float32))
-    assert world.stages.engine_graph(graph, INT8).key != first.key
+    assert world.stages.quantized(graph, INT8)[0].key != first.key
 
 
 def test_readings_are_taken_each_time(world):
-    engine = world.stages.engine(world.stages.untrained_graph(SPEC), FP32)
+    engine = world.stages.engine(world.stages.untrained_graph(SPEC, FP32), FP32)
     for _ in range(2):
         assert world.stages.measurement(engine, FP32, PROTOCOLS["screen"]).protocol == "screen"
     assert world.board.measured == 2
 
 
 def test_logits_are_those_of_the_engine(world):
-    graph = world.stages.untrained_graph(SPEC)
+    graph = world.stages.untrained_graph(SPEC, FP32)
     inputs, _ = world.images.inputs("validation")
     found = world.stages.logits(world.stages.engine(graph, FP32), FP32, inputs)
     np.testing.assert_allclose(found, logits_by_onnxruntime(world.stages.store.path(graph).read_bytes(), np.load(inputs)), atol=1e-5)
@@ -135,7 +146,7 @@ def test_an_engine_that_does_not_run_on_the_images_is_a_grade_error(tmp_path):
             raise MeasureError("the fake engine does not run", hint="look at it", retryable=True)
 
     stages = World(folder=tmp_path, board=DeadBoard()).stages
-    engine = stages.engine(stages.untrained_graph(SPEC), FP32)
+    engine = stages.engine(stages.untrained_graph(SPEC, FP32), FP32)
     with pytest.raises(GradeError, match=r"does not run\. Hint: look at it") as caught:
         stages.accuracy(engine, FP32, "validation")
     assert caught.value.retryable
@@ -145,5 +156,5 @@ def test_each_variant_goes_to_its_own_backend(world):
     other = CountingBuilder()
     backends = {**world.stages.backends, "other": Backend(name="other", builder=other, quantizer=world.quantizer, board=world.board)}
     stages = dataclasses.replace(world.stages, backends=backends)
-    stages.engine(stages.untrained_graph(SPEC), dataclasses.replace(FP32, backend="other"))
+    stages.engine(stages.untrained_graph(SPEC, FP32), dataclasses.replace(FP32, backend="other"))
     assert (other.built, world.builder.built) == (1, 0)

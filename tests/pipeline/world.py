@@ -15,7 +15,21 @@ from autokd_edge.core.digest import Digest, digest_of_bytes
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.space import Integer, Point, Real, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
-from autokd_edge.core.study import Event, Graded, Lesson, Member, Probed, Pupil, Study, StudyConfig, Taught
+from autokd_edge.core.study import (
+    Event,
+    Graded,
+    Lesson,
+    Member,
+    Opened,
+    Probed,
+    Pupil,
+    Referenced,
+    Screened,
+    Study,
+    StudyConfig,
+    Taught,
+    fold,
+)
 from autokd_edge.errors import BuildError, LoweringError, MeasureError, QuantizeError, TeachError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch
@@ -34,7 +48,7 @@ FP32, INT8 = FAKE_VARIANTS
 TEACHER = resnet_spec(IMAGE, CLASSES, (24,), 2, stem=16, seed=1)
 PROTOCOLS = {SCREEN: replace(FAKE_PROTOCOL, name="screen"), FINAL: replace(FAKE_PROTOCOL, name="final")}
 NONE = digest_of_bytes(b"")
-PLAN = Plan(pool=4, batch=2, family=3, finalists=1, most_probes=12)
+PLAN = Plan(pool=4, batch=2, finalists=1, most_probes=12)
 
 
 class Killed(BaseException):
@@ -51,6 +65,9 @@ class FakeFamily:
 
     def space(self, task: Task) -> SearchSpace:  # noqa: ARG002  the port's signature
         return SearchSpace(parameters=(Integer(name="width", low=2, high=40), Integer(name="stem", low=2, high=9)))
+
+    def members(self, architecture: Point) -> int:  # noqa: ARG002  the port's signature
+        return 3
 
     def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
         width, stem = architecture.integer("width"), architecture.integer("stem")
@@ -115,7 +132,7 @@ class CountingBuilder(FakeBuilder):
 
 
 class FailingQuantizer(FakeQuantizer):
-    def quantize(self, graph, samples, *, variant, target, out) -> None:  # noqa: ARG002  the port's signature
+    def quantize(self, graph, samples, *, variant, target, out, keep=()):  # noqa: ARG002  the port's signature
         raise QuantizeError("the fake quantiser refuses this graph")
 
 
@@ -215,9 +232,17 @@ def config(*, teachings: int = 2, times_teacher: float = 0.9) -> StudyConfig:
         budget=Budget(seconds=None, teachings=teachings),
         search_steps=10,
         final_steps=30,
+        final_members=2,
         seed=0,
         protocols={name: Digest(NONE) for name in PROTOCOLS},
     )
+
+
+def begun(world: World) -> Study:
+    """Read the teacher: a study in which nothing was probed yet."""
+    read = world.evaluator.reference()
+    referenced = Referenced(accuracy=read.accuracy, cost=read.cost, measurements=read.measurements, at_s=0.0)
+    return fold((Opened(config=config(), at_s=0.0), referenced))
 
 
 def timeless(events: Iterable[Event]) -> list[Event]:
@@ -240,4 +265,5 @@ def pupil(width: int = 8, index: int = 0) -> Pupil:
 def outcomes(study: Study) -> list[object]:
     """Return what became of everything that was tried."""
     tried: tuple[Probed | Taught | Graded, ...] = (*study.probes, *study.teachings, *study.grades)
-    return [event.outcome for event in tried]
+    unread = [u.failure for p in study.probes if isinstance(p.outcome, Screened) for u in p.outcome.unread]
+    return [*(event.outcome for event in tried), *unread]

@@ -3,23 +3,32 @@ import itertools
 import pytest
 from fakes.study import sample_spec
 
+from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
     INPUT,
     Add,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
     Layer,
     Linear,
+    MaxPool,
     Op,
     Relu,
+    Scale,
     StudentSpec,
     Task,
     WeightedSum,
 )
 from autokd_edge.report.layout import Block, Layout, blocks_of, place
+from autokd_edge.students.families.mobilenet import mobilenet_v3_small_half
 from autokd_edge.students.families.nago import NagoFamily
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
 
 TASK = Task(image=(1, 28, 28), classes=10, channel_multiple=8)
 
@@ -103,6 +112,26 @@ def test_a_merge_that_two_read_is_a_block() -> None:
     assert blocks["b"].inputs == blocks["c"].inputs == ("m",)
 
 
+def test_a_gate_is_one_block_beside_its_image_and_rearranged_channels_are_lines() -> None:
+    blocks = named(
+        network(
+            ("a", conv(), (INPUT,)),
+            ("g", GlobalAvgPool(), ("a",)),
+            ("l", Linear(out_features=4), ("g",)),
+            ("h", HardSigmoid(), ("l",)),
+            ("s", Scale(), ("a", "h")),
+            ("p", ChannelSlice(start=0, stop=2), ("s",)),
+            ("c", Concat(), ("p", "s")),
+            ("q", ChannelShuffle(groups=2), ("c",)),
+            ("m", MaxPool(kernel=3, stride=2), ("q",)),
+        )
+    )
+    assert [(block.name, block.kind) for block in blocks.values()][1:-1] == [("a", "conv"), ("s", "merge"), ("c", "merge"), ("m", "pool")]
+    assert blocks["s"].inputs == ("a",)
+    assert blocks["s"].label == "squeeze-and-excite"
+    assert blocks["c"].inputs == ("s",)
+
+
 def random_member(index: int) -> StudentSpec:
     family = NagoFamily()
     space = family.space(TASK)
@@ -111,7 +140,8 @@ def random_member(index: int) -> StudentSpec:
 
 
 def layouts() -> list[tuple[StudentSpec, Layout]]:
-    return [(spec, place(blocks_of(spec))) for spec in (sample_spec(), *(random_member(index) for index in range(4)))]
+    designed = [make().spec(Point(values=()), TASK, 0) for make in (mobilenet_v3_small_half, shufflenet_v2_half)]
+    return [(spec, place(blocks_of(spec))) for spec in (sample_spec(), *designed, *(random_member(index) for index in range(4)))]
 
 
 LAYOUTS = layouts()

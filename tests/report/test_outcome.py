@@ -48,7 +48,7 @@ def test_the_cost_and_the_reading_of_a_member_are_those_of_its_probe() -> None:
     probed = study.probes[0]
     assert isinstance(probed.outcome, Screened)
     assert cost_of(study, probed.member) == probed.outcome.cost
-    assert reading_of(study, probed.member) == probed.outcome.measurement
+    assert reading_of(study, probed.member) == probed.outcome.measurements[0]
     unknown = dataclasses.replace(probed.member, index=99)
     assert cost_of(study, unknown) is None
     assert reading_of(study, unknown) is None
@@ -96,7 +96,7 @@ def test_a_member_that_fits_is_refused_for_nothing() -> None:
     for probed in study.probes:
         if isinstance(probed.outcome, Screened):
             assert bool(why_refused(study, probed)) != study.fits(probed)
-            assert why_refused(study, probed) == broken(study.slacks(probed.outcome.measurement))
+            assert why_refused(study, probed) == broken(study.slacks(study.best(probed.outcome)))
 
 
 def test_failed_teachings_and_grades_are_left_out() -> None:

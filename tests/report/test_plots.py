@@ -49,7 +49,7 @@ def test_limits_are_named_with_their_values() -> None:
 def test_a_relative_limit_is_drawn_as_it_is_for_the_protocol_shown() -> None:
     outcome = sample_outcome()
     screened = next(p.outcome for p in outcome.study.probes if isinstance(p.outcome, Screened))
-    (bound,) = [slack.bound for slack in outcome.study.slacks(screened.measurement) if slack.limit == "latency"]
+    (bound,) = [slack.bound for slack in outcome.study.slacks(screened.measurements[0]) if slack.limit == "latency"]
     assert names(memory_plot(outcome)) == ["memory limit 6.00 MB", f"latency limit {bound / 1e3:.0f} µs"]
     assert names(memory_plot(outcome))[1] != names(accuracy_plot(outcome))[0]
 
@@ -128,7 +128,7 @@ def test_a_latency_limit_without_enough_samples_falls_back_to_no_plotted_bound()
     study = dataclasses.replace(
         outcome.study,
         config=dataclasses.replace(outcome.study.config, limits=limits),
-        probes=(dataclasses.replace(probed, outcome=dataclasses.replace(probed.outcome, measurement=few)),),
+        probes=(dataclasses.replace(probed, outcome=dataclasses.replace(probed.outcome, measurements=(few,))),),
     )
     ((x, _),) = marks(memory_plot(dataclasses.replace(outcome, study=study)), BLUE)
     assert x == pytest.approx(11 / 1e6)  # the median

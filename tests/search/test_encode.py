@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search.fake_world import ARCHITECTURES
 
-from autokd_edge.core.space import Choice, Real, SearchSpace, When
+from autokd_edge.core.space import Choice, Integer, Real, SearchSpace, When, WhenEqual
 from autokd_edge.search.encode import Encoder
 
 
@@ -40,6 +40,15 @@ def test_numbers_of_nodes_add_the_logarithm_of_their_product():
     many = {**few, "N_t": 10, "N_m": 10, "N_b": 10, "P_m": 0.5}
     rows = encoder.rows([ARCHITECTURES.point(few), ARCHITECTURES.point(many)])
     assert rows[:, -1].tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_in_a_union_of_families_the_counts_of_one_family_still_add_the_logarithm_of_their_product():
+    within = WhenEqual(parameter="family", value="nago")
+    counts = tuple(Integer(name=f"nago.N_{level}", low=1, high=10, when=within) for level in "tb")
+    space = SearchSpace(parameters=(Choice(name="family", values=("nago", "mbconv")), *counts))
+    points = [{"nago.N_t": 10, "nago.N_b": 10, "family": "nago"}, {"nago.N_t": 10, "nago.N_b": 1, "family": "nago"}, {"family": "mbconv"}]
+    rows = Encoder(space).rows([space.point(point) for point in points])
+    assert rows[:, -1].tolist() == pytest.approx([1.0, 0.5, 0.0])
 
 
 def test_no_points_make_no_rows_of_the_right_width():

@@ -29,7 +29,7 @@ def graded(world, number, accuracy, latency_x, variant=FP32):
 
 def probed(world, number, latency_x, memory_bytes=1000):
     cost = Cost(parameters=1, macs=1, activation_bytes=1)
-    outcome = Screened(cost=cost, measurement=measurement(latency_x * TEACHER_NS, memory_bytes=memory_bytes))
+    outcome = Screened(cost=cost, measurements=(measurement(latency_x * TEACHER_NS, memory_bytes=memory_bytes),))
     world.events.append(Probed(member=a_pupil(number).member, outcome=outcome, at_s=world.events[-1].at_s + 1))
 
 

@@ -10,11 +10,16 @@ from torch import nn
 
 from autokd_edge.core.space import Point, Value
 from autokd_edge.core.student import INPUT, Layer, Op, StudentSpec, Task
+from autokd_edge.students.families.mcunet import mcunet_like
+from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
 from autokd_edge.students.families.nago import NagoFamily
+from autokd_edge.students.families.resnet import resnet8
+from autokd_edge.students.families.shufflenet import shufflenet_v2_half
 from autokd_edge.students.lower_onnx import onnx_from_spec
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
 
 IMAGE = (3, 9, 11)
+DESIGNED = (resnet8, mobilenet_v2_quarter, mobilenet_v2_half, mobilenet_v3_small_half, shufflenet_v2_half, mcunet_like)
 
 
 def chain(*ops: Op, image: tuple[int, int, int] = IMAGE, seed: int = 5) -> StudentSpec:

@@ -5,19 +5,22 @@ import pytest
 import torch
 from fakes.study import sample_spec
 from onnx import numpy_helper
-from students.networks import chain, graph, nago_members
+from students.networks import DESIGNED, chain, graph, nago_members
 from torch import nn
 
+from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
     INPUT,
     Add,
     AvgPool,
     BatchNorm,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
     Linear,
     Relu,
+    Scale,
     Task,
     WeightedSum,
 )
@@ -36,6 +39,7 @@ SPECS = [
     chain(Conv2d(out_channels=6, kernel=5, stride=2, groups=3, bias=True), AvgPool(kernel=2, stride=1), *HEAD),
     *nago_members(TASK, op="conv3x3", count=2, seed=1),
     *nago_members(TASK, op="separable", count=2, seed=2),
+    *(make().spec(Point(values=()), TASK, 0) for make in DESIGNED),
 ]
 
 
@@ -92,6 +96,14 @@ def test_a_relu_whose_input_is_still_needed_does_not_work_in_place():
     free = graph(*layers, ("s", Relu(), ["r"]), ("g", GlobalAvgPool(), ["s"]), image=(1, 4, 4))
     assert activation_bytes(free) == 4 * 16 * (1 + 4)
     assert activation_bytes(needed) == 4 * 16 * (4 + 4 + 4)
+
+
+def test_a_gate_works_in_place_and_a_concatenation_does_not():
+    layers = (("a", Conv2d(out_channels=4, kernel=3), [INPUT]), ("g", GlobalAvgPool(), ["a"]), ("s", Scale(), ["a", "g"]))
+    gated = graph(*layers, ("o", GlobalAvgPool(), ["s"]), image=(1, 4, 4))
+    assert activation_bytes(gated) == 4 * 16 * (1 + 4)
+    doubled = graph(layers[0], ("c", Concat(), ["a", "a"]), ("o", GlobalAvgPool(), ["c"]), image=(1, 4, 4))
+    assert activation_bytes(doubled) == 4 * 16 * (4 + 8)
 
 
 def test_pooling_dropout_and_batch_norm_cost_no_parameters_and_no_macs():

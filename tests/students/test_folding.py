@@ -3,9 +3,25 @@ import pytest
 from fakes.study import sample_spec
 from students.networks import arrays_of, chain, graph, trained_like
 
-from autokd_edge.core.student import INPUT, Add, BatchNorm, Conv2d, GlobalAvgPool, Linear, Mean, Relu, WeightedSum, parameter_shapes
+from autokd_edge.core.student import (
+    INPUT,
+    Add,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
+    Linear,
+    Mean,
+    Relu,
+    Relu6,
+    Scale,
+    WeightedSum,
+    parameter_shapes,
+)
 from autokd_edge.errors import LoweringError
-from autokd_edge.students.folding import Affine, Pointwise, Sum, folded, initial_arrays, kept_factors
+from autokd_edge.students.folding import Affine, Plain, Sum, folded, initial_arrays, kept_factors
 
 CONV = Conv2d(out_channels=4, kernel=3)
 TAIL = (("g", GlobalAvgPool(), ["n"]), ("f", Linear(out_features=2), ["g"]))
@@ -42,8 +58,8 @@ def test_a_batch_norm_becomes_part_of_its_convolution():
     assert isinstance(convolution, Affine)
     np.testing.assert_allclose(convolution.weight.ravel(), [2 * 0.5 / 2, 3 * 2 / 0.5], rtol=1e-4)
     np.testing.assert_allclose(convolution.bias, [(1 - 3) * 0.5 / 2 + 10, (-1 - 1) * 2 / 0.5 + 20], rtol=1e-4)
-    assert isinstance(pooling, Pointwise)
-    assert pooling.source == "a"
+    assert isinstance(pooling, Plain)
+    assert pooling.sources == ("a",)
 
 
 def test_merge_scalars_vanish_where_convolutions_can_absorb_them():
@@ -69,6 +85,25 @@ def test_which_factors_stay_depends_on_the_topology_alone():
     assert len(counts) == 1
     untrained = folded(spec, initial_arrays(spec))
     assert sum(factor is not None for step in untrained if isinstance(step, Sum) for factor in step.factors) == kept_factors(spec)
+
+
+@pytest.mark.parametrize("op", [Relu6(), HardSwish(), HardSigmoid()])
+def test_what_bends_elsewhere_than_at_zero_keeps_its_scale_and_what_does_not_lets_it_pass(op):
+    def merged(after):
+        layers = [("x", CONV, [INPUT]), ("a", after, ["x"]), ("y", CONV, [INPUT]), ("b", after, ["y"]), ("m", Mean(), ["a", "b"])]
+        spec = graph(*layers, ("n", Relu6(), ["m"]), *TAIL)
+        (merge,) = (step for step in folded(spec, initial_arrays(spec)) if isinstance(step, Sum))
+        return merge.factors
+
+    assert merged(Relu()) == (None, None)
+    assert merged(op) == (0.5, 0.5)
+
+
+def test_concatenated_images_share_a_scale_and_a_gate_has_none():
+    layers = [("x", CONV, [INPUT]), ("y", CONV, [INPUT]), ("c", Concat(), ["x", "y"]), ("z", Conv2d(out_channels=8, kernel=3), [INPUT])]
+    gated = [("m", Mean(), ["c", "z"]), ("v", GlobalAvgPool(), ["m"]), ("n", Scale(), ["c", "v"]), ("o", GlobalAvgPool(), ["n"])]
+    (merge,) = (step for step in folded(graph(*layers, *gated), initial_arrays(graph(*layers, *gated))) if isinstance(step, Sum))
+    assert merge.factors == (0.5, None)  # the gate keeps its scale, so the mean does; the gated image has that of the logits
 
 
 def test_initial_arrays_are_those_of_the_spec_and_follow_its_seed():

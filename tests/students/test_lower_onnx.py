@@ -8,19 +8,28 @@ import pytest
 import torch
 from fakes.study import sample_spec
 from onnx import numpy_helper
-from students.networks import arrays_of, chain, graph, largest_difference, nago_members, nago_point, run_onnx, trained_like
+from students.networks import DESIGNED, arrays_of, chain, graph, largest_difference, nago_members, nago_point, run_onnx, trained_like
 
+from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
     INPUT,
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
     Conv2d,
     Dropout,
     GlobalAvgPool,
+    HardSigmoid,
+    HardSwish,
     Linear,
+    MaxPool,
     Mean,
     Relu,
+    Relu6,
+    Scale,
     Task,
     WeightedSum,
 )
@@ -33,6 +42,7 @@ from autokd_edge.students.lower_onnx import IR_VERSION, OPSET, onnx_from_spec
 LAW = 1e-4
 HEAD = (GlobalAvgPool(), Linear(out_features=4))
 CONV = Conv2d(out_channels=8, kernel=3)
+LOUD = Conv2d(out_channels=8, kernel=3)  # twice a convolution of random weights reaches beyond 3 and 6
 CHAINS = {
     "convolution": chain(CONV, *HEAD),
     "convolution with bias": chain(Conv2d(out_channels=8, kernel=3, bias=True), *HEAD),
@@ -54,6 +64,15 @@ CHAINS = {
     "dropout": chain(CONV, GlobalAvgPool(), Dropout(rate=0.5), Linear(out_features=4)),
     "dropout at the end": chain(CONV, *HEAD, Dropout(rate=0.5)),
     "dropout on an image": chain(CONV, BatchNorm(), Dropout(rate=0.5), Relu(), *HEAD),
+    "ReLU6": chain(CONV, LOUD, Relu6(), *HEAD),
+    "ReLU6 of the image": chain(Relu6(), CONV, *HEAD),
+    "hard sigmoid": chain(CONV, LOUD, HardSigmoid(), *HEAD),
+    "hard swish": chain(CONV, LOUD, HardSwish(), *HEAD),
+    "hard swish of features": chain(CONV, GlobalAvgPool(), Linear(out_features=6), HardSwish(), Linear(out_features=4)),
+    "max pooling": chain(CONV, MaxPool(kernel=3, stride=2), *HEAD),
+    "max pooling without padding": chain(CONV, MaxPool(kernel=2, stride=2), *HEAD),  # 9 x 11 leaves a border
+    "shuffle": chain(CONV, ChannelShuffle(groups=4), CONV, *HEAD),
+    "slice": chain(CONV, ChannelSlice(start=2, stop=7), CONV, *HEAD),
     "two linear layers": chain(CONV, GlobalAvgPool(), Linear(out_features=6), Relu(), Linear(out_features=4)),
 }
 TAIL = (("gap", GlobalAvgPool(), ["m"]), ("fc", Linear(out_features=4), ["gap"]))
@@ -73,6 +92,39 @@ def test_one_layer_after_the_other_gives_the_same_numbers(name):
 def test_a_merge_gives_the_same_numbers_whatever_it_merges(op, inputs):
     more = (("x2", CONV, ["yn"]), ("r", Relu(), ["xn"]))
     spec = graph(*BRANCHES, *more, ("p", op, inputs), ("q", Relu(), ["p"]), ("m", CONV, ["q"]), *TAIL)
+    for seed in range(3):
+        difference, largest = largest_difference(spec, seed=seed)
+        assert difference <= LAW
+        assert largest > 0.01
+
+
+@pytest.mark.parametrize("merge", MERGES.values(), ids=MERGES)
+@pytest.mark.parametrize("op", [Relu6(), HardSwish()], ids=["ReLU6", "hard swish"])
+def test_a_merge_between_activations_that_have_a_scale_gives_the_same_numbers(op, merge):
+    spec = graph(*BRANCHES, ("a", op, ["xn"]), ("p", merge, ["a", "yn", "xn"]), ("q", op, ["p"]), ("m", merge, ["q", "p"]), *TAIL)
+    for seed in range(3):
+        difference, largest = largest_difference(spec, seed=seed)
+        assert difference <= LAW
+        assert largest > 0.01
+
+
+@pytest.mark.parametrize("merge", MERGES.values(), ids=MERGES)
+def test_slices_shuffles_concatenations_and_gates_of_merges_give_the_same_numbers(merge):
+    gate = (("g", GlobalAvgPool(), ["s"]), ("h", Linear(out_features=8), ["g"]), ("f", HardSigmoid(), ["h"]))
+    spec = graph(
+        *BRANCHES,
+        ("p", merge, ["xn", "yn"]),
+        ("left", ChannelSlice(start=0, stop=4), ["p"]),
+        ("right", ChannelSlice(start=4, stop=8), ["p"]),
+        ("w", Conv2d(out_channels=4, kernel=3), ["right"]),
+        ("c", Concat(), ["left", "w"]),
+        ("s", ChannelShuffle(groups=2), ["c"]),
+        *gate,
+        ("k", Scale(), ["s", "f"]),
+        ("m", merge, ["k", "p"]),
+        ("gap", GlobalAvgPool(), ["m"]),
+        ("fc", Linear(out_features=4), ["gap"]),
+    )
     for seed in range(3):
         difference, largest = largest_difference(spec, seed=seed)
         assert difference <= LAW
@@ -129,6 +181,15 @@ def test_a_very_deep_member_of_nago_is_as_near_to_exact_arithmetic_as_torch_itse
     rounding = np.abs(by_torch - exact).max()
     assert rounding < 0.01 < np.abs(exact).max()
     assert np.abs(by_onnx - exact).max() <= 3 * rounding
+
+
+@pytest.mark.parametrize("image", [(1, 28, 28), (3, 17, 23), (1, 8, 8)])
+@pytest.mark.parametrize("make", DESIGNED)
+def test_a_hand_designed_network_gives_the_same_numbers(make, image):
+    spec = make().spec(Point(values=()), Task(image=image, classes=10, channel_multiple=8), 0)
+    difference, largest = largest_difference(spec)
+    assert difference <= LAW
+    assert largest > 0.01
 
 
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 17, 23)])

@@ -183,7 +183,7 @@ class TableWorld:
         entry = self.table.entries[member.architecture]
         if entry.latency_ns is None:
             return Failed(stage="build", error="BuildError", message="the table has no latency", retryable=False)
-        return Screened(cost=entry.cost, measurement=_measurement(entry.latency_ns))
+        return Screened(cost=entry.cost, measurements=(_measurement(entry.latency_ns),))
 
     def _append(self, event: Event) -> None:
         self.study = advance(self.study, event)
@@ -203,6 +203,7 @@ class TableWorld:
             budget=Budget(seconds=None, teachings=self.teachings),
             search_steps=1,
             final_steps=1,
+            final_members=1,
             seed=self.seed,
             protocols={"screen": NONE},
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from autokd_edge.backends.onnxruntime.builder import DYNAMIC, DYNAMIC_HINT, DYNAMIC_REFUSED, ONNX_RUNTIME
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.runtime import LinkedRuntime
 from autokd_edge.errors import QuantizeError
@@ -18,7 +20,9 @@ class ONNXRuntimeQuantizer:
         self._runtime = LinkedRuntime(runtime=ONNX_RUNTIME, link=link)
         self._timeout_s = timeout_s  # 300 samples of a 16-convolution network take 2 s
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, keep: Sequence[str] = ()
+    ) -> QuantizeReport:
         """Calibrate with the first 300 samples at most and write the quantised graph; equal input, equal bytes.
 
         Raises:
@@ -26,4 +30,4 @@ class ONNXRuntimeQuantizer:
         """
         if variant.precision == DYNAMIC:
             raise QuantizeError(DYNAMIC_REFUSED, hint=DYNAMIC_HINT)
-        self._runtime.quantize(graph, samples, variant=variant, target=target, out=out, timeout_s=self._timeout_s)
+        return self._runtime.quantize(graph, samples, variant=variant, target=target, keep=keep, out=out, timeout_s=self._timeout_s)

@@ -31,6 +31,7 @@ def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Ve
             _reader(vendor, name, samples),
             quant_format=vendor.QuantFormat.QDQ,
             per_channel=True,
+            nodes_to_exclude=request["keep"],
             # Where pairs of products are summed in int16, weights take 7 bits so that no sum saturates.
             reduce_range=request["int8_saturates"],
             activation_type=vendor.QuantType.QUInt8,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from autokd_edge.backends.openvino.builder import OPENVINO
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.runtime import LinkedRuntime
 from autokd_edge.ports import Link
@@ -17,10 +19,12 @@ class NNCFQuantizer:
         self._runtime = LinkedRuntime(runtime=OPENVINO, link=link)
         self._timeout_s = timeout_s  # 300 samples of a 60-convolution student take some 20 s
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, keep: Sequence[str] = ()
+    ) -> QuantizeReport:
         """Calibrate with the first 300 samples at most and write the quantised graph; equal input, equal bytes.
 
         Raises:
             QuantizeError: the variant is not int8, the samples do not fit the graph, or NNCF failed.
         """
-        self._runtime.quantize(graph, samples, variant=variant, target=target, out=out, timeout_s=self._timeout_s)
+        return self._runtime.quantize(graph, samples, variant=variant, target=target, keep=keep, out=out, timeout_s=self._timeout_s)

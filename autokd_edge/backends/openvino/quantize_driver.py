@@ -32,6 +32,7 @@ def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Ve
         preset=vendor.QuantizationPreset.PERFORMANCE,
         target_device=vendor.TargetDevice.CPU,
         subset_size=len(samples),
+        ignored_scope=vendor.IgnoredScope(names=request["keep"]),
         advanced_parameters=vendor.AdvancedQuantizationParameters(
             overflow_fix=_overflow_fix(vendor, request),
             disable_bias_correction=True,

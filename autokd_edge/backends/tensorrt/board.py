@@ -166,12 +166,11 @@ class TrtexecBoard:
         )
 
     def _reference(self, name: str, write: Callable[[Path], None], target: Target) -> Path:
-        key = digest_of_json([dict(self._builder.toolchain()), self._place.link.device, target.workspace_bytes])
-
         def build(graph: Path, made: Path) -> None:
             self._builder.build(graph, variant=self._float, target=target, out=made)
 
         try:
+            key = digest_of_json([dict(self._builder.toolchain()), self._place.link.device, target.workspace_bytes])
             return built_once(self._place.folder / f"{name}-{key}.blob", write, build)
         except BuildError as error:
             raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.runtime import LinkedRuntime, Runtime
 from autokd_edge.errors import QuantizeError
@@ -20,7 +21,9 @@ class ExplicitQuantizer:
         self._runtime = LinkedRuntime(runtime=_quantiser(backend), link=link)
         self._timeout_s = timeout_s  # 300 samples of a 16-convolution network take 2 s
 
-    def quantize(self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path) -> None:
+    def quantize(
+        self, graph: Path, samples: Path, *, variant: Variant, target: Target, out: Path, keep: Sequence[str] = ()
+    ) -> QuantizeReport:
         """Calibrate with the first 300 samples at most and write the quantised graph; equal input, equal bytes.
 
         Raises:
@@ -32,7 +35,7 @@ class ExplicitQuantizer:
             raise QuantizeError(
                 f"target '{target.name}' (compute capability {capabilities}) has no integer products", hint="use its fp16 variant"
             )
-        self._runtime.quantize(graph, samples, variant=variant, target=target, out=out, timeout_s=self._timeout_s)
+        return self._runtime.quantize(graph, samples, variant=variant, target=target, keep=keep, out=out, timeout_s=self._timeout_s)
 
 
 def _quantiser(backend: str) -> Runtime:

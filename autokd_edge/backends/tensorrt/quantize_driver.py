@@ -10,12 +10,15 @@ from typing import Any
 Request = dict[str, Any]
 Vendor = Any  # ONNX's and ONNX Runtime's objects, and numpy's arrays
 
+_QUANTIZED = ("Conv", "Gemm", "MatMul", "Add")
+
 
 def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Vendor:
     """Quantise a model; ``name`` is that of its input, ``samples`` are float32 (n, c, h, w).
 
-    TensorRT rejects a dequantised INT32 bias and zero points other than 0 (seen with TensorRT-RTX 1.7.1; docs of
-    onnx-tensorrt: "y_zero_point must be 0").
+    NVIDIA's placement: what a convolution, a product or an addition reads is quantised, so that what follows it
+    can be fused into it. Seen with TensorRT-RTX 1.7.1: it rejects a dequantised INT32 bias, and the quantised
+    scalar of a multiplication; onnx-tensorrt's table says "y_zero_point must be 0".
     """
     import onnx
     from onnxruntime import quantization
@@ -28,17 +31,17 @@ def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Ve
             out,
             _reader(vendor, name, samples),
             quant_format=vendor.QuantFormat.QDQ,
+            op_types_to_quantize=list(_QUANTIZED),
             per_channel=True,
             activation_type=vendor.QuantType.QInt8,
             weight_type=vendor.QuantType.QInt8,
-            nodes_to_exclude=request.get("keep", []),
+            nodes_to_exclude=request["keep"],
             calibrate_method=vendor.CalibrationMethod.MinMax,
             extra_options={
                 "ActivationSymmetric": True,
                 "WeightSymmetric": True,
                 "QuantizeBias": False,
-                # The logits stay in float, as for the other runtimes.
-                "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"],
+                "OpTypesToExcludeOutputQuantization": list(_QUANTIZED),
             },
         )
         return onnx.load(out)

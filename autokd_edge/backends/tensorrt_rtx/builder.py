@@ -61,6 +61,8 @@ class RTXBuilder:
                 "compute_capabilities": list(target.compute_capabilities),
             }
             answer = self._runtime.ask("build", request, timeout_s=self._timeout_s, failure=BuildError)
+            if "refused" in answer:
+                raise BuildError(f"TensorRT-RTX refused the graph: {answer['refused']}")
         layers: dict[str, int] = answer["layers"]
         return layers
 

@@ -16,6 +16,7 @@ Request = dict[str, Any]
 
 # In the words of our readings.
 _DATATYPES = {"FLOAT": "f32", "HALF": "f16", "INT8": "i8", "UINT8": "u8", "INT32": "i32", "INT64": "i64", "BF16": "bf16"}
+_NO_DRIVER = "cudaError 35"
 # They hold constants or move data: no arithmetic.
 _NO_KERNELS = {"CONSTANT", "SHUFFLE", "SHAPE", "CAST", "QUANTIZE", "DEQUANTIZE", "IDENTITY", "CONCATENATION", "GATHER", "SLICE"}
 
@@ -23,16 +24,18 @@ _NO_KERNELS = {"CONSTANT", "SHUFFLE", "SHAPE", "CAST", "QUANTIZE", "DEQUANTIZE",
 def build(request: Request) -> dict[str, Any]:
     """Build the ONNX file ``graph`` for ``compute_capabilities`` and write ``out``, in one step or not at all.
 
-    Answers with what can be seen without a GPU: the network's layers by the type that they read.
+    Answers with what can be seen without a GPU, the network's layers by the type that they read; or with
+    what the compiler ``refused``.
     """
     import tensorrt_rtx
 
     vendor: Vendor = tensorrt_rtx
-    builder = vendor.Builder(vendor.Logger(vendor.Logger.ERROR))
+    logger = _listener(vendor)
+    builder = vendor.Builder(logger)
     network, config = builder.create_network(0), builder.create_builder_config()
-    parser = vendor.OnnxParser(network, vendor.Logger(vendor.Logger.ERROR))
+    parser = vendor.OnnxParser(network, logger)
     if not parser.parse(_graph(request)):
-        raise ValueError("; ".join(parser.get_error(i).desc().strip() for i in range(parser.num_errors)))
+        return {"refused": "; ".join(_refusal(parser.get_error(i)) for i in range(parser.num_errors))}
     config.clear_flag(vendor.BuilderFlag.TF32)  # it is no fp32
     capabilities = request["compute_capabilities"]
     config.num_compute_capabilities = len(capabilities)
@@ -41,7 +44,7 @@ def build(request: Request) -> dict[str, Any]:
     layers = _layers(network)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise ValueError("TensorRT-RTX built no engine; its lines above say why")
+        return {"refused": logger.said[-1] if logger.said else "no engine, and no word why"}
     part = Path(request["out"] + ".part")
     try:
         part.write_bytes(plan)
@@ -56,14 +59,35 @@ def toolchain() -> dict[str, str]:
     return {"tensorrt_rtx_cu13": importlib.metadata.version("tensorrt_rtx_cu13")}
 
 
+def _listener(vendor: Vendor) -> Vendor:
+    """Make the one logger that a process may have; it keeps the errors that are not about the driver that is not here."""
+
+    class Listener(vendor.ILogger):  # type: ignore[misc]  # the vendor's class has no type
+        def __init__(self) -> None:
+            super().__init__()
+            self.said: list[str] = []
+
+        def log(self, severity: Vendor, message: str) -> None:
+            if severity in {vendor.Logger.ERROR, vendor.Logger.INTERNAL_ERROR} and _NO_DRIVER not in message:
+                self.said.append(message)
+
+    return Listener()
+
+
+def _refusal(error: Vendor) -> str:
+    """Say what the parser refused, and where."""
+    return f"{error.desc().strip()} (operation {error.node_operator()} at '{error.node_name()}')"
+
+
 def _graph(request: Request) -> bytes:
     data = Path(request["graph"]).read_bytes()
     if request["precision"] != "fp16":
         return data
     import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers import float16
 
-    model: Vendor = convert_float_to_float16(onnx.load_from_string(data), keep_io_types=True)
+    tools: Vendor = float16
+    model = tools.convert_float_to_float16(onnx.load_from_string(data), keep_io_types=True)
     half: bytes = model.SerializeToString(deterministic=True)
     return half
 
@@ -77,4 +101,5 @@ def _layers(network: Vendor) -> dict[str, int]:
 
 
 def _datatype(tensor: Vendor) -> str:
-    return _DATATYPES.get(tensor.dtype.name, tensor.dtype.name.lower())
+    name: str = tensor.dtype.name
+    return _DATATYPES.get(name, name.lower())

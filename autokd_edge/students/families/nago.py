@@ -29,6 +29,7 @@ WIDTH_LARGE = (200_000, 6_000_000)
 WIDTHS = 18  # budgets to choose from, each 1.26 times the one before (choice)
 DROPOUT = 0.1  # before the classifier (choice)
 WIDEST = 64  # multiples of the smallest width that the solver may take
+MEMBERS = 8  # of the best family that are taught in full (NAGO)
 HEAD = 2  # channels of the 1x1 head, in widths of the last stage (choice)
 
 
@@ -54,6 +55,10 @@ class NagoFamily:
                 Choice(name="op", values=("conv3x3", "separable")),
             )
         )
+
+    def members(self, architecture: Point) -> int:  # noqa: ARG002  the port's
+        """Return how many members the paper teaches of its best family."""
+        return MEMBERS
 
     def spec(self, architecture: Point, task: Task, index: int) -> StudentSpec:
         """Draw member ``index`` and widen it to the largest channels within the parameter budget."""

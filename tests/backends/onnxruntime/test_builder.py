@@ -12,6 +12,7 @@ from fakes.link import FakeLink
 
 from autokd_edge.backends.onnxruntime.builder import ONNX_RUNTIME, ONNXRuntimeBuilder
 from autokd_edge.core.digest import digest_of_file
+from autokd_edge.devices.runtime import NOISE_PROGRAM
 from autokd_edge.errors import BuildError
 from autokd_edge.ports import Finished
 
@@ -29,7 +30,7 @@ class TestONNXRuntimeBuilder(BuilderContract):
 
 def test_the_toolchain_is_what_is_installed(builder):
     versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "onnx")}
-    files = (ONNX_RUNTIME.driver, ONNX_RUNTIME.quantize_driver)
+    files = (ONNX_RUNTIME.driver, ONNX_RUNTIME.quantize_driver, NOISE_PROGRAM)
     programs = {f"onnxruntime/{file.name}": digest_of_file(file) for file in files}
     assert builder.toolchain() == versions | programs
 

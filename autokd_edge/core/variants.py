@@ -1,0 +1,126 @@
+"""Which variants of an untrained member are worth a reading, and which of a taught one may be shipped.
+
+All of it follows from the study alone, so that a study that was cut off goes on with the same readings.
+
+A candidate is read in the screening variant first. Another variant is read where it may change what
+is known: on the first few candidates within reach, to learn how it compares; after that where the
+candidate breaks a limit in every variant read so far, by no more than the other variant was ever seen
+to gain. A variant that lost by more than 30 % (or failed) on five candidates in a row is not read again.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from autokd_edge.core.measure import Measurement
+from autokd_edge.core.study import Member, Screened, Study, keeps
+from autokd_edge.core.target import Variant
+
+LOST_BY = 0.30  # slower than the candidate's fastest reading by more than this share: a loss
+IN_A_ROW = 5  # losses after which a variant is not read again; and candidates that are read to learn how it compares
+FIRST_REACH = 3.0  # times that a variant may gain, before it was seen: INT8 took 0.35 of the time of fp32 on 3x3 networks
+# What an engine computes: of two that are told apart by nothing else, the more precise one is the more accurate one.
+_PRECISION_BITS = {"fp32": 24, "fp16": 11, "bf16": 8, "int8": 8}
+_QUANTIZED = "int8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How a variant did on the candidates that were read in it and in the screening variant, in order of events.
+
+    ``ratios`` are medians over the screening variant's; ``lost`` says of each candidate that was tried
+    whether the variant lost to another one there by more than 30 %, or failed.
+    """
+
+    variant: Variant
+    ratios: tuple[float, ...]
+    lost: tuple[bool, ...]
+
+    @property
+    def skipped(self) -> bool:
+        """Say whether the variant is not read any more."""
+        return len(self.lost) >= IN_A_ROW and all(self.lost[-IN_A_ROW:])
+
+    @property
+    def median_ratio(self) -> float | None:
+        """Return the usual ratio; None where the variant was never read."""
+        return statistics.median(self.ratios) if self.ratios else None
+
+
+def in_cheap_order(variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """Sort variants by what a reading costs: the screening variant, other float ones, then those that need quantising."""
+    return tuple(sorted(variants, key=lambda v: (v.precision == _QUANTIZED, v.precision != "fp32")))
+
+
+def next_variant(study: Study, variants: Sequence[Variant], screened: Screened) -> Variant | None:
+    """Return the variant that an untrained member is to be read in next; None where no other can decide anything."""
+    tried = {m.variant for m in screened.measurements} | {unread.variant for unread in screened.unread}
+    return next((v for v in in_cheap_order(variants) if v not in tried and _worth(study, v, screened)), None)
+
+
+def comparison(study: Study, variant: Variant) -> Comparison:
+    """Compare a variant with the others on every candidate so far."""
+    ratios, lost = [], []
+    for screened in _screened(study):
+        reading = screened.reading(variant)
+        if reading is None:
+            if any(unread.variant == variant for unread in screened.unread):
+                lost.append(True)
+            continue
+        ratios.append(reading.median_ns / screened.measurements[0].median_ns)
+        lost.append(_loses(reading, screened.measurements))
+    return Comparison(variant=variant, ratios=tuple(ratios), lost=tuple(lost))
+
+
+def may_win(study: Study, member: Member, variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """Return the variants in which a taught member may become the engine to ship, by its readings before teaching.
+
+    Left out are those that the search gave up, those that broke a limit by more than 30 %, and those that
+    lost by more than 30 % to one that is as precise at least. If nothing is left, the fastest reading's is.
+    """
+    screened = next((p.outcome for p in study.probes if p.member == member and isinstance(p.outcome, Screened)), None)
+    if screened is None:
+        return tuple(variants)
+    found = tuple(v for v in variants if _may_win(study, v, screened))
+    return found or (study.best(screened).variant,)
+
+
+def _may_win(study: Study, variant: Variant, screened: Screened) -> bool:
+    reading = screened.reading(variant)
+    if reading is None:
+        return not comparison(study, variant).skipped
+    rivals = [m for m in screened.measurements if _PRECISION_BITS[m.variant.precision] >= _PRECISION_BITS[variant.precision]]
+    return not _loses(reading, rivals) and all(slack.excess <= LOST_BY for slack in study.slacks(reading))
+
+
+def _worth(study: Study, variant: Variant, screened: Screened) -> bool:
+    known = comparison(study, variant)
+    learning = len(known.lost) < IN_A_ROW
+    if known.skipped or not _within_reach(study, variant, screened, learning=learning):
+        return False
+    return learning or not keeps(study.slacks(study.best(screened)))
+
+
+def _within_reach(study: Study, variant: Variant, screened: Screened, *, learning: bool) -> bool:
+    """Say whether the variant may keep every limit, by the most that it gained on any candidate so far."""
+    gains: dict[str, float] = {}
+    for other in _screened(study):
+        reading = other.reading(variant)
+        if reading is not None:
+            for before, after in zip(study.slacks(other.measurements[0]), study.slacks(reading), strict=True):
+                gains[before.limit] = max(gains.get(before.limit, 0.0), before.reading / max(after.reading, 1.0))
+    return all(
+        1 + slack.excess <= (max(FIRST_REACH, gains.get(slack.limit, 0.0)) if learning else gains.get(slack.limit, 0.0))
+        for slack in study.slacks(screened.measurements[0])
+        if learning or slack.excess > 0
+    )
+
+
+def _loses(reading: Measurement, rivals: Sequence[Measurement]) -> bool:
+    return any(reading.median_ns > (1 + LOST_BY) * rival.median_ns for rival in rivals)
+
+
+def _screened(study: Study) -> Iterator[Screened]:
+    return (probed.outcome for probed in study.probes if isinstance(probed.outcome, Screened))

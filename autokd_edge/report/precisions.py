@@ -1,0 +1,55 @@
+"""What the readings of untrained members said of each variant: the same lines for the terminal and for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autokd_edge.core.study import Screened, Study
+from autokd_edge.core.target import Variant
+from autokd_edge.core.variants import IN_A_ROW, LOST_BY, Comparison, comparison
+
+COLUMNS = ("Variant", "Candidates read", "Median, against the first", "Said")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantLine:
+    """One variant: on how many candidates it was read, how it compared, and what came of it."""
+
+    variant: str
+    read: str
+    ratio: str
+    said: str
+
+
+def comparisons(study: Study) -> tuple[Comparison, ...]:
+    """Compare the variants that untrained members were read in, the screening variant first."""
+    outcomes = [probed.outcome for probed in study.probes if isinstance(probed.outcome, Screened)]
+    variants: dict[Variant, None] = {}  # a dictionary for a set that keeps its order
+    for outcome in outcomes:
+        variants.update(dict.fromkeys([*(m.variant for m in outcome.measurements), *(unread.variant for unread in outcome.unread)]))
+    return tuple(comparison(study, variant) for variant in variants)
+
+
+def variant_lines(study: Study) -> tuple[VariantLine, ...]:
+    """Write a line for each variant that untrained members were read in; none where there was only one."""
+    found = comparisons(study)
+    return tuple(_line(one, found[0].variant) for one in found) if len(found) > 1 else ()
+
+
+def _line(found: Comparison, first: Variant) -> VariantLine:
+    ratio = found.median_ratio
+    failed = len(found.lost) - len(found.ratios)
+    return VariantLine(
+        variant=str(found.variant),
+        read=f"{len(found.ratios)}{f', {failed} failed' if failed else ''}",
+        ratio="\N{EM DASH}" if ratio is None else f"{ratio:.2f}\N{MULTIPLICATION SIGN}",
+        said=_said(found, first),
+    )
+
+
+def _said(found: Comparison, first: Variant) -> str:
+    if found.variant == first:
+        return "read first, on every candidate"
+    if found.skipped:
+        return f"skipped after it lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row"
+    return "read where it could decide"

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+from search.fake_world import ARCHITECTURES, FP32, INT8, TEACHER_NS, config, measurement, opening
+
+from autokd_edge.core.study import Cost, Failed, Member, Probed, Screened, Study, Unread, fold
+from autokd_edge.core.target import Variant
+from autokd_edge.core.variants import comparison, in_cheap_order, may_win, next_variant
+
+BF16 = Variant(backend="fake", precision="bf16")
+OTHER = Variant(backend="other", precision="fp32")
+COST = Cost(parameters=1, macs=1, activation_bytes=1)
+FAILED = Failed(stage="quantize", error="QuantizeError", message="refused", retryable=False)
+LIMIT_X = 0.25  # of the teacher's latency
+
+
+def read(limit_shares: dict[Variant, float], *, failed: tuple[Variant, ...] = ()) -> Screened:
+    """A member with the given latencies, as shares of the latency limit."""
+    taken = {v: replace(measurement(share * LIMIT_X * TEACHER_NS), variant=v) for v, share in limit_shares.items()}
+    return Screened(cost=COST, measurements=tuple(taken.values()), unread=tuple(Unread(variant=v, failure=FAILED) for v in failed))
+
+
+def a_study(*outcomes: Screened | Failed, latency_x: float | None = LIMIT_X) -> Study:
+    events = opening(config(latency_x=latency_x))
+    for i, outcome in enumerate(outcomes):
+        events.append(Probed(member=member(i), outcome=outcome, at_s=2.0 + i))
+    return fold(events)
+
+
+def member(i: int) -> Member:
+    return Member(architecture=ARCHITECTURES.at([0.5] * len(ARCHITECTURES)), index=i)
+
+
+def test_readings_that_need_quantising_come_last_and_fp32_first():
+    assert in_cheap_order((INT8, BF16, FP32, OTHER)) == (FP32, OTHER, BF16, INT8)
+
+
+def test_the_first_five_candidates_within_reach_are_read_in_every_variant_to_learn_how_it_compares():
+    fits = read({FP32: 0.9})
+    assert next_variant(a_study(), (FP32, INT8), fits) == INT8
+    assert next_variant(a_study(*[read({FP32: 0.9, INT8: 0.6})] * 4), (FP32, INT8), fits) == INT8
+    assert next_variant(a_study(*[read({FP32: 0.9, INT8: 0.6})] * 5), (FP32, INT8), fits) is None
+
+
+def test_a_candidate_that_no_variant_can_bring_within_the_limit_is_read_once():
+    assert next_variant(a_study(), (FP32, INT8), read({FP32: 3.1})) is None
+    assert next_variant(a_study(), (FP32, INT8), read({FP32: 2.9})) == INT8
+
+
+def test_after_that_only_a_candidate_that_breaks_the_limit_by_what_a_variant_has_gained_is_read_in_it():
+    study = a_study(*[read({FP32: 0.9, INT8: 0.6})] * 5)  # 1.5 times faster
+    assert next_variant(study, (FP32, INT8), read({FP32: 1.45})) == INT8
+    assert next_variant(study, (FP32, INT8), read({FP32: 1.55})) is None
+    assert next_variant(study, (FP32, INT8), read({FP32: 0.95})) is None
+
+
+def test_a_candidate_that_another_variant_brought_within_the_limit_is_decided():
+    study = a_study(*[read({FP32: 0.9, BF16: 0.6, INT8: 0.5})] * 5)
+    assert next_variant(study, (FP32, BF16, INT8), read({FP32: 1.2})) == BF16
+    assert next_variant(study, (FP32, BF16, INT8), read({FP32: 1.2, BF16: 0.8})) is None
+    assert next_variant(study, (FP32, BF16, INT8), read({FP32: 1.2, BF16: 1.1})) == INT8
+
+
+def test_a_variant_that_lost_by_more_than_30_percent_on_five_candidates_in_a_row_is_skipped():
+    lost, close = read({FP32: 1.2, INT8: 1.6}), read({FP32: 1.2, INT8: 1.5})
+    assert comparison(a_study(*[lost] * 5), INT8).skipped
+    assert not comparison(a_study(*[lost] * 4), INT8).skipped
+    assert not comparison(a_study(*[lost] * 4, close, lost), INT8).skipped
+    assert comparison(a_study(close, *[lost] * 5), INT8).skipped
+    assert next_variant(a_study(*[lost] * 5), (FP32, INT8), read({FP32: 1.0})) is None
+
+
+def test_candidates_that_were_not_read_in_a_variant_do_not_break_its_row():
+    lost, not_read = read({FP32: 1.2, INT8: 1.6}), read({FP32: 5.0})
+    assert comparison(a_study(lost, lost, not_read, FAILED, lost, lost, lost), INT8).skipped
+
+
+def test_a_variant_that_fails_on_five_candidates_in_a_row_is_skipped_too():
+    study = a_study(*[read({FP32: 1.2}, failed=(INT8,))] * 5)
+    known = comparison(study, INT8)
+    assert known.skipped
+    assert known.median_ratio is None
+    assert next_variant(study, (FP32, INT8), read({FP32: 1.2})) is None
+
+
+def test_a_variant_that_failed_on_a_candidate_is_not_tried_on_it_again():
+    assert next_variant(a_study(), (FP32, INT8), read({FP32: 1.2}, failed=(INT8,))) is None
+
+
+def test_without_device_limits_five_candidates_are_read_in_every_variant_and_no_more():
+    both = read({FP32: 0.9, INT8: 0.6})
+    assert next_variant(a_study(latency_x=None), (FP32, INT8), read({FP32: 9.0})) == INT8
+    assert next_variant(a_study(*[both] * 5, latency_x=None), (FP32, INT8), read({FP32: 9.0})) is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "winners"),
+    [
+        ({FP32: 0.9}, (FP32, INT8)),  # not read: nothing is known
+        ({FP32: 0.9, INT8: 0.5}, (FP32, INT8)),
+        ({FP32: 0.9, INT8: 1.1}, (FP32, INT8)),  # slower by 22 %
+        ({FP32: 0.6, INT8: 0.8}, (FP32,)),  # slower by 33 % than what is more precise
+        ({FP32: 1.2, INT8: 0.5}, (FP32, INT8)),  # above the limit by 20 %
+        ({FP32: 1.4, INT8: 0.5}, (INT8,)),
+        ({FP32: 3.0, INT8: 2.0}, (INT8,)),  # nothing may; the closest does
+    ],
+)
+def test_engines_are_graded_in_the_variants_that_may_win(shares, winners):
+    assert may_win(a_study(read(shares)), member(0), (FP32, INT8)) == winners
+
+
+def test_a_variant_that_the_search_gave_up_is_graded_only_where_it_did_not_lose_on_the_member_itself():
+    lost = read({FP32: 0.6, INT8: 0.9})
+    study = a_study(*[lost] * 5, read({FP32: 0.6}))
+    assert may_win(study, member(5), (FP32, INT8)) == (FP32,)
+    assert may_win(a_study(read({FP32: 0.6, INT8: 0.7}), *[lost] * 5), member(0), (FP32, INT8)) == (FP32, INT8)
+
+
+def test_a_member_that_was_never_probed_may_win_in_every_variant():
+    assert may_win(a_study(), member(0), (FP32, INT8)) == (FP32, INT8)

@@ -1,0 +1,41 @@
+from dataclasses import replace
+
+from fakes.study import FP32, INT8, sample_measurement, sample_study
+
+from autokd_edge.core.study import Screened, Study
+from autokd_edge.report.precisions import comparisons, variant_lines
+
+
+def read_in_both(study: Study, count: int, ratio: float) -> Study:
+    """Give the first measured members a reading in int8 too."""
+    probes, given = [], 0
+    for probed in study.probes:
+        outcome = probed.outcome
+        if isinstance(outcome, Screened) and given < count:
+            given += 1
+            other = sample_measurement(ratio * outcome.measurements[0].median_ns, variant=INT8)
+            outcome = replace(outcome, measurements=(*outcome.measurements, other))
+        probes.append(replace(probed, outcome=outcome))
+    return replace(study, probes=tuple(probes))
+
+
+def test_one_variant_needs_no_words() -> None:
+    assert variant_lines(sample_study()) == ()
+
+
+def test_each_variant_is_set_beside_the_first() -> None:
+    study = read_in_both(sample_study(), 4, 0.5)
+    first, second = variant_lines(study)
+    assert (first.variant, first.ratio, first.said) == (str(FP32), "1.00\N{MULTIPLICATION SIGN}", "read first, on every candidate")
+    assert (second.variant, second.read, second.ratio, second.said) == (
+        str(INT8),
+        "4",
+        "0.50\N{MULTIPLICATION SIGN}",
+        "read where it could decide",
+    )
+
+
+def test_a_variant_that_was_given_up_says_so() -> None:
+    (_, second) = variant_lines(read_in_both(sample_study(), 5, 1.6))
+    assert second.said == "skipped after it lost by more than 30% on 5 candidates in a row"
+    assert [found.skipped for found in comparisons(read_in_both(sample_study(), 5, 1.6))] == [False, True]
