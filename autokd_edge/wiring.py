@@ -59,6 +59,26 @@ def _onnxruntime(place: Place) -> Backend:
     return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=quantizer, board=board, layer_timer=board)
 
 
+def _tensorrt(place: Place) -> Backend:
+    from autokd_edge.backends.tensorrt.board import TrtexecBoard
+    from autokd_edge.backends.tensorrt.builder import NAME, TrtexecBuilder
+    from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
+    from autokd_edge.backends.tensorrt.trtexec import Trtexec
+
+    trtexec = Trtexec(link=place.link)
+    builder = TrtexecBuilder(trtexec)
+    board = TrtexecBoard(trtexec, builder, place)
+    return Backend(name=NAME, builder=builder, quantizer=ExplicitQuantizer(NAME, LocalLink()), board=board, layer_timer=board)
+
+
+def _tensorrt_rtx(_place: Place) -> Backend:
+    from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
+    from autokd_edge.backends.tensorrt_rtx.board import AbsentGPU
+    from autokd_edge.backends.tensorrt_rtx.builder import NAME, RTXBuilder
+
+    return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=ExplicitQuantizer(NAME, LocalLink()), board=AbsentGPU())
+
+
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
     from autokd_edge.search.edge_bo import EdgeBO
     from autokd_edge.search.policy import PhasedPolicy
@@ -86,7 +106,12 @@ def _onnxruntime_runtime() -> Runtime:
 
 
 RUNTIMES: Mapping[str, Callable[[], Runtime]] = {"openvino": _openvino_runtime, "onnxruntime": _onnxruntime_runtime}
-BACKENDS: Mapping[str, Callable[[Place], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
+BACKENDS: Mapping[str, Callable[[Place], Backend]] = {
+    "openvino": _openvino,
+    "onnxruntime": _onnxruntime,
+    "tensorrt": _tensorrt,
+    "tensorrt_rtx": _tensorrt_rtx,
+}
 FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
     "nago": NagoFamily,
     "mbconv": MBConvFamily,

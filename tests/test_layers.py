@@ -14,6 +14,7 @@ VENDORS = (
     "openvino",
     "nncf",
     "onnxruntime",
+    "tensorrt_rtx",
     "plotly",
     "sklearn",
     "datasets",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.fingerprint import read_fingerprint
 from autokd_edge.devices.program import made_on_device
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, answer_from_json, reading, steadiest
-from autokd_edge.devices.reference import write_null, write_sentinel
+from autokd_edge.devices.reference import built_once, write_null, write_sentinel
 from autokd_edge.devices.runtime import LinkedRuntime, Runtime
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.ports import Builder, Exclusive, Link
@@ -150,23 +149,11 @@ class RuntimeBoard:
     def _reference(self, name: str, write: Callable[[Path], None], target: Target, fingerprint: Fingerprint) -> Path:
         """Return a reference engine, built where this toolchain and processor have none yet."""
         key = digest_of_json([dict(self._builder.toolchain()), list(fingerprint.isa_flags), target.threads])
-        folder = self._place.folder
-        engine = folder / f"{name}-{key}.blob"
-        if engine.exists():
-            return engine
-        graph = folder / f"{name}-{os.getpid()}.onnx"
-        made = graph.with_suffix(".blob")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write(graph)
+
+        def build(graph: Path, made: Path) -> None:
             self._builder.build(graph, variant=self._float, target=target, out=made)
-            made.replace(engine)
-        except OSError as error:
-            raise MeasureError(f"the reference engine '{engine}' could not be written: {error.strerror}") from error
-        finally:
-            graph.unlink(missing_ok=True)
-            made.unlink(missing_ok=True)
-        return engine
+
+        return built_once(self._place.folder / f"{name}-{key}.blob", write, build)
 
 
 def ran_as_asked(precision: str, executed: dict[str, int]) -> bool:
@@ -177,4 +164,6 @@ def ran_as_asked(precision: str, executed: dict[str, int]) -> bool:
     ran = {name for name, layers in executed.items() if layers} - _SHAPE_PRECISIONS
     if precision == "fp32":
         return ran == {"f32"}
+    if precision != "int8" and ran & _RAN["int8"]:
+        return False
     return bool(ran & _RAN[precision]) if precision in _RAN else False

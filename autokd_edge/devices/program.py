@@ -68,6 +68,8 @@ def failing_as(failure: type[StageError]) -> Iterator[None]:
     try:
         yield
     except MeasureError as error:
+        if isinstance(error, failure):  # it keeps what it is: a time limit, say
+            raise
         raise failure(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
 

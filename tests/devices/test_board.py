@@ -151,6 +151,8 @@ def test_a_variant_of_another_backend_is_a_measure_error(tmp_path):
         ("bf16", {"bf16": 20, "f32": 3}, True),
         ("bf16", {"f32": 20}, False),
         ("fp16", {"f16": 20, "f32": 3}, True),
+        ("fp16", {"f32": 40}, False),
+        ("fp16", {"f16": 39, "i8": 1}, False),
         ("int8", {"u8": 20, "f32": 3}, True),
         ("int8", {"i8": 1, "f32": 30}, True),
         ("int8", {"f32": 40, "i32": 2}, False),
