@@ -43,8 +43,8 @@ def main() -> None:
     """Run what the JSON file lacks, write it after every run, print the summary."""
     args = _arguments()
     done = json.loads(args.json.read_text())["runs"] if args.json.exists() else []
-    for accuracy, latency, quantile in itertools.product(args.accuracy, args.latency, args.quantile):
-        table = read_table(args.table, accuracy, latency)
+    tables = {names: read_table(args.table, *names) for names in itertools.product(args.accuracy, args.latency)}
+    for ((accuracy, latency), table), quantile in itertools.product(tables.items(), args.quantile):
         for policy, seed in itertools.product(args.policies.split(","), range(args.seeds)):
             key = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
             if not any(all(run[k] == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
