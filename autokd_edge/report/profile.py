@@ -29,6 +29,7 @@ _LINES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("Peak resident memory of the process", lambda m: wording.size(m.memory.peak_rss_bytes)),
     ("Peak over the null engine", lambda m: wording.size(m.memory.engine_bytes)),
     ("Executed precision", wording.executed),
+    ("Instructions of one inference", wording.instructions),
     ("Flags", lambda m: ", ".join(m.flags) or "none"),
 )
 
