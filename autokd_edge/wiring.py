@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
-from autokd_edge.core.space import SearchSpace
+from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.target import Target
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.board import Place
@@ -35,6 +35,8 @@ from autokd_edge.students.families.union import UnionFamily
 
 BACKEND_GROUP = "autokd_edge.backends"
 _T = TypeVar("_T")
+Members = Callable[[Point], int]  # ``StudentFamily.members``
+PolicyMaker = Callable[[SearchSpace, SearchSpace, Target, Members], Policy]
 
 
 def _openvino(place: Place) -> Backend:
@@ -56,18 +58,18 @@ def _onnxruntime(place: Place) -> Backend:
     return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=quantizer, board=board, layer_timer=board)
 
 
-def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target) -> Policy:
+def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
     from autokd_edge.search.edge_bo import EdgeBO
     from autokd_edge.search.policy import PhasedPolicy
 
-    return PhasedPolicy(EdgeBO(architectures, distillations), target.variants)
+    return PhasedPolicy(EdgeBO(architectures, distillations), target.variants, members=members)
 
 
-def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target) -> Policy:
+def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
     from autokd_edge.search.policy import PhasedPolicy
     from autokd_edge.search.random_search import RandomChooser
 
-    return PhasedPolicy(RandomChooser(architectures, distillations), target.variants)
+    return PhasedPolicy(RandomChooser(architectures, distillations), target.variants, members=members)
 
 
 BACKENDS: Mapping[str, Callable[[Place], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
@@ -81,7 +83,7 @@ FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
     "shufflenetv2-0.5": shufflenet_v2_half,
     "mcunet-like": mcunet_like,
 }
-POLICIES: Mapping[str, Callable[[SearchSpace, SearchSpace, Target], Policy]] = {"edge-bo": _edge_bo, "random": _random}
+POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _edge_bo, "random": _random}
 
 
 def family_named(name: str) -> StudentFamily:
@@ -93,8 +95,8 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str) -> Callable[[SearchSpace, SearchSpace, Target], Policy]:
-    """Return how a policy is made from the two spaces and the target; raises InputError."""
+def policy_named(name: str) -> PolicyMaker:
+    """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
     return _named(name, POLICIES, "policy", "--policy")
 
 

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'"),
 ]
 ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "20x")
-ARGV = (*ARGV, "--budget", "1", "--search-steps", "10", "--final-steps", "20", "--out", "run", "--study", "real")
+ARGV = (*ARGV, "--budget", "1", "--search-steps", "10", "--final-steps", "20", "--final-members", "1", "--out", "run", "--study", "real")
 KILLED_AFTER = 8  # events
 
 

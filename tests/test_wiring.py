@@ -36,7 +36,8 @@ def test_several_families_are_one_space_to_search():
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_is_made_from_the_spaces_and_the_target(name):
-    policy = policy_named(name)(family_named("nago").space(TASK), SPACE, FAKE_TARGET)
+    family = family_named("nago")
+    policy = policy_named(name)(family.space(TASK), SPACE, FAKE_TARGET, family.members)
     assert isinstance(policy, PhasedPolicy)
 
 

@@ -25,3 +25,4 @@ class SearchKeywords(TypedDict, total=False):
     policy: NotRequired[str]
     search_steps: NotRequired[int]
     final_steps: NotRequired[int | None]
+    final_members: NotRequired[int]

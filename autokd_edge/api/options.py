@@ -39,6 +39,7 @@ class SearchOptions:
     policy: str = "edge-bo"
     search_steps: int = 200
     final_steps: int | None = None
+    final_members: int = 8
 
     def limits(self) -> Limits:
         """Read the limits; raises LimitError."""
@@ -65,6 +66,6 @@ class SearchOptions:
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
-        for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps)):
+        for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps), ("final-members", self.final_members)):
             if steps is not None and steps < 1:
-                raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} 200")
+                raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} {8 if name == 'final-members' else 200}")

@@ -95,6 +95,7 @@ class SearchJob:
             budget=budget,
             search_steps=options.search_steps,
             final_steps=options.final_steps,
+            final_members=options.final_members,
             seed=options.seed,
             device=options.device,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
@@ -139,7 +140,10 @@ class SearchJob:
             journal = SQLJournal(self.folder.journal_url)
             self.folder.write_teacher(self.teacher.card.spec)
             evaluator = self._evaluator()
-            policy = wiring.policy_named(self.config.policy)(evaluator.family.space(evaluator.task), evaluator.distiller.space, self.target)
+            family = evaluator.family
+            policy = wiring.policy_named(self.config.policy)(
+                family.space(evaluator.task), evaluator.distiller.space, self.target, family.members
+            )
             loop = StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=policy, watch=watch)
             study, stop = loop.run(self.config)
             manifest, study = self._shipped(study, evaluator, journal)

@@ -32,10 +32,11 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
     store: Store = None,
     out: Annotated[str | None, typer.Option(help="Folder of the run. Default: runs/STUDY.")] = None,
-    family: Annotated[str, typer.Option(help="Family of students: nago.")] = "nago",
+    family: Annotated[str, typer.Option(help="Family of students: nago, mbconv, or a hand-designed one; several as nago,mbconv.")] = "nago",
     policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
+    final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
     as_json: Json = False,
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
@@ -59,6 +60,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         policy=policy,
         search_steps=search_steps,
         final_steps=final_steps,
+        final_members=final_members,
     )
     options.check()  # before torch is imported, which takes seconds
     from autokd_edge.api.search import SearchJob

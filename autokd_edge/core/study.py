@@ -126,6 +126,7 @@ class StudyConfig:
     seed: int
     protocols: dict[str, Digest]
     device: str | None = None  # the address of what measures; None is the machine that searches
+    final_members: int = 8  # of the best family that are probed for the last teaching, and taught while there is time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

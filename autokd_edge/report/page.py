@@ -20,6 +20,7 @@ _SECTIONS = (
     sections.comparison,
     sections.accuracy,
     sections.engines,
+    sections.family,
     sections.architecture,
     sections.probes,
     sections.samples,

@@ -10,6 +10,7 @@ from autokd_edge.core.study import Graded, Pupil, Screened, keeps
 from autokd_edge.report import quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
+from autokd_edge.report.family import COLUMNS, family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
@@ -124,6 +125,15 @@ def _quantized(outcome: Outcome) -> str:
     told = "".join(f"<p>{escape(sentence(said))}</p>" for said in quantized_sentences(outcome.study))
     rows = noisiest_layers(outcome.study)
     return f"{told}<h3>Noise of quantising, by layer</h3>{table(quantized.COLUMNS, rows)}" if rows else told
+
+
+def family(outcome: Outcome) -> str:
+    """List the members of the best family that were taught in full, with their mean and spread."""
+    found = family_of(outcome.study, outcome.best)
+    if found is None or len(found.members) < 2:
+        return ""
+    note = f"What a search finds is a family; members differ by chance alone. {told(found)}."
+    return section("The family", note, table(COLUMNS, rows(found), css="figures"), conditions(wording.all_conditions(found.readings)))
 
 
 def probes(outcome: Outcome) -> str:

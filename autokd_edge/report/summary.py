@@ -8,6 +8,7 @@ from autokd_edge.core.codec import Json, encode
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.study import Cost, Grade, Graded, Screened, keeps
+from autokd_edge.report import family
 from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, refusals
 from autokd_edge.report.precisions import comparisons
 
@@ -71,6 +72,7 @@ def summarise(outcome: Outcome) -> dict[str, Json]:
         },
         "engines": [_engine(outcome, graded, grade) for graded, grade in grades(study)],
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
+        "family_members": family.summary(family.family_of(study, outcome.best)),
         "closest": outcome.closest or None,
         "accuracies": [
             {"what": a.what, "split": a.split, "accuracy_percent": a.percent, "computed_by": a.computed_by, "machine": a.machine}

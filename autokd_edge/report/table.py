@@ -7,18 +7,17 @@ from rich.table import Table
 from rich.text import Text
 
 from autokd_edge.core.study import keeps
-from autokd_edge.report import wording
+from autokd_edge.report import family, precisions, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals
-from autokd_edge.report.precisions import COLUMNS, variant_lines
 from autokd_edge.report.quantized import quantized_sentences
 
 
 def report_tables(outcome: Outcome) -> RenderableType:
-    """Lay out the whole report: verdict, teacher beside student, variants tried, and what was refused."""
+    """Lay out the whole report: verdict, teacher beside student, variants tried, the family, and what was refused."""
     parts: list[RenderableType] = [Text(verdict(outcome), style="bold green" if outcome.best is not None else "bold yellow")]
     parts.append(comparison_table(outcome))
-    parts.extend(table for table in (variants_table(outcome),) if table is not None)
+    parts.extend(table for table in (variants_table(outcome), family_table(outcome)) if table is not None)
     parts.extend(map(Text, quantized_sentences(outcome.study)))
     parts.extend(table for table in (screening_table(outcome), refusals_table(outcome)) if table is not None)
     return Group(*parts)
@@ -65,12 +64,23 @@ def variants_table(outcome: Outcome) -> Table | None:
 
 def screening_table(outcome: Outcome) -> Table | None:
     """Compare the variants that untrained members were read in; None where there was only one."""
-    lines = variant_lines(outcome.study)
+    lines = precisions.variant_lines(outcome.study)
     if not lines:
         return None
-    table = _table("Variants of untrained candidates", COLUMNS)
+    table = _table("Variants of untrained candidates", precisions.COLUMNS)
     for line in lines:
         table.add_row(*map(Text, (line.variant, line.read, line.ratio, line.said)))
+    return table
+
+
+def family_table(outcome: Outcome) -> Table | None:
+    """List the members of the best family that were taught in full, their mean and spread; None where there is one at most."""
+    found = family.family_of(outcome.study, outcome.best)
+    if found is None or len(found.members) < 2:
+        return None
+    table = _table(f"The family: {family.told(found)}", family.COLUMNS)
+    for row in family.rows(found):
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -6,11 +6,14 @@ that a study that was cut off inside a batch goes on with the same members.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from autokd_edge.core.space import Point
 from autokd_edge.core.study import Action, Failed, Member, Probe, Stop, Study, Teach
 from autokd_edge.core.target import Variant
 from autokd_edge.search import pace
 from autokd_edge.search.chooser import Chooser
-from autokd_edge.search.finals import begun, finish
+from autokd_edge.search.finals import Finals, begun
 from autokd_edge.search.history import asked, before_probes, fitting, lessons, searched
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.verdicts import closest
@@ -19,9 +22,18 @@ from autokd_edge.search.verdicts import closest
 class PhasedPolicy:
     """Decides when to probe, teach, grade and stop; ``chooser`` decides what."""
 
-    def __init__(self, chooser: Chooser, variants: tuple[Variant, ...], plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        chooser: Chooser,
+        variants: tuple[Variant, ...],
+        plan: Plan | None = None,
+        *,
+        members: Callable[[Point], int] | None = None,
+    ) -> None:
+        """Make a policy; ``members`` is ``StudentFamily.members``, None where every family has enough of them."""
         if not variants:
             raise ValueError("a policy must have at least one variant to grade")
+        self._members = members
         self._chooser = chooser
         self._variants = variants
         self._plan = plan or Plan()
@@ -34,7 +46,7 @@ class PhasedPolicy:
             action = self._search(study)
             if action is not None:
                 return action
-        return finish(study, self._plan, self._variants)
+        return Finals(study, self._plan, self._variants, self._members).next()
 
     def _search(self, study: Study) -> Action | None:
         """Return the next action of the search, or None where the finals are due."""

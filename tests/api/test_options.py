@@ -64,8 +64,8 @@ def test_a_plain_study_name_is_taken(name):
     options(study=name).check()
 
 
-@pytest.mark.parametrize("name", ["search_steps", "final_steps"])
-def test_steps_must_be_at_least_one(name):
+@pytest.mark.parametrize("name", ["search_steps", "final_steps", "final_members"])
+def test_steps_and_members_must_be_at_least_one(name):
     with pytest.raises(InputError, match=f"{name.replace('_', '-')} must be at least 1; got 0"):
         options(**{name: 0}).check()
 

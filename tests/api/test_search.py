@@ -37,6 +37,7 @@ WANTED = {
     "budget": "2",
     "search_steps": 4,
     "final_steps": 8,
+    "final_members": 2,
     "policy": "random",
     "study": "mine",
 }
@@ -79,9 +80,12 @@ class TestAWholeSearch:
         events = events_of(whole)
         kinds = [type(event) for event in events]
         assert kinds[:2] == [Opened, Referenced]
-        assert kinds[-4:] == [Taught, Graded, Graded, Shipped]
-        assert kinds.count(Probed) == 32 + 8 + 7
-        assert [event.steps for event in events if isinstance(event, Taught)] == [4, 4, 8]
+        assert kinds[-3:] == [Graded, Graded, Shipped]
+        assert kinds.count(Probed) == 32 + 8 + 1
+        assert [event.steps for event in events if isinstance(event, Taught)] in (
+            [4, 4, 8],
+            [4, 4, 8, 8],
+        )  # the second member may not keep the limit
         study = fold(events)
         refused = [probed.outcome for probed in study.probes if isinstance(probed.outcome, Failed)]
         assert {(failed.stage, failed.error) for failed in refused} <= {("lower", "LoweringError")}  # too many layers to be screened

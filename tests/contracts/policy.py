@@ -56,12 +56,17 @@ class PolicyContract:
             if isinstance(event, Taught):
                 assert event.pupil.member in fits
 
-    def test_a_search_ends_with_one_longer_teaching_graded_in_every_variant(self):
-        actions, stop = opened().run(self.policy())
+    def test_a_search_ends_with_longer_teachings_of_one_familys_fitting_members_graded_in_every_variant(self):
+        world = opened()
+        actions, stop = world.run(self.policy())
         finals = [action for action in actions if isinstance(action, Teach) and action.final]
         graded = [action for action in actions if isinstance(action, GradeEngine)]
-        assert [action.steps for action in finals] == [400]
-        assert [(action.pupil, action.variant) for action in graded] == [(finals[0].pupil, FP32), (finals[0].pupil, INT8)]
+        family = {probed.member for probed in world.study.probes if probed.member.architecture == finals[0].pupil.member.architecture}
+        fitting = {probed.member for probed in world.study.probes if probed.member in family and world.study.fits(probed)}
+        assert len(family) == 8
+        assert {action.pupil.member for action in finals} == fitting
+        assert {action.steps for action in finals} == {400}
+        assert [(action.pupil, action.variant) for action in graded] == [(f.pupil, v) for f in finals for v in (FP32, INT8)]
         assert "keeps all limits" in stop.reason
 
     def test_a_study_where_nothing_can_be_measured_ends_and_says_so(self):

@@ -60,9 +60,9 @@ def test_a_study_goes_from_the_teacher_over_probes_and_teachings_to_graded_engin
     assert kinds[:2] == [Opened, Referenced]
     assert kinds[2:6] == [Probed] * 4  # the pool
     assert kinds[6] is Taught
-    assert kinds[-3:] == [Taught, Graded, Graded]
-    assert [event.final for event in events if isinstance(event, Taught)] == [False, False, True]
-    assert [event.variant for event in events if isinstance(event, Graded)] == [FP32, INT8]
+    assert kinds[-6:] == [Taught, Graded, Graded] * 2
+    assert [event.final for event in events if isinstance(event, Taught)] == [False, False, True, True]
+    assert [event.variant for event in events if isinstance(event, Graded)] == [FP32, INT8] * 2
     assert not [outcome for outcome in outcomes(fold(events)) if isinstance(outcome, Failed)]
 
 
@@ -90,7 +90,7 @@ def test_an_equal_study_elsewhere_has_equal_events(whole, tmp_path):
     assert timeless(journal.events) == timeless(whole[1])
 
 
-EVENTS = 15  # of the whole study; checked by the test below
+EVENTS = 17  # of the whole study; checked by the test below
 
 
 def test_the_whole_study_has_the_number_of_events_that_the_next_test_is_cut_at(whole):
@@ -181,7 +181,7 @@ def test_candidates_after_a_failed_one_are_still_probed_taught_and_graded(tmp_pa
 def test_a_quantiser_that_fails_on_every_candidate_leaves_the_float_engine(tmp_path):
     study, stop = World(folder=tmp_path, quantizer=FailingQuantizer()).loop(FakeJournal()).run(config())
     assert comparison(study, INT8).skipped
-    assert [(graded.variant, type(graded.outcome)) for graded in study.grades] == [(FP32, Grade)]
+    assert [(graded.variant, type(graded.outcome)) for graded in study.grades] == [(FP32, Grade)] * 2
     assert "keeps all limits" in stop.reason
 
 
@@ -193,7 +193,7 @@ def test_a_quantiser_that_fails_on_the_taught_network_leaves_the_float_engine(tm
             return super().quantize(graph, samples, variant=variant, target=target, out=out, keep=keep)
 
     study, stop = World(folder=tmp_path, quantizer=FakeQuantizerOfNoise()).loop(FakeJournal()).run(config())
-    assert [type(graded.outcome) for graded in study.grades] == [Grade, Failed]
+    assert [type(graded.outcome) for graded in study.grades] == [Grade, Failed] * 2
     assert "keeps all limits" in stop.reason
 
 
@@ -242,8 +242,10 @@ CHANGES = {
     "budget": Budget(seconds=60.0, teachings=None),
     "search_steps": 11,
     "final_steps": None,
+    "final_members": 1,
     "seed": 1,
     "protocols": {"screen": OTHER},
+    "device": "ssh://board",
 }
 
 

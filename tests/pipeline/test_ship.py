@@ -24,7 +24,7 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module", params=[FP32, INT8], ids=str)
 def goods(request, finished):
     world, study = finished
-    (graded,) = (graded for graded in study.grades if graded.variant == request.param)
+    graded = next(graded for graded in study.grades if graded.variant == request.param)
     return graded, shipment(study, graded, world.evaluator)
 
 

@@ -48,7 +48,7 @@ FP32, INT8 = FAKE_VARIANTS
 TEACHER = resnet_spec(IMAGE, CLASSES, (24,), 2, stem=16, seed=1)
 PROTOCOLS = {SCREEN: replace(FAKE_PROTOCOL, name="screen"), FINAL: replace(FAKE_PROTOCOL, name="final")}
 NONE = digest_of_bytes(b"")
-PLAN = Plan(pool=4, batch=2, family=3, finalists=1, most_probes=12)
+PLAN = Plan(pool=4, batch=2, finalists=1, most_probes=12)
 
 
 class Killed(BaseException):
@@ -232,6 +232,7 @@ def config(*, teachings: int = 2, times_teacher: float = 0.9) -> StudyConfig:
         budget=Budget(seconds=None, teachings=teachings),
         search_steps=10,
         final_steps=30,
+        final_members=2,
         seed=0,
         protocols={name: Digest(NONE) for name in PROTOCOLS},
     )

@@ -83,6 +83,7 @@ def config(
     max_drop: float | None = None,
     seed: int = 0,
     final_steps: int | None = None,
+    final_members: int = 8,
 ) -> StudyConfig:
     """Make a configuration; by default six teachings and a quarter of the teacher's latency."""
     latency = LatencyLimit(percent=50.0, bound_ns=None, times_teacher=latency_x) if latency_x is not None else None
@@ -100,6 +101,7 @@ def config(
         budget=budget or Budget(seconds=None, teachings=6),
         search_steps=100,
         final_steps=final_steps,
+        final_members=final_members,
         seed=seed,
         protocols={"screen": NONE, "final": NONE},
     )

@@ -11,14 +11,14 @@ from autokd_edge.search.random_search import RandomChooser
 from autokd_edge.search.verdicts import best_grade
 
 
-def a_policy(plan=None, variants=(FP32, INT8)):
-    return PhasedPolicy(RandomChooser(ARCHITECTURES, DISTILLATIONS), variants, plan)
+def a_policy(plan=None, variants=(FP32, INT8), members=None):
+    return PhasedPolicy(RandomChooser(ARCHITECTURES, DISTILLATIONS), variants, plan, members=members)
 
 
-def a_world(*, seconds=None, teachings=None, latency_x=0.6, memory_bytes=None, max_drop=None, final_steps=None, seed=0, **world):
+def a_world(*, seconds=None, teachings=None, latency_x=0.6, final_steps=None, final_members=8, seed=0, limits=None, **world):
     fake = FakeWorld(**world)
-    budget = Budget(seconds=seconds, teachings=teachings)
-    fake.open(config(budget=budget, latency_x=latency_x, memory_bytes=memory_bytes, max_drop=max_drop, final_steps=final_steps, seed=seed))
+    finals = {"final_steps": final_steps, "final_members": final_members}
+    fake.open(config(budget=Budget(seconds=seconds, teachings=teachings), latency_x=latency_x, seed=seed, **finals, **(limits or {})))
     return fake
 
 
@@ -69,12 +69,12 @@ def test_the_final_teaching_uses_the_time_that_is_left_and_keeps_the_reserve_for
 
 
 def test_final_steps_that_are_given_are_taken():
-    world = a_world(seconds=480.0, final_steps=123)
+    world = a_world(seconds=480.0, final_steps=123, final_members=1)
     world.run(a_policy())
     assert [taught.steps for taught in world.study.teachings if taught.final] == [123]
 
 
-def test_the_best_pupils_family_is_probed_and_its_fastest_fitting_member_gets_the_final_teaching():
+def test_the_best_pupils_family_is_probed_and_its_fastest_fitting_member_gets_the_first_final_teaching():
     world = a_world(teachings=4)
     world.run(a_policy())
     study = world.study
@@ -87,14 +87,71 @@ def test_the_best_pupils_family_is_probed_and_its_fastest_fitting_member_gets_th
     assert final.pupil.member == fastest.member
 
 
-def test_families_of_one_member_go_to_the_final_without_probing():
-    actions, _ = a_world(teachings=2).run(a_policy(Plan(family=1)))
-    final = next(i for i, action in enumerate(actions) if isinstance(action, Teach) and action.final)
-    assert isinstance(actions[final - 1], Teach)
+@pytest.mark.parametrize(("asked", "there"), [(1, 8), (8, 1)])
+def test_families_of_one_member_and_those_of_which_one_is_wanted_go_to_the_final_without_probing(asked, there):
+    actions, _ = a_world(teachings=2, final_members=asked).run(a_policy(members=lambda _: there))
+    finals = [i for i, action in enumerate(actions) if isinstance(action, Teach) and action.final]
+    assert len(finals) == 1
+    assert isinstance(actions[finals[0] - 1], Teach)
+
+
+def test_the_fitting_members_of_the_family_are_taught_alike_the_fastest_first_and_the_best_engine_wins():
+    world = a_world(teachings=4, latency_x=0.55, seed=2)
+    world.run(a_policy())
+    study = world.study
+    finals = [taught for taught in study.teachings if taught.final]
+    probed = {p.member: p for p in study.probes if p.member.architecture == finals[0].pupil.member.architecture}
+    fitting = [member for member, p in probed.items() if study.fits(p)]
+    assert len(probed) == 8
+    assert [t.pupil.member for t in finals] == sorted(fitting, key=lambda m: (probed[m].outcome.measurement.median_ns, m.index))
+    assert {(t.steps, t.pupil.distillation) for t in finals} == {(400, finals[0].pupil.distillation)}
+    best = best_grade(study)
+    assert best.outcome.accuracy >= max(g.outcome.accuracy for g in study.grades) - 0.1
+
+
+def test_a_time_budget_that_is_too_short_for_the_family_goes_to_one_member():
+    world = a_world(seconds=480.0)
+    world.run(a_policy())
+    assert sum(taught.final for taught in world.study.teachings) == 1
+
+
+def test_a_long_time_budget_is_shared_by_the_fitting_members_of_the_family():
+    world = a_world(seconds=12_000.0, latency_x=None)
+    world.run(a_policy())
+    study = world.study
+    finals = [taught for taught in study.teachings if taught.final]
+    assert len(finals) == 8
+    assert len({taught.steps for taught in finals}) == 1
+    assert finals[0].steps >= 20 * 100
+    assert 0.8 * 12_000 < study.elapsed_s <= 12_000
+
+
+def test_given_final_steps_are_repeated_for_the_family_while_the_time_lasts():
+    world = a_world(seconds=480.0, final_steps=200)
+    world.run(a_policy())
+    study = world.study
+    finals = [taught for taught in study.teachings if taught.final]
+    assert 1 < len(finals) < 8
+    assert {taught.steps for taught in finals} == {200}
+    assert study.elapsed_s <= 480
+    assert study.elapsed_s + 200 * 0.15 + 2 * 5.0 > 480
+
+
+def test_a_member_whose_teaching_fails_does_not_keep_the_others_from_theirs():
+    world = a_world(teachings=3)
+    policy = a_policy()
+    while sum(taught.final for taught in world.study.teachings) < 1 or isinstance(policy.next(world.study), GradeEngine):
+        world.do(policy.next(world.study))
+    world.broken_teaching = True
+    world.do(policy.next(world.study))
+    world.broken_teaching = False
+    world.run(policy)
+    outcomes = [type(taught.outcome) for taught in world.study.teachings if taught.final]
+    assert outcomes[:3] == [Lesson, Failed, Lesson]
 
 
 def test_a_variant_that_fails_is_not_the_end():
-    world = a_world(teachings=2, broken_variants=(FP32,))
+    world = a_world(teachings=2, broken_variants=(FP32,), final_members=1)
     world.run(a_policy())
     study = world.study
     assert [type(graded.outcome) for graded in study.grades] == [Failed, Grade]
@@ -111,7 +168,7 @@ def test_where_every_variant_fails_three_finalists_are_tried_and_the_failure_is_
 
 
 def test_a_finalist_that_breaks_the_limit_in_the_end_is_followed_by_the_best_with_enough_margin():
-    world = a_world(teachings=6, seed=4, final_latency_factor=1.3)
+    world = a_world(teachings=6, seed=4, final_latency_factor=1.3, final_members=1)
     world.run(a_policy(variants=(FP32,)))
     study = world.study
     probed = {p.member.architecture: p.outcome.measurements[0].median_ns for p in study.probes if p.member.index == 0}
@@ -155,7 +212,7 @@ def test_where_nothing_fits_a_time_budget_ends_the_probing_too():
 
 
 def test_a_memory_limit_binds_too():
-    world = a_world(teachings=2, latency_x=None, memory_bytes=10)
+    world = a_world(teachings=2, latency_x=None, limits={"memory_bytes": 10})
     _, stop = world.run(a_policy())
     assert "memory" in stop.reason
 
@@ -168,7 +225,7 @@ def test_without_limits_everything_that_is_measured_fits():
 
 
 def test_failing_teachings_do_not_stop_a_search_while_others_succeed():
-    world = a_world(teachings=4)
+    world = a_world(teachings=4, final_members=1)
     policy = a_policy()
     world.broken_teaching = True
     while not world.study.teachings:
@@ -179,7 +236,7 @@ def test_failing_teachings_do_not_stop_a_search_while_others_succeed():
 
 
 def test_a_final_teaching_that_fails_is_followed_by_another_finalist():
-    world = a_world(teachings=3)
+    world = a_world(teachings=3, final_members=1)
     policy = a_policy()
     while not isinstance(action := policy.next(world.study), Teach) or not action.final:
         world.do(action)
@@ -193,7 +250,7 @@ def test_a_final_teaching_that_fails_is_followed_by_another_finalist():
 
 
 def test_the_accuracy_floor_is_judged_on_the_engine():
-    world = a_world(teachings=3, max_drop=0.0)
+    world = a_world(teachings=3, limits={"max_drop": 0.0})
     _, stop = world.run(a_policy())
     assert "accuracy drop" in stop.reason
 

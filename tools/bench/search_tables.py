@@ -78,7 +78,7 @@ def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int) -> dict
 
 
 def _plan(probes: int) -> Plan:
-    return Plan(pool=probes, batch=probes, most_probes=10**6, family=1)
+    return Plan(pool=probes, batch=probes, most_probes=10**6)
 
 
 def _edge_bo(table: Table, probes: int) -> Policy:

@@ -203,6 +203,7 @@ class TableWorld:
             budget=Budget(seconds=None, teachings=self.teachings),
             search_steps=1,
             final_steps=1,
+            final_members=1,
             seed=self.seed,
             protocols={"screen": NONE},
         )
