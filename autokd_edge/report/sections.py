@@ -10,7 +10,8 @@ from autokd_edge.core.study import Graded, Pupil, Screened, keeps
 from autokd_edge.report import quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
-from autokd_edge.report.family import COLUMNS, family_of, rows, told
+from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
+from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
@@ -133,7 +134,9 @@ def family(outcome: Outcome) -> str:
     if found is None or len(found.members) < 2:
         return ""
     note = f"What a search finds is a family; members differ by chance alone. {told(found)}."
-    return section("The family", note, table(COLUMNS, rows(found), css="figures"), conditions(wording.all_conditions(found.readings)))
+    return section(
+        "The family", note, table(MEMBER_COLUMNS, rows(found), css="figures"), conditions(wording.all_conditions(found.readings))
+    )
 
 
 def probes(outcome: Outcome) -> str:
