@@ -11,7 +11,7 @@ search: setup data
 	$(BIN)/autokd-edge search $(SEARCH)
 
 test: setup data
-	@sh tools/system_packages.sh postgresql chromium
+	@sh tools/system_packages.sh postgresql chromium openssh-server
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

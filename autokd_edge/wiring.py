@@ -22,6 +22,7 @@ from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import fingerprint_over, read_fingerprint
 from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.ports import Backend, Link, Policy, StudentFamily
@@ -92,6 +93,19 @@ def _random(architectures: SearchSpace, distillations: SearchSpace, target: Targ
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants, members=members)
 
 
+def _openvino_runtime() -> Runtime:
+    from autokd_edge.backends.openvino.builder import OPENVINO
+
+    return OPENVINO
+
+
+def _onnxruntime_runtime() -> Runtime:
+    from autokd_edge.backends.onnxruntime.builder import ONNX_RUNTIME
+
+    return ONNX_RUNTIME
+
+
+RUNTIMES: Mapping[str, Callable[[], Runtime]] = {"openvino": _openvino_runtime, "onnxruntime": _onnxruntime_runtime}
 BACKENDS: Mapping[str, Callable[[Place], Backend]] = {
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,
@@ -137,6 +151,13 @@ def device_of(address: str | None) -> Device:
         return Device(link=LocalLink(), lease=Lease(default_lease_path()), fingerprint=read_fingerprint)
     link = SshLink(SshConnection(ssh_address(address)))
     return Device(link=link, lease=BoardLease(link), fingerprint=lambda: fingerprint_over(link))
+
+
+def device_packages(target: Target) -> tuple[str, ...]:
+    """Return the packages that a device must have for the target's backends, of those that Python drives."""
+    names = dict.fromkeys(variant.backend for variant in target.variants)
+    found = [runtime().on_device for name, runtime in RUNTIMES.items() if name in names]
+    return tuple(dict.fromkeys(package for packages in found for package in packages))
 
 
 def link_of(address: str | None) -> Link:

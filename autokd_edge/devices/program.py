@@ -37,7 +37,7 @@ def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, fai
         if missing and link.device is not None:
             raise RuntimeMissingError(
                 f"'{link.device}' must have the package '{missing[1]}'; it has not",
-                hint=f"autokd-edge doctor --device {link.device} --install",
+                hint=f"autokd-edge doctor --target TARGET --device {link.device} --install",
             )
         raise failure(said, hint=hint if missing else "")
     try:
