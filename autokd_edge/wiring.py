@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.target import Target
@@ -93,6 +94,29 @@ def _random(architectures: SearchSpace, distillations: SearchSpace, target: Targ
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants, members=members)
 
 
+def _evolution(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+    from autokd_edge.search.evolution import EvolutionChooser
+    from autokd_edge.search.policy import PhasedPolicy
+
+    return PhasedPolicy(EvolutionChooser(architectures, distillations), target.variants, members=members)
+
+
+def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+    from autokd_edge.search.random_search import RandomProposer
+    from autokd_edge.search.ungated import UngatedPolicy
+
+    return UngatedPolicy(RandomProposer(architectures, distillations), target.variants, members=members)
+
+
+def _optuna(
+    sampler: Literal["tpe", "gp"], architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members
+) -> Policy:
+    from autokd_edge.search.optuna_search import OptunaProposer
+    from autokd_edge.search.ungated import UngatedPolicy
+
+    return UngatedPolicy(OptunaProposer(architectures, distillations, sampler), target.variants, members=members)
+
+
 def _openvino_runtime() -> Runtime:
     from autokd_edge.backends.openvino.builder import OPENVINO
 
@@ -122,7 +146,14 @@ FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
     "shufflenetv2-0.5": shufflenet_v2_half,
     "mcunet-like": mcunet_like,
 }
-POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _edge_bo, "random": _random}
+POLICIES: Mapping[str, PolicyMaker] = {
+    "edge-bo": _edge_bo,
+    "random": _random,
+    "random-ungated": _random_ungated,
+    "evolution": _evolution,
+    "optuna-tpe": partial(_optuna, "tpe"),
+    "optuna-gp": partial(_optuna, "gp"),
+}
 
 
 def family_named(name: str) -> StudentFamily:

@@ -26,6 +26,8 @@ VENDORS = (
     "torch",
     "botorch",
     "gpytorch",
+    "scipy",
+    "optuna",
 )
 # What teaches or models is torch by nature; everything else must load without it.
 TORCH_BY_NATURE = (
@@ -35,6 +37,8 @@ TORCH_BY_NATURE = (
     "autokd_edge.search.beliefs",
     "autokd_edge.search.candidates",
     "autokd_edge.search.edge_bo",
+    "autokd_edge.search.kernel",
+    "autokd_edge.search.likelihood",
     "autokd_edge.search.surrogate",
     "autokd_edge.api.search",
     "autokd_edge.api.shipping",

@@ -12,11 +12,12 @@ from autokd_edge.core.digest import digest_of_file, digest_of_json
 from autokd_edge.core.measure import Fingerprint, Measurement, Origin, Protocol
 from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.devices.facts import COUNTER
 from autokd_edge.devices.fingerprint import read_fingerprint
-from autokd_edge.devices.program import made_on_device
+from autokd_edge.devices.program import ask, made_on_device
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, answer_from_json, reading, steadiest
 from autokd_edge.devices.reference import built_once, write_null, write_sentinel
-from autokd_edge.devices.runtime import LinkedRuntime, Runtime
+from autokd_edge.devices.runtime import DEVICE_PROGRAM, LinkedRuntime, Runtime
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.ports import Builder, Exclusive, Link
 
@@ -42,6 +43,17 @@ class LayerTimes:
     """What a device program says after profiling."""
 
     layers: tuple[LayerTime, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a device program says after counting: instructions of single inferences."""
+
+    instructions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.instructions or min(self.instructions) < 1:
+            raise ValueError(f"instructions must be positive; got {self.instructions}")
 
 
 class RuntimeBoard:
@@ -78,13 +90,14 @@ class RuntimeBoard:
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
         held_down = dict.fromkeys((*fingerprint.throttled, *self._place.fingerprint().throttled))
         fingerprint = replace(fingerprint, throttled=tuple(held_down))
+            counted = self._instructions(request, fingerprint, protocol)
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
             engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin
         )
         as_asked = ran_as_asked(variant.precision, answer.executed)
         self._remember(answer, target.threads)
-        return reading(answer, subject, baseline, as_asked=as_asked)
+        return replace(reading(answer, subject, baseline, as_asked=as_asked), instructions=counted)
 
     def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run an engine on each sample of ``inputs`` and write the logits ``(n, classes)``.
@@ -128,6 +141,18 @@ class RuntimeBoard:
 
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
         return answer_from_json(self._ask("measure", request, protocol.timeout_s))
+
+    def _instructions(self, request: Json, fingerprint: Fingerprint, protocol: Protocol) -> int | None:
+        """Count the instructions of an inference where the device can; of several threads the counts would run together."""
+        if not fingerprint.counts_instructions or request["threads"] != 1:
+            return None
+        link = self._place.link
+        argv = [COUNTER, *link.python, link.push(DEVICE_PROGRAM), link.push(self._runtime.driver), "instructions"]
+        answer = ask(link, argv, request, timeout_s=protocol.timeout_s, failure=MeasureError)
+        try:
+            return round(statistics.median(decode(Counts, answer).instructions))
+        except CodecError as error:
+            raise MeasureError(f"a device program's answer must hold counts of instructions; {error}") from error
 
     def _baseline(self, null: Path, target: Target, protocol: Protocol) -> Baseline:
         """Measure the null engine once: the median peak memory of processes that do nothing but run it."""

@@ -30,6 +30,7 @@ _LINES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("Peak over the null engine", lambda m: wording.size(m.memory.engine_bytes)),
     ("Drop of the system's available memory", lambda m: _size_or_none(m.memory.available_drop_bytes)),
     ("Executed precision", wording.executed),
+    ("Instructions of one inference", wording.instructions),
     ("Flags", lambda m: ", ".join(m.flags) or "none"),
 )
 

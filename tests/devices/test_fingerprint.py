@@ -7,6 +7,7 @@ import pytest
 
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_target
+from autokd_edge.devices.facts import COUNTER, EMULATED, INTERPRETER, UNAME
 from autokd_edge.devices.fingerprint import fingerprint_of, read_fingerprint, target_here
 from autokd_edge.errors import TargetError
 
@@ -128,3 +129,43 @@ def test_a_hot_raspberry_pi_says_clocks_temperature_and_what_holds_it_down():
     assert (found.emulated, found.temperature_c, found.clock_khz) == (False, 81.2, 1_500_000)
     assert found.throttled == ("under-voltage", "throttled")
     assert found.available_bytes == 5000 * 1024
+
+
+ARM = {UNAME: "Linux 6.1 aarch64", "/proc/cpuinfo": "processor : 0\nFeatures : fp asimd\n"}
+
+
+def header_of(machine):
+    """The first 20 bytes of a program's file, as od prints them in two lines."""
+    return f" 127  69  76  70   2   1   1   0   0   0   0   0   0   0   0   0\n   3   0  {machine}   0\n"
+
+
+def test_a_board_whose_shell_is_a_program_for_arm_is_no_emulated_one():
+    assert not fingerprint_of({**ARM, INTERPRETER: header_of(183)}).emulated
+    assert not fingerprint_of({**ARM, INTERPRETER: header_of(40)}).emulated  # 32-bit programs under a 64-bit kernel
+    assert not fingerprint_of({**ARM, INTERPRETER: ""}).emulated
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [{INTERPRETER: header_of(62)}, {EMULATED: "QEMU"}, {"/proc/cpuinfo": "processor : 0\nflags : fpu avx2\n"}],
+)
+def test_each_sign_alone_tells_an_emulator(sign):
+    found = fingerprint_of({**ARM, **sign})
+    assert (found.emulated, found.processor) == (True, "emulated aarch64")
+
+
+def test_only_an_emulated_board_counts_instructions():
+    offered = {**ARM, COUNTER: f"/usr/local/bin/{COUNTER}\n"}
+    assert not fingerprint_of(offered).counts_instructions
+    assert fingerprint_of({**offered, EMULATED: "QEMU"}).counts_instructions
+    assert not fingerprint_of({**ARM, EMULATED: "QEMU", COUNTER: ""}).counts_instructions
+
+
+def test_an_emulated_board_stands_for_a_target_whatever_cores_it_has_but_not_without_its_flags():
+    pi, _ = load_target("raspberry-pi-4")
+    told = {**ARM, EMULATED: "QEMU", "auxiliary vector": "AT_HWCAP: 8fb\nAT_HWCAP2: 0x0\n"}
+    assert target_here(pi, fingerprint_of(told)) == pi
+    with pytest.raises(TargetError, match="with 1 cores"):
+        target_here(pi, replace(fingerprint_of(told), emulated=False))
+    with pytest.raises(TargetError, match="without asimd"):
+        target_here(pi, fingerprint_of({**told, "auxiliary vector": "AT_HWCAP: 0\n"}))
