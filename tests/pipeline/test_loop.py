@@ -246,7 +246,6 @@ CHANGES = {
     "final_members": 1,
     "seed": 1,
     "protocols": {"screen": OTHER},
-    "device": "ssh://board",
     "loss": "dkd",
 }
 
