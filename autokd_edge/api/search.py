@@ -21,7 +21,7 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import target_here
-from autokd_edge.errors import TargetError
+from autokd_edge.errors import LimitError, TargetError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
@@ -77,7 +77,13 @@ class SearchJob:
         wiring.family_named(options.family)
         wiring.policy_named(options.policy)
         device = wiring.device_of(options.device)
-        target = target_here(load_target(options.target)[0], device.fingerprint())
+        machine = device.fingerprint()
+        target = target_here(load_target(options.target)[0], machine)
+        if limits.instructions is not None and not (machine.counts_instructions and target.threads == 1):
+            raise LimitError(
+                f"instructions are counted on an emulated board alone, of one thread; '{device.link.device or 'this machine'}' counts none",
+                hint="--max-latency 0.5x, or --device of a board of tools/emulated_board.py",
+            )
         source = data_source(options.data)
         data = source.teaching()
         teacher = load_teacher(options.teacher, data)

@@ -67,7 +67,7 @@ def slack(compared: Slack) -> str:
     """Say a reading beside its limit: latency 196 µs (limit 299 µs)."""
     if compared.limit == "accuracy":
         return f"accuracy drop {compared.reading:.2f} points (limit {compared.bound:.2f})"
-    say = latency if compared.limit == "latency" else size
+    say = {"latency": latency, "memory": size, "instructions": lambda count: large(round(count))}[compared.limit]
     return f"{compared.limit} {say(compared.reading)} (limit {say(compared.bound)})"
 
 
