@@ -74,10 +74,15 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Peak resident memory (VmHWM) of a fresh process, with the engine and with a null engine."""
+    """Peak resident memory (VmHWM) of a fresh process, with the engine and with a null engine.
+
+    ``available_drop_bytes`` is another scope: how far the system's available memory fell while the
+    engine ran, which decides on boards where the GPU shares it. None where nobody looked.
+    """
 
     peak_rss_bytes: int
     null_rss_bytes: int
+    available_drop_bytes: int | None = None
 
     @property
     def engine_bytes(self) -> int:

@@ -59,6 +59,10 @@ class Stages:
         """Lower a spec with weights at hand; ``digest`` names them."""
         return self._graph(spec, digest, lambda: weights)
 
+    def teacher_graph(self, digest: Digest, write: Callable[[Path], None]) -> Artifact:
+        """Keep the graph of a teacher; ``digest`` names what ``write`` writes."""
+        return self._made("graph", ["teacher", digest], write)
+
     def quantized(self, graph: Artifact, variant: Variant, keep: Sequence[str] = ()) -> tuple[Artifact, QuantizeReport]:
         """Quantise a graph with calibration images, ``keep`` left in float, and say what that did to each layer."""
         samples, _ = self.images.inputs("calibration")
@@ -66,7 +70,7 @@ class Stages:
 
     def _quantized(self, graph: Artifact, samples: Path, variant: Variant, keep: Sequence[str] = ()) -> tuple[Artifact, QuantizeReport]:
         backend = self.backends[variant.backend]
-        facts = [str(variant), self.target.int8_saturates, list(keep), dict(backend.builder.toolchain())]
+        facts = [str(variant), self.target.int8_saturates, list(self.target.isa_flags), list(keep), dict(backend.builder.toolchain())]
         recipe = [graph.digest, digest_of_file(samples), facts]
         key = digest_of_json(["report", recipe])
 
@@ -85,7 +89,8 @@ class Stages:
     def engine(self, graph: Artifact, variant: Variant) -> Artifact:
         """Build an engine."""
         builder = self.backends[variant.backend].builder
-        facts = [self.target.architecture, self.target.threads, self.target.opset_max, self.target.static_shapes_only]
+        machine = [self.target.architecture, list(self.target.isa_flags), self.target.threads]
+        facts = [*machine, self.target.opset_max, self.target.static_shapes_only]
         recipe = [graph.digest, str(variant), facts, dict(builder.toolchain())]
         return self._made("engine", recipe, lambda out: builder.build(self.store.path(graph), variant=variant, target=self.target, out=out))
 
@@ -98,7 +103,8 @@ class Stages:
         """Run an engine on images ``(n, c, h, w)`` (.npy); logits ``(n, classes)``."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "logits.npy"
-            self.backends[variant.backend].board.infer(self.store.path(engine), inputs, target=self.target, out=out)
+            board = self.backends[variant.backend].board
+            board.infer(self.store.path(engine), inputs, variant=variant, target=self.target, out=out)
             found: npt.NDArray[np.float32] = np.load(out, allow_pickle=False)
         return found
 

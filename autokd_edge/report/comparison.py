@@ -36,9 +36,11 @@ def _accuracy_lines(outcome: Outcome) -> tuple[Line, ...]:
     reference, grade = outcome.study.reference, outcome.grade
     validation = Line(
         quantity="Accuracy, validation",
-        teacher=ABSENT if reference is None else wording.percent(reference.accuracy),
+        teacher=ABSENT if reference is None or reference.accuracy is None else wording.percent(reference.accuracy),
         student=ABSENT if grade is None else wording.percent(grade.accuracy),
-        compared="" if reference is None or grade is None else wording.points(grade.accuracy - reference.accuracy),
+        compared=""
+        if reference is None or reference.accuracy is None or grade is None
+        else wording.points(grade.accuracy - reference.accuracy),
     )
     teacher, engine = outcome.accuracy("teacher", "test"), outcome.accuracy("student engine", "test")
     test = Line(

@@ -115,8 +115,8 @@ def _engine(outcome: Outcome, graded: Graded, grade: Grade) -> dict[str, Json]:
 _UNITS = {"latency": "ns", "memory": "bytes", "instructions": "instructions of one inference", "accuracy": "points below the teacher"}
 
 
-def _cost(cost: Cost) -> dict[str, int]:
-    return {"parameters": cost.parameters, "macs": cost.macs, "activation_bytes": cost.activation_bytes}
+def _cost(cost: Cost | None) -> dict[str, int]:
+    return {} if cost is None else {"parameters": cost.parameters, "macs": cost.macs, "activation_bytes": cost.activation_bytes}
 
 
 def reading_summary(m: Measurement) -> ReadingSummary:

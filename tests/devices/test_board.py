@@ -95,13 +95,38 @@ def test_reference_engines_are_built_once_for_all_boards_of_a_folder(tmp_path):
     assert {path.suffix for path in (tmp_path / "references").iterdir()} == {".blob"}
 
 
+def test_a_board_that_throttles_while_it_is_measured_flags_the_reading(tmp_path):
+    device = FakeDevice(tmp_path, STEADY)
+    states = iter([FAKE_FINGERPRINT, replace(FAKE_FINGERPRINT, throttled=("under-voltage",))])
+    place = Place(link=device.link, lease=device.lease, folder=tmp_path / "references", fingerprint=lambda: next(states))
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(device.link), place)
+    reading = board.measure(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, protocol=PROTOCOL)
+    assert reading.fingerprint.throttled == ("under-voltage",)
+    assert "throttled" in reading.flags
+
+
+@pytest.mark.parametrize(("emulated", "origin"), [(True, "emulated"), (False, "device")])
+def test_what_an_emulator_ran_is_never_called_measured(tmp_path, emulated, origin):
+    device = FakeDevice(tmp_path, STEADY)
+    machine = replace(FAKE_FINGERPRINT, emulated=emulated)
+    place = Place(link=device.link, lease=device.lease, folder=tmp_path / "references", fingerprint=lambda: machine)
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(device.link), place)
+    assert board.measure(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, protocol=PROTOCOL).origin == origin
+
+
+def test_a_clock_that_goes_backwards_is_no_reading(tmp_path):
+    device = FakeDevice(tmp_path, {**STEADY, "blocks_ns": [[1000, -5, 1000], [1000] * 20]})
+    with pytest.raises(MeasureError, match="samples must be positive; got -5 ns"):
+        device.measure()
+
+
 def test_nobody_measures_or_runs_next_to_somebody(tmp_path):
     device = FakeDevice(tmp_path, STEADY)
     with device.lease.hold("another search"):
         with pytest.raises(MeasureError, match="another search"):
             device.measure()
         with pytest.raises(MeasureError, match="another search"):
-            device.board.infer(tmp_path / "engine", tmp_path / "engine", target=FAKE_TARGET, out=tmp_path / "out")
+            device.board.infer(tmp_path / "engine", tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, out=tmp_path / "out")
     assert "measure" not in device.link.modes
 
 
@@ -124,6 +149,11 @@ def test_a_variant_of_another_backend_is_a_measure_error(tmp_path):
         ("fp32", {"f32": 39, "bf16": 1}, False),
         ("fp32", {"bf16": 40}, False),
         ("fp32", {"f32": 39, "u8": 1}, False),
+        ("bf16", {"bf16": 20, "f32": 3}, True),
+        ("bf16", {"f32": 20}, False),
+        ("fp16", {"f16": 20, "f32": 3}, True),
+        ("fp16", {"f32": 40}, False),
+        ("fp16", {"f16": 39, "i8": 1}, False),
         ("int8", {"u8": 20, "f32": 3}, True),
         ("int8", {"i8": 1, "f32": 30}, True),
         ("int8", {"f32": 40, "i32": 2}, False),

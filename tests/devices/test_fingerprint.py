@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.facts import COUNTER, EMULATED, INTERPRETER, UNAME
 from autokd_edge.devices.fingerprint import fingerprint_of, read_fingerprint, target_here
@@ -73,6 +74,14 @@ def test_without_vnni_int8_saturates(tmp_path):
     assert target_here(host, machine(tmp_path, flags="sse4_2 avx avx2 fma f16c")).int8_saturates
 
 
+def test_bf16_is_kept_only_where_the_processor_computes_in_it(tmp_path):
+    host, _ = load_target("host")
+    bf16 = Variant(backend="openvino", precision="bf16")
+    asked = replace(host, variants=(*host.variants, bf16))
+    assert bf16 not in target_here(asked, machine(tmp_path / "without")).variants
+    assert bf16 in target_here(asked, machine(tmp_path / "with", flags=f"{N100_FLAGS} avx512_bf16")).variants
+
+
 def test_another_architecture_is_refused(tmp_path):
     host, _ = load_target("host")
     with pytest.raises(TargetError, match="x86_64; the machine is aarch64"):
@@ -88,6 +97,38 @@ def test_a_written_target_is_refused_on_a_machine_that_is_none(tmp_path):
         target_here(n100, machine(tmp_path / "older", flags="sse4_2 avx avx2 fma f16c"))
     with pytest.raises(TargetError, match="with 8 cores"):
         target_here(n100, machine(tmp_path / "larger", cores=8))
+
+
+X86_CPU = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: avx2 avx512_vnni hypervisor\n"
+
+
+def test_programs_for_another_processor_than_the_one_that_the_kernel_shows_are_emulated():
+    facts = {
+        "uname -srm": "Linux 6.1.0 aarch64\n",
+        "/proc/cpuinfo": X86_CPU,
+        "auxiliary vector": "AT_HWCAP:    119fff\nAT_HWCAP2: 0x2000\n",
+    }
+    found = fingerprint_of(facts)
+    assert (found.emulated, found.machine, found.processor) == (True, "aarch64", "emulated aarch64")
+    assert found.isa_flags == ("asimd", "asimdhp", "asimddp", "i8mm")  # of what runs there, not of its host
+    assert not fingerprint_of({**facts, "uname -srm": "Linux 6.1.0 x86_64\n"}).emulated
+    assert fingerprint_of({**facts, "uname -srm": "Linux 6.1.0 x86_64\n", "/etc/autokd-edge-emulated": ""}).emulated
+
+
+def test_a_hot_raspberry_pi_says_clocks_temperature_and_what_holds_it_down():
+    facts = {
+        "uname -srm": "Linux 6.1.0-rpi7-rpi-v8 aarch64\n",
+        "/proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n",
+        "/proc/meminfo": "MemTotal: 8000 kB\nMemAvailable: 5000 kB\n",
+        "/sys/class/thermal/thermal_zone0/temp": "81200\n",
+        "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1500000\n",
+        "/sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "600000\n",
+        "vcgencmd get_throttled": "throttled=0x50005\n",
+    }
+    found = fingerprint_of(facts)
+    assert (found.emulated, found.temperature_c, found.clock_khz) == (False, 81.2, 1_500_000)
+    assert found.throttled == ("under-voltage", "throttled")
+    assert found.available_bytes == 5000 * 1024
 
 
 ARM = {UNAME: "Linux 6.1 aarch64", "/proc/cpuinfo": "processor : 0\nFeatures : fp asimd\n"}
