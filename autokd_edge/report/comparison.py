@@ -128,8 +128,8 @@ def _instructions(pair: Pair[Measurement], slacks: tuple[Slack, ...]) -> tuple[L
 
 
 def _limit(slacks: tuple[Slack, ...], limit: str) -> str:
-    say = {"latency": wording.latency, "memory": wording.size, "instructions": lambda count: wording.large(round(count))}[limit]
-    return next((f"limit {say(slack.bound)}, {'kept' if slack.excess <= 0 else 'broken'}" for slack in slacks if slack.limit == limit), "")
+    found = next((slack for slack in slacks if slack.limit == limit), None)
+    return "" if found is None else f"limit {wording.quantity(limit, found.bound)}, {'kept' if found.excess <= 0 else 'broken'}"
 
 
 def _origin_and_flags(measurement: Measurement) -> str:
