@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
+from autokd_edge.core.limits import (
+    MAX_QUANT_DROP,
+    Budget,
+    Limits,
+    parse_budget,
+    parse_drop,
+    parse_instructions,
+    parse_latency,
+    parse_memory,
+)
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.errors import InputError
 
@@ -28,6 +37,7 @@ class SearchOptions:
     device: str | None = None
     max_latency: str | None = None
     max_memory: str | None = None
+    max_instructions: str | None = None
     max_drop: str | None = None
     max_quant_drop: str = f"{MAX_QUANT_DROP:g}"
     budget: str = "30min"
@@ -51,6 +61,7 @@ class SearchOptions:
             memory=None if self.max_memory is None else parse_memory(self.max_memory),
             max_drop=None if self.max_drop is None else parse_drop(self.max_drop),
             max_quant_drop=parse_drop(self.max_quant_drop, option="--max-quant-drop"),
+            instructions=None if self.max_instructions is None else parse_instructions(self.max_instructions),
         )
 
     def budgeted(self) -> Budget:

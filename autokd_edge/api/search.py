@@ -79,7 +79,13 @@ class SearchJob:
         wiring.family_named(options.family)
         wiring.policy_named(options.policy)
         device = wiring.device_of(options.device)
-        target = target_here(load_target(options.target)[0], device.fingerprint())
+        machine = device.fingerprint()
+        target = target_here(load_target(options.target)[0], machine)
+        if limits.instructions is not None and not (machine.counts_instructions and target.threads == 1):
+            raise LimitError(
+                f"instructions are counted on an emulated board alone, of one thread; '{device.link.device or 'this machine'}' counts none",
+                hint="--max-latency 0.5x, or --device of a board of tools/emulated_board.py",
+            )
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
         teacher = None if options.teacher == NONE else load_teacher(options.teacher, data)

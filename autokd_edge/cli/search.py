@@ -31,6 +31,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     device: Device = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
+    max_instructions: Annotated[
+        str | None, typer.Option(help="5M, or 0.5x of the teacher's; counted on an emulated board, in place of a latency.")
+    ] = None,
     max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
     max_quant_drop: Annotated[
         str, typer.Option(help="Points of accuracy that INT8 may lose; noisy layers stay in float until it holds.")
@@ -68,6 +71,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         device=device,
         max_latency=max_latency,
         max_memory=max_memory,
+        max_instructions=max_instructions,
         max_drop=max_drop,
         max_quant_drop=max_quant_drop,
         budget=budget,

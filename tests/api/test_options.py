@@ -5,7 +5,7 @@ import pytest
 
 from autokd_edge.api.keywords import SearchKeywords
 from autokd_edge.api.options import MOST_SEED, SearchOptions
-from autokd_edge.core.limits import Budget
+from autokd_edge.core.limits import Budget, InstructionLimit
 from autokd_edge.errors import InputError, LimitError
 
 GOOD = SearchOptions(data="digits", teacher="example:digits")
@@ -22,9 +22,12 @@ def test_only_data_and_teacher_must_be_given():
 
 
 def test_limits_are_read_as_they_are_written():
-    limits = options(max_latency="p99:3ms", max_memory="0.5x", max_drop="1.5%").limits()
+    limits = options(max_latency="p99:3ms", max_memory="0.5x", max_drop="1.5%", max_instructions="1.5M").limits()
     assert (limits.latency.percent, limits.latency.bound_ns) == (99.0, 3_000_000)
     assert (limits.memory.times_teacher, limits.max_drop) == (0.5, 1.5)
+    assert limits.instructions == InstructionLimit(bound=1_500_000, times_teacher=None)
+    assert options(max_instructions="5000").limits().instructions == InstructionLimit(bound=5000, times_teacher=None)
+    assert options(max_instructions="0.25x").limits().instructions == InstructionLimit(bound=None, times_teacher=0.25)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,7 @@ def test_limits_are_read_as_they_are_written():
             for text in ("-3ms", "3", "abc", "p0:3ms", "p100:3ms", "99:3ms", "0x", "0ms", "3 ms", "", "infms", "1e3ms")
         ],
         *[("max_memory", text) for text in ("-1MB", "20", "MB", "0B", "1TB", "")],
+        *[("max_instructions", text) for text in ("-1M", "5m", "M", "0", "0x", "1e6", "")],
         *[("max_drop", text) for text in ("-1", "101", "abc", "nan", "")],
         *[("budget", text) for text in ("0", "-5", "abc", "8m", "0s", "1.5", "")],
     ],
