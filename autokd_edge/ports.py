@@ -116,7 +116,7 @@ class Board(PortProtocol):
             MeasureError: no reading came back.
         """
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run the engine on each sample of ``inputs`` (.npy, float32 ``(n, c, h, w)``), batch 1.
 
         Writes logits float32 ``(n, classes)`` to ``out`` (.npy).

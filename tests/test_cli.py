@@ -268,7 +268,7 @@ def test_a_search_that_cannot_read_its_teacher_is_a_failure_and_no_wrong_input(f
         "from autokd_edge.errors import MeasureError\n"
         "import dataclasses\n"
         "class DeadBoard(FakeBoard):\n"
-        "    def infer(self, engine, inputs, *, target, out):\n"
+        "    def infer(self, engine, inputs, *, variant, target, out):\n"
         "        raise MeasureError('the board does not answer', hint='plug it in')\n"
         "def backend(folder):\n"
         "    return dataclasses.replace(fake_backend(), board=DeadBoard())\n"

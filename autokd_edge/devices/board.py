@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from autokd_edge.ports import Builder, Exclusive, Link
 
 _NULL_READINGS = 3  # the median of three: VmHWM of equal processes differs by some 0.1 MB
 _SHAPE_PRECISIONS = {"i32", "i64"}  # integer layers that compute shapes are no inference arithmetic
-_QUANTIZED = {"i8", "u8"}
+# Names that runtimes give to the precisions of layers, by what was asked for.
+_RAN = {"int8": {"i8", "u8"}, "bf16": {"bf16"}, "fp16": {"f16"}}
 _INFER_TIMEOUT_S = 600.0  # 10,000 samples of 60 ms
 
 
@@ -63,7 +64,7 @@ class RuntimeBoard:
         """
         fingerprint = self._place.fingerprint()
         try:
-            settings = self._runtime.settings(variant)
+            settings = self._settings(variant)
             sentinel = self._reference("sentinel", write_sentinel, target, fingerprint)
             null = self._reference("null", write_null, target, fingerprint)
         except BuildError as error:
@@ -72,7 +73,9 @@ class RuntimeBoard:
         request = {"engine": push(engine), "threads": target.threads, **settings}
         with self._place.lease.hold(f"measuring by protocol '{protocol.name}'"):
             baseline = self._baseline(null, target, protocol)
-            timing = {**request, "sentinel": push(sentinel), "protocol": encode(protocol)}
+            # The sentinel runs in fp32 whatever the engine does: a bf16 one would be no measure of the machine.
+            fixed = dict(self._runtime.settings(self._float))
+            timing = {**request, "sentinel": push(sentinel), "sentinel_settings": fixed, "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
@@ -82,7 +85,7 @@ class RuntimeBoard:
         self._remember(answer, target.threads)
         return reading(answer, subject, baseline, as_asked=as_asked)
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run an engine on each sample of ``inputs`` and write the logits ``(n, classes)``.
 
         Raises:
@@ -95,7 +98,7 @@ class RuntimeBoard:
                 "inputs": push(inputs),
                 "out": made,
                 "threads": target.threads,
-                **self._runtime.settings(self._float),
+                **self._settings(variant),
             }
             self._ask("infer", request, _INFER_TIMEOUT_S)
 
@@ -105,11 +108,7 @@ class RuntimeBoard:
         Raises:
             MeasureError: the engine did not run, or the runtime said nothing.
         """
-        try:
-            settings = self._runtime.settings(variant)
-        except BuildError as error:
-            raise MeasureError(error.args[0], hint=error.hint) from error
-        request = {"engine": self._place.link.push(engine), "threads": target.threads, **settings}
+        request = {"engine": self._place.link.push(engine), "threads": target.threads, **self._settings(variant)}
         with self._place.lease.hold("profiling layers"):
             answer = self._ask("layers", request, _INFER_TIMEOUT_S)
         try:
@@ -119,6 +118,12 @@ class RuntimeBoard:
         if not found:
             raise MeasureError(f"the profiler of '{self._runtime.name}' must name the layers that ran; it named none")
         return found
+
+    def _settings(self, variant: Variant) -> Mapping[str, str]:
+        try:
+            return self._runtime.settings(variant)
+        except BuildError as error:
+            raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
         return answer_from_json(self._ask("measure", request, protocol.timeout_s))
@@ -163,6 +168,11 @@ class RuntimeBoard:
 
 
 def ran_as_asked(precision: str, executed: dict[str, int]) -> bool:
-    """Say whether layers ran in the precision asked for: fp32 in f32 alone, int8 with at least one integer layer."""
+    """Say whether layers ran in the precision asked for: fp32 in f32 alone, another one with at least one layer of it.
+
+    Runtimes keep single layers, such as the conversion of the logits, in f32.
+    """
     ran = {name for name, layers in executed.items() if layers} - _SHAPE_PRECISIONS
-    return bool(ran & _QUANTIZED) if precision == "int8" else ran == {"f32"}
+    if precision == "fp32":
+        return ran == {"f32"}
+    return bool(ran & _RAN[precision]) if precision in _RAN else False

@@ -99,7 +99,7 @@ def measure(driver: Driver, request: Request) -> Answer:
     protocol = request["protocol"]
     engine = _loaded(driver, request, "engine")
     peak_rss_bytes = _peak_rss_bytes()  # before anything else is in memory
-    sentinel = _loaded(driver, request, "sentinel")
+    sentinel = _loaded(driver, {**request, **request.get("sentinel_settings", {})}, "sentinel")
     gc.collect()
     gc.disable()  # a collection inside a timed run is no property of the engine
     _warm_up(sentinel.run, protocol)

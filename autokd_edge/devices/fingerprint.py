@@ -44,6 +44,7 @@ _HWCAP_BITS = {
 }
 # With one of these an int8 product is summed in int32; without, pairs are summed in int16 and saturate.
 _VNNI = {"avx_vnni", "avx_vnni_int8", "avx512_vnni", "amx_int8"}
+_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # without one of these bf16 would be computed in float
 # MemTotal moves by some MiB with each kernel; a machine must stay the same target over an update.
 _MEMORY_STEP = 256 * 2**20
 
@@ -89,7 +90,7 @@ def fingerprint_of(facts: Facts) -> Fingerprint:
 def target_here(target: Target, machine: Fingerprint) -> Target:
     """Return the target as the machine is: probed facts filled in, written facts checked.
 
-    A probed target's ``int8_saturates`` follows from the ISA flags; its memory is rounded down to
+    A probed target's ``int8_saturates`` and its bf16 variants follow from the ISA flags; its memory is rounded down to
     256 MiB, so that a kernel update does not make another machine of it.
 
     Raises:
@@ -103,6 +104,7 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
         return replace(
             target,
             probe=False,
+            variants=tuple(variant for variant in target.variants if variant.precision != "bf16" or _BF16 & set(machine.isa_flags)),
             isa_flags=machine.isa_flags,
             cores=machine.cores,
             memory_bytes=max(_MEMORY_STEP, machine.memory_bytes // _MEMORY_STEP * _MEMORY_STEP),

@@ -102,7 +102,8 @@ class Stages:
         """Run an engine on images ``(n, c, h, w)`` (.npy); logits ``(n, classes)``."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "logits.npy"
-            self.backends[variant.backend].board.infer(self.store.path(engine), inputs, target=self.target, out=out)
+            board = self.backends[variant.backend].board
+            board.infer(self.store.path(engine), inputs, variant=variant, target=self.target, out=out)
             found: npt.NDArray[np.float32] = np.load(out, allow_pickle=False)
         return found
 

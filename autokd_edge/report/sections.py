@@ -7,15 +7,15 @@ from html import escape
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import Graded, Pupil, Screened, keeps
-from autokd_edge.report import quantized, wording
+from autokd_edge.report import precisions, quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
-from autokd_edge.report.family import COLUMNS as FAMILY_COLUMNS
+from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
 from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
-from autokd_edge.report.precisions import COLUMNS, variant_lines
+from autokd_edge.report.precisions import variant_lines
 from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
 from autokd_edge.report.table import verdict
 
@@ -135,7 +135,7 @@ def family(outcome: Outcome) -> str:
         return ""
     note = f"What a search finds is a family; members differ by chance alone. {told(found)}."
     return section(
-        "The family", note, table(FAMILY_COLUMNS, rows(found), css="figures"), conditions(wording.all_conditions(found.readings))
+        "The family", note, table(MEMBER_COLUMNS, rows(found), css="figures"), conditions(wording.all_conditions(found.readings))
     )
 
 
@@ -147,7 +147,7 @@ def probes(outcome: Outcome) -> str:
     parts = [f'<div class="pair">{"".join(f"<div><h3>{title}</h3>{plot(shown)}</div>" for title, shown in pair)}</div>']
     lines = [(line.variant, line.read, line.ratio, line.said) for line in variant_lines(outcome.study)]
     if lines:
-        parts.append(f"<h3>In which variant</h3>{table(COLUMNS, lines)}")
+        parts.append(f"<h3>In which variant</h3>{table(precisions.COLUMNS, lines)}")
     found = refusals(outcome.study)
     if found:
         rows = [(r.reason, r.stage, str(r.count), r.example or "\N{EM DASH}") for r in found]

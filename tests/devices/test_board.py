@@ -100,7 +100,7 @@ def test_nobody_measures_or_runs_next_to_somebody(tmp_path):
         with pytest.raises(MeasureError, match="another search"):
             device.measure()
         with pytest.raises(MeasureError, match="another search"):
-            device.board.infer(tmp_path / "engine", tmp_path / "engine", target=FAKE_TARGET, out=tmp_path / "out")
+            device.board.infer(tmp_path / "engine", tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, out=tmp_path / "out")
     assert "measure" not in device.link.modes
 
 
@@ -123,6 +123,9 @@ def test_a_variant_of_another_backend_is_a_measure_error(tmp_path):
         ("fp32", {"f32": 39, "bf16": 1}, False),
         ("fp32", {"bf16": 40}, False),
         ("fp32", {"f32": 39, "u8": 1}, False),
+        ("bf16", {"bf16": 20, "f32": 3}, True),
+        ("bf16", {"f32": 20}, False),
+        ("fp16", {"f16": 20, "f32": 3}, True),
         ("int8", {"u8": 20, "f32": 3}, True),
         ("int8", {"i8": 1, "f32": 30}, True),
         ("int8", {"f32": 40, "i32": 2}, False),

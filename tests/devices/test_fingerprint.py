@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here
 from autokd_edge.errors import TargetError
@@ -70,6 +71,14 @@ def test_the_host_target_takes_its_facts_from_the_machine(tmp_path):
 def test_without_vnni_int8_saturates(tmp_path):
     host, _ = load_target("host")
     assert target_here(host, machine(tmp_path, flags="sse4_2 avx avx2 fma f16c")).int8_saturates
+
+
+def test_bf16_is_kept_only_where_the_processor_computes_in_it(tmp_path):
+    host, _ = load_target("host")
+    bf16 = Variant(backend="openvino", precision="bf16")
+    asked = replace(host, variants=(*host.variants, bf16))
+    assert bf16 not in target_here(asked, machine(tmp_path / "without")).variants
+    assert bf16 in target_here(asked, machine(tmp_path / "with", flags=f"{N100_FLAGS} avx512_bf16")).variants
 
 
 def test_another_architecture_is_refused(tmp_path):

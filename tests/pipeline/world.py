@@ -153,10 +153,10 @@ class FlakyBoard(FakeBoard):
             raise MeasureError("the fake device does not answer", retryable=True)
         return super().measure(engine, variant=variant, target=target, protocol=protocol)
 
-    def infer(self, engine, inputs, *, target, out) -> None:
+    def infer(self, engine, inputs, *, variant, target, out) -> None:
         if not self._infers and self._not_teacher(engine):
             raise MeasureError("the fake engine does not run")
-        super().infer(engine, inputs, target=target, out=out)
+        super().infer(engine, inputs, variant=variant, target=target, out=out)
 
     def _not_teacher(self, engine) -> bool:
         self._teacher = self._teacher or engine.name  # the first engine that a study runs
@@ -250,11 +250,11 @@ def config(*, teachings: int = 2, times_teacher: float = 0.9) -> StudyConfig:
     )
 
 
-def begun(world: World) -> Study:
+def begun(world: World, *, times_teacher: float = 0.9) -> Study:
     """Read the teacher: a study in which nothing was probed yet."""
     read = world.evaluator.reference()
     referenced = Referenced(accuracy=read.accuracy, cost=read.cost, measurements=read.measurements, at_s=0.0)
-    return fold((Opened(config=config(), at_s=0.0), referenced))
+    return fold((Opened(config=config(times_teacher=times_teacher), at_s=0.0), referenced))
 
 
 def timeless(events: Iterable[Event]) -> list[Event]:
