@@ -14,6 +14,7 @@ VENDORS = (
     "openvino",
     "nncf",
     "onnxruntime",
+    "tensorrt_rtx",
     "plotly",
     "sklearn",
     "datasets",
@@ -25,6 +26,10 @@ VENDORS = (
     "torch",
     "botorch",
     "gpytorch",
+    "scipy",
+    "tvm",
+    "tvm_ffi",
+    "optuna",
 )
 # What teaches or models is torch by nature; everything else must load without it.
 TORCH_BY_NATURE = (
@@ -34,6 +39,8 @@ TORCH_BY_NATURE = (
     "autokd_edge.search.beliefs",
     "autokd_edge.search.candidates",
     "autokd_edge.search.edge_bo",
+    "autokd_edge.search.kernel",
+    "autokd_edge.search.likelihood",
     "autokd_edge.search.surrogate",
     "autokd_edge.api.search",
     "autokd_edge.api.shipping",

@@ -50,7 +50,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         str | None, typer.Option(help="kd, dkd, dist, at, sp, crd; ce or ls without a teacher. Default: kd, or ls without a teacher.")
     ] = None,
     family: Annotated[str, typer.Option(help="Family of students: nago, mbconv, or a hand-designed one; several as nago,mbconv.")] = "nago",
-    policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
+    policy: Annotated[
+        str, typer.Option(help="Search strategy: edge-bo; or a baseline: random, random-ungated, evolution, optuna-tpe, optuna-gp.")
+    ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
     final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,

@@ -258,7 +258,7 @@ class Study:
         """Return the reading of the variant that keeps the device limits best; the fastest one where there is no limit."""
 
         def worst(measurement: Measurement) -> tuple[float, float]:
-            return max((slack.excess for slack in self.slacks(measurement)), default=0.0), measurement.median_ns
+            return max((slack.excess for slack in self.slacks(measurement)), default=0.0), measurement.slowness
 
         return min(screened.measurements, key=worst)
 

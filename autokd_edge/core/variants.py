@@ -71,7 +71,7 @@ def comparison(study: Study, variant: Variant) -> Comparison:
             if any(unread.variant == variant for unread in screened.unread):
                 lost.append(True)
             continue
-        ratios.append(reading.median_ns / screened.measurements[0].median_ns)
+        ratios.append(reading.slowness / screened.measurements[0].slowness)
         lost.append(_loses(reading, screened.measurements))
     return Comparison(variant=variant, ratios=tuple(ratios), lost=tuple(lost))
 
@@ -119,7 +119,7 @@ def _gains(study: Study, variant: Variant) -> dict[str, float]:
 
 
 def _loses(reading: Measurement, rivals: Sequence[Measurement]) -> bool:
-    return any(reading.median_ns > (1 + LOST_BY) * rival.median_ns for rival in rivals)
+    return any(reading.slowness > (1 + LOST_BY) * rival.slowness for rival in rivals)
 
 
 def _screened(study: Study) -> Iterator[Screened]:

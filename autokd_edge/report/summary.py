@@ -38,6 +38,7 @@ class ReadingSummary(TypedDict):
     peak_memory_bytes: int
     peak_memory_over_null_bytes: int
     executed_layers: dict[str, int]
+    instructions: int | None
     flags: list[str]
 
 
@@ -141,5 +142,6 @@ def reading_summary(m: Measurement) -> ReadingSummary:
         peak_memory_bytes=m.memory.peak_rss_bytes,
         peak_memory_over_null_bytes=m.memory.engine_bytes,
         executed_layers=dict(m.executed),
+        instructions=m.instructions,
         flags=list(m.flags),
     )
