@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from autokd_edge.cli.check import check
 from autokd_edge.cli.options import FAILED, INTERRUPTED, WRONG_INPUT
 from autokd_edge.cli.profile import profile
 from autokd_edge.cli.report import report
@@ -18,7 +19,7 @@ from autokd_edge.cli.search import search
 from autokd_edge.cli.targets import targets
 from autokd_edge.errors import AutoKDError, InputError
 
-COMMANDS = (search, profile, targets, report, run)
+COMMANDS = (search, check, profile, targets, report, run)
 # Click's, or that of the copy of Click inside newer Typers, which has no public name.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
