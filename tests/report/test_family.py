@@ -22,7 +22,7 @@ def outcome() -> Outcome:
     clock = study.elapsed_s
     for index, (median_ns, accuracy) in enumerate([(210_000.0, 93.0), (190_000.0, None), (9_000_000.0, None)], start=1):
         member = dataclasses.replace(best.pupil.member, index=index)
-        screened = Screened(cost=Cost(parameters=1, macs=1, activation_bytes=1), measurement=sample_measurement(median_ns))
+        screened = Screened(cost=Cost(parameters=1, macs=1, activation_bytes=1), measurements=(sample_measurement(median_ns),))
         study = advance(study, Probed(member=member, outcome=screened, at_s=clock))
         if index == 3:
             continue
