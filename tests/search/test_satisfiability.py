@@ -14,12 +14,12 @@ def a_study(latency_x=0.3, memory_bytes=None, most=30, **kinds):
 
 
 def test_so_many_are_probed_none_is_taught_and_each_limit_is_counted_apart():
-    study, stop = a_study(memory_bytes=400_000)
+    study, stop = a_study(latency_x=0.6, memory_bytes=400_000)
     found = satisfiability(study)
     assert (found.probed, found.measured, len(study.teachings)) == (30, 30, 0)
     assert "30 candidates" in stop.reason
     latency, memory = found.shares
-    assert (latency.limit, latency.bound, memory.limit, memory.bound) == ("latency", pytest.approx(603_000), "memory", 400_000)
+    assert (latency.limit, latency.bound, memory.limit, memory.bound) == ("latency", pytest.approx(1_206_000), "memory", 400_000)
     kept = [probed for probed in study.probes if probed.outcome.measurements[0].memory.engine_bytes <= 400_000]
     assert memory.kept == len(kept)
     assert found.fitting == sum(study.fits(probed) for probed in study.probes)
