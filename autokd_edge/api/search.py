@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Protocol, samples_needed
+from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.student import Task
 from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig
 from autokd_edge.core.target import Target, Variant
@@ -25,7 +26,7 @@ from autokd_edge.errors import LimitError, TargetError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import Backend
+from autokd_edge.ports import Backend, Policy
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
@@ -165,6 +166,20 @@ class SearchJob:
             write_page(self.folder.report, finish.outcome)
             self.folder.write_summary(summarise(finish.outcome))
         return finish
+
+    def study(self, policy: Callable[[SearchSpace, SearchSpace], Policy], watch: Watch) -> Study:
+        """Run a study under another policy, made from the two spaces, until it stops; nothing is shipped or reported.
+
+        Raises:
+            InputError: the store or the folder cannot be used.
+            StageError: the teacher could not be read on the target.
+            DeviceError: the device, or the way to it, failed.
+        """
+        with self.folder.held(self.name):
+            evaluator = self._evaluator()
+            journal = SQLJournal(self.folder.journal_url)
+            made = policy(evaluator.family.space(evaluator.task), evaluator.distiller.space)
+            return StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=made, watch=watch).run(self.config)[0]
 
     def _shipped(self, study: Study, evaluator: Evaluator, journal: SQLJournal) -> tuple[Manifest | None, Study]:
         graded = best_grade(study)
