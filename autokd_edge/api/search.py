@@ -94,7 +94,7 @@ class SearchJob:
             limits=limits,
             budget=budget,
             search_steps=options.search_steps,
-            final_steps=options.final_steps,
+            final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,
             device=options.device,
@@ -139,7 +139,7 @@ class SearchJob:
         with self.folder.held(self.name):
             journal = SQLJournal(self.folder.journal_url)
             self.folder.write_teacher(self.teacher.card.spec)
-            evaluator = self._evaluator()
+            evaluator = self.evaluator()
             family = evaluator.family
             policy = wiring.policy_named(self.config.policy)(
                 family.space(evaluator.task), evaluator.distiller.space, self.target, family.members
@@ -179,7 +179,8 @@ class SearchJob:
     def _backends(self) -> dict[str, Backend]:
         return wiring.backends_of(self.target, self.folder.work / "backends", self.device)
 
-    def _evaluator(self) -> Evaluator:
+    def evaluator(self) -> Evaluator:
+        """Put together what carries out the actions of this study; its files lie in the run's folder."""
         work = self.folder.work
         stages = Stages(
             target=self.target,

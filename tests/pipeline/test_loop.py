@@ -246,7 +246,6 @@ CHANGES = {
     "device": "ssh://board",
     "seed": 1,
     "protocols": {"screen": OTHER},
-    "device": "ssh://board",
 }
 
 
