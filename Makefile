@@ -11,7 +11,8 @@ search: setup data
 	$(BIN)/autokd-edge search $(SEARCH)
 
 test: setup data
-	@sh tools/system_packages.sh postgresql chromium
+	@sh tools/system_packages.sh postgresql chromium openssh-server
+	@sh tools/system_packages.sh debootstrap qemu-user-static qemu-user openssh-client gcc libc6-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

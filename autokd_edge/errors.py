@@ -20,6 +20,9 @@ AutoKDError
 └── StageError                 one candidate failed in one stage; the search goes on
     ├── LoweringError          a student spec that a lowering cannot express
     ├── BuildError             the vendor's compiler refused a graph
+    │   ├── UnsupportedOperationError  an operation, opset or precision that the target's compiler does not have
+    │   ├── BuildOutOfMemoryError      the device has not the memory to build the graph
+    │   └── BuildTimedOutError         the compiler did not end in time; the same try may succeed later
     ├── QuantizeError          quantisation failed
     ├── MeasureError           the device did not give a reading
     │   └── TimedOutError      a program on the device did not end in time, and was ended
@@ -122,12 +125,28 @@ class BuildError(StageError):
     """The vendor's compiler refused a graph."""
 
 
+class UnsupportedOperationError(BuildError):
+    """The target's compiler has no such operation, opset or precision."""
+
+
+class BuildOutOfMemoryError(BuildError):
+    """The device has not the memory to build the graph."""
+
+
+class BuildTimedOutError(BuildError):
+    """The compiler did not end in time."""
+
+
 class QuantizeError(StageError):
     """A graph could not be quantised."""
 
 
 class MeasureError(StageError):
     """The device did not give a reading."""
+
+
+class NoDeviceError(MeasureError):
+    """The engine was built for a device that is not here; building it is all that can be done."""
 
 
 class TimedOutError(MeasureError):

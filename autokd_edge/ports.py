@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
-from autokd_edge.core.study import Action, Event, Study
+from autokd_edge.core.study import Action, Cost, Event, Study
 from autokd_edge.core.target import Target, Variant
 
 Split: TypeAlias = Literal["calibration", "validation", "test"]
@@ -116,7 +116,7 @@ class Board(PortProtocol):
             MeasureError: no reading came back.
         """
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run the engine on each sample of ``inputs`` (.npy, float32 ``(n, c, h, w)``), batch 1.
 
         Writes logits float32 ``(n, classes)`` to ``out`` (.npy).
@@ -220,10 +220,17 @@ class Exclusive(PortProtocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherNetwork:
-    """The teacher as a layer graph with its arrays (see ``core.student.parameter_shapes``)."""
+    """The teacher as it is compared with students: a graph for the device where it has one, and its own answers.
 
-    spec: StudentSpec
-    arrays: Mapping[str, npt.NDArray[np.float32]]
+    ``write_graph`` writes ONNX that reads what students read, ``input (1, c, h, w)``; None where there is no graph, and
+    then ``answer`` grades it: images ``(n, c, h, w)`` to logits ``(n, classes)``, run on this machine by ``run_by``.
+    """
+
+    digest: Digest
+    cost: Cost | None
+    write_graph: Callable[[Path], None] | None
+    answer: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+    run_by: str
 
 
 class Policy(PortProtocol):

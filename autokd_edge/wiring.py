@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.target import Target
@@ -22,6 +23,7 @@ from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import fingerprint_over, read_fingerprint
 from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.ports import Backend, Link, Policy, StudentFamily
@@ -58,6 +60,26 @@ def _onnxruntime(place: Place) -> Backend:
     return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=quantizer, board=board, layer_timer=board)
 
 
+def _tensorrt(place: Place) -> Backend:
+    from autokd_edge.backends.tensorrt.board import TrtexecBoard
+    from autokd_edge.backends.tensorrt.builder import NAME, TrtexecBuilder
+    from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
+    from autokd_edge.backends.tensorrt.trtexec import Trtexec
+
+    trtexec = Trtexec(link=place.link)
+    builder = TrtexecBuilder(trtexec)
+    board = TrtexecBoard(trtexec, builder, place)
+    return Backend(name=NAME, builder=builder, quantizer=ExplicitQuantizer(NAME, LocalLink()), board=board, layer_timer=board)
+
+
+def _tensorrt_rtx(_place: Place) -> Backend:
+    from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
+    from autokd_edge.backends.tensorrt_rtx.board import AbsentGPU
+    from autokd_edge.backends.tensorrt_rtx.builder import NAME, RTXBuilder
+
+    return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=ExplicitQuantizer(NAME, LocalLink()), board=AbsentGPU())
+
+
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
     from autokd_edge.search.edge_bo import EdgeBO
     from autokd_edge.search.policy import PhasedPolicy
@@ -72,7 +94,48 @@ def _random(architectures: SearchSpace, distillations: SearchSpace, target: Targ
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants, members=members)
 
 
-BACKENDS: Mapping[str, Callable[[Place], Backend]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
+def _evolution(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+    from autokd_edge.search.evolution import EvolutionChooser
+    from autokd_edge.search.policy import PhasedPolicy
+
+    return PhasedPolicy(EvolutionChooser(architectures, distillations), target.variants, members=members)
+
+
+def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+    from autokd_edge.search.random_search import RandomProposer
+    from autokd_edge.search.ungated import UngatedPolicy
+
+    return UngatedPolicy(RandomProposer(architectures, distillations), target.variants, members=members)
+
+
+def _optuna(
+    sampler: Literal["tpe", "gp"], architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members
+) -> Policy:
+    from autokd_edge.search.optuna_search import OptunaProposer
+    from autokd_edge.search.ungated import UngatedPolicy
+
+    return UngatedPolicy(OptunaProposer(architectures, distillations, sampler), target.variants, members=members)
+
+
+def _openvino_runtime() -> Runtime:
+    from autokd_edge.backends.openvino.builder import OPENVINO
+
+    return OPENVINO
+
+
+def _onnxruntime_runtime() -> Runtime:
+    from autokd_edge.backends.onnxruntime.builder import ONNX_RUNTIME
+
+    return ONNX_RUNTIME
+
+
+RUNTIMES: Mapping[str, Callable[[], Runtime]] = {"openvino": _openvino_runtime, "onnxruntime": _onnxruntime_runtime}
+BACKENDS: Mapping[str, Callable[[Place], Backend]] = {
+    "openvino": _openvino,
+    "onnxruntime": _onnxruntime,
+    "tensorrt": _tensorrt,
+    "tensorrt_rtx": _tensorrt_rtx,
+}
 FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
     "nago": NagoFamily,
     "mbconv": MBConvFamily,
@@ -83,7 +146,14 @@ FAMILIES: Mapping[str, Callable[[], StudentFamily]] = {
     "shufflenetv2-0.5": shufflenet_v2_half,
     "mcunet-like": mcunet_like,
 }
-POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _edge_bo, "random": _random}
+POLICIES: Mapping[str, PolicyMaker] = {
+    "edge-bo": _edge_bo,
+    "random": _random,
+    "random-ungated": _random_ungated,
+    "evolution": _evolution,
+    "optuna-tpe": partial(_optuna, "tpe"),
+    "optuna-gp": partial(_optuna, "gp"),
+}
 
 
 def family_named(name: str) -> StudentFamily:
@@ -112,6 +182,13 @@ def device_of(address: str | None) -> Device:
         return Device(link=LocalLink(), lease=Lease(default_lease_path()), fingerprint=read_fingerprint)
     link = SshLink(SshConnection(ssh_address(address)))
     return Device(link=link, lease=BoardLease(link), fingerprint=lambda: fingerprint_over(link))
+
+
+def device_packages(target: Target) -> tuple[str, ...]:
+    """Return the packages that a device must have for the target's backends, of those that Python drives."""
+    names = dict.fromkeys(variant.backend for variant in target.variants)
+    found = [runtime().on_device for name, runtime in RUNTIMES.items() if name in names]
+    return tuple(dict.fromkeys(package for packages in found for package in packages))
 
 
 def link_of(address: str | None) -> Link:

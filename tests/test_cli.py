@@ -93,12 +93,17 @@ class TestWrongInput:
             ("--final-steps", "-2", "final-steps must be at least 1"),
             ("--study", "../a", "study name must be"),
             ("--study", "", "study name must be"),
-            ("--family", "nagoo", "family must be one of nago; got 'nagoo'. Hint: --family nago"),
+            ("--family", "nagoo", "got 'nagoo'. Hint: --family nago"),
             ("--policy", "edge", "policy must be one of edge-bo, random; got 'edge'. Hint: --policy edge-bo"),
             ("--target", "hots", "there is no target 'hots'; did you mean host. Hint: autokd-edge targets"),
             ("--target", "none.toml", "target descriptor 'none.toml' is not a file"),
             ("--target", "intel-n100", "target 'intel-n100' must have 4 cores"),
-            ("--data", "cifar", "data set must be one of digits, fashion-mnist, fashion-mnist:FOLDER; got 'cifar'"),
+            ("--data", "cifar", "hf:NAME[:CONFIG], cifar10:PATH, cifar100:PATH, npz:FILE; got 'cifar'"),
+            ("--data", "npz:none.npz", "data file must exist; 'none.npz' does not"),
+            ("--data", "imagefolder:none", "an image folder must be a folder; 'none' is none"),
+            ("--data", "cifar10:none", "CIFAR must be a folder or a .tar.gz; 'none' is neither"),
+            ("--image-size", "4", "image size must be 8 to 512 pixels; got 4"),
+            ("--augment", "blur", "augmentation must be none or some of crop, flip, cutout, erase, mixup; got 'blur'"),
             ("--data", "fashion-mnist:none", "must lie in 'none'; it has no train-images-idx3-ubyte.gz"),
             ("--teacher", "example:cifar", "example teacher must be one of example:digits, example:fashion-mnist"),
             ("--teacher", "teacher.pt", "must not be a pickle"),
@@ -263,7 +268,7 @@ def test_a_search_that_cannot_read_its_teacher_is_a_failure_and_no_wrong_input(f
         "from autokd_edge.errors import MeasureError\n"
         "import dataclasses\n"
         "class DeadBoard(FakeBoard):\n"
-        "    def infer(self, engine, inputs, *, target, out):\n"
+        "    def infer(self, engine, inputs, *, variant, target, out):\n"
         "        raise MeasureError('the board does not answer', hint='plug it in')\n"
         "def backend(folder):\n"
         "    return dataclasses.replace(fake_backend(), board=DeadBoard())\n"

@@ -10,7 +10,25 @@ import pytest
 import autokd_edge
 
 ROOT = Path(__file__).parent.parent
-VENDORS = ("openvino", "nncf", "onnxruntime", "plotly", "sklearn", "datasets", "psycopg", "torch", "botorch", "gpytorch")
+VENDORS = (
+    "openvino",
+    "nncf",
+    "onnxruntime",
+    "tensorrt_rtx",
+    "plotly",
+    "sklearn",
+    "datasets",
+    "PIL",
+    "timm",
+    "torchvision",
+    "transformers",
+    "psycopg",
+    "torch",
+    "botorch",
+    "gpytorch",
+    "scipy",
+    "optuna",
+)
 # What teaches or models is torch by nature; everything else must load without it.
 TORCH_BY_NATURE = (
     "autokd_edge.teaching.",
@@ -19,6 +37,8 @@ TORCH_BY_NATURE = (
     "autokd_edge.search.beliefs",
     "autokd_edge.search.candidates",
     "autokd_edge.search.edge_bo",
+    "autokd_edge.search.kernel",
+    "autokd_edge.search.likelihood",
     "autokd_edge.search.surrogate",
     "autokd_edge.api.search",
     "autokd_edge.api.shipping",

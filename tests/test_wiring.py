@@ -11,6 +11,7 @@ from autokd_edge.core.student import Task
 from autokd_edge.core.target import Variant
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.search.policy import PhasedPolicy
+from autokd_edge.search.ungated import UngatedPolicy
 from autokd_edge.wiring import BACKEND_GROUP, FAMILIES, POLICIES, backends_of, family_named, policy_named
 
 SPACE = SearchSpace(parameters=(Real(name="tau", low=1.0, high=20.0),))
@@ -38,7 +39,7 @@ def test_several_families_are_one_space_to_search():
 def test_a_policy_is_made_from_the_spaces_and_the_target(name):
     family = family_named("nago")
     policy = policy_named(name)(family.space(TASK), SPACE, FAKE_TARGET, family.members)
-    assert isinstance(policy, PhasedPolicy)
+    assert isinstance(policy, PhasedPolicy | UngatedPolicy)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +54,18 @@ def test_a_policy_is_made_from_the_spaces_and_the_target(name):
         (family_named, "nago,mbconf", f"family must be one of {', '.join(FAMILIES)}; got 'mbconf'", "--family mbconv"),
         (family_named, "nago,", f"family must be one of {', '.join(FAMILIES)}; got ''", "--family nago"),
         (family_named, "nago,nago", "families must be named once each; got 'nago,nago'", "--family nago"),
-        (policy_named, "randon", "policy must be one of edge-bo, random; got 'randon'", "--policy random"),
-        (policy_named, "zzz", "policy must be one of edge-bo, random; got 'zzz'", "--policy edge-bo"),
+        (
+            policy_named,
+            "randon",
+            "policy must be one of edge-bo, random, random-ungated, evolution, optuna-tpe, optuna-gp; got 'randon'",
+            "--policy random",
+        ),
+        (
+            policy_named,
+            "zzz",
+            "policy must be one of edge-bo, random, random-ungated, evolution, optuna-tpe, optuna-gp; got 'zzz'",
+            "--policy edge-bo",
+        ),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_and_the_nearest(ask, wrong, known, hint):

@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
 from autokd_edge.teaching.augment import Augmenter, AugmentPlan
-from autokd_edge.teaching.data import LabelledImages, TeachingData, data_source
-from autokd_edge.teaching.teachers import write_teacher
+from autokd_edge.teaching.data import data_source
+from autokd_edge.teaching.kinds.layer_graph import write_teacher
+from autokd_edge.teaching.samples import LabelledImages, TeachingData
 
 RECIPES = {  # widths, blocks a stage, stem, epochs, peak learning rate, batch, augmentation
     "fashion-mnist": ((48, 96, 192), 2, 32, 36, 0.15, 128, AugmentPlan(shift=2, flip=True, cutout=8, variants=10_000)),

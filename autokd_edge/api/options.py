@@ -38,6 +38,9 @@ class SearchOptions:
     study: str | None = None
     store: str | None = None
     out: str | None = None
+    image_size: int | None = None
+    augment: str | None = None
+    loss: str | None = None
     family: str = "nago"
     policy: str = "edge-bo"
     search_steps: int = 200

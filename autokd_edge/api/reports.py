@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from autokd_edge.api.folder import RunFolder
-from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import fold
 from autokd_edge.errors import StoreError
 from autokd_edge.report.outcome import Outcome
@@ -35,7 +34,7 @@ def outcome_of(root: Path, *, store: str | None = None, study: str | None = None
         raise StoreError(f"study must be one of {', '.join(names) or 'none'}; got '{name}'", hint="--study NAME")
     found = fold(journal.read(name))
     best, nearest, manifest = best_grade(found), closest(found), folder.manifest()
-    spec: StudentSpec | None = None if manifest is None else manifest.card.student.spec
+    spec = None if manifest is None or manifest.card.student is None else manifest.card.student.spec
     outcome = Outcome(
         name=name,
         study=found,

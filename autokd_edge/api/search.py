@@ -21,21 +21,23 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import target_here
-from autokd_edge.errors import TargetError
+from autokd_edge.errors import LimitError, TargetError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import Backend, TeacherNetwork
+from autokd_edge.ports import Backend
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
 from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
-from autokd_edge.teaching.data import DataSource, TeachingData, data_source
+from autokd_edge.teaching.data import data_source
 from autokd_edge.teaching.inputs import PreparedImages
-from autokd_edge.teaching.teachers import Teacher, load_teacher
-from autokd_edge.teaching.trainer import KDDistiller
+from autokd_edge.teaching.samples import DataSource, TeachingData
+from autokd_edge.teaching.teacher import Teacher, teacher_network
+from autokd_edge.teaching.teachers import NONE, load_teacher
+from autokd_edge.teaching.trainer import KDDistiller, check_loss
 
 SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
 
@@ -61,7 +63,7 @@ class SearchJob:
     device: Device
     source: DataSource
     data: TeachingData
-    teacher: Teacher
+    teacher: Teacher | None
     protocols: Mapping[str, Protocol]
 
     @classmethod
@@ -78,19 +80,23 @@ class SearchJob:
         wiring.policy_named(options.policy)
         device = wiring.device_of(options.device)
         target = target_here(load_target(options.target)[0], device.fingerprint())
-        source = data_source(options.data)
+        source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
-        teacher = load_teacher(options.teacher, data)
+        teacher = None if options.teacher == NONE else load_teacher(options.teacher, data)
+        loss = options.loss or ("ls" if teacher is None else "kd")
+        check_loss(loss, teacher)
+        _check_relative(limits, teacher)
         protocols = {name: _supporting(load_protocol(name)[0], limits) for name in (SCREEN, FINAL)}
         config = StudyConfig(
             target=target.name,
             target_digest=digest_of_target(target),
             data=data.name,
             data_digest=data.digest,
-            teacher=teacher.name,
-            teacher_digest=teacher.digest,
+            teacher=NONE if teacher is None else teacher.name,
+            teacher_digest=digest_of_json([NONE]) if teacher is None else teacher.digest,
             family=options.family,
             policy=options.policy,
+            loss=loss,
             limits=limits,
             budget=budget,
             search_steps=options.search_steps,
@@ -116,6 +122,7 @@ class SearchJob:
             protocols=protocols,
         )
         job._check()
+        source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
         return job
 
     def _check(self) -> None:
@@ -138,7 +145,8 @@ class SearchJob:
         """
         with self.folder.held(self.name):
             journal = SQLJournal(self.folder.journal_url)
-            self.folder.write_teacher(self.teacher.card.spec)
+            if self.teacher is not None and self.teacher.spec is not None:
+                self.folder.write_teacher(self.teacher.spec)
             evaluator = self.evaluator()
             family = evaluator.family
             policy = wiring.policy_named(self.config.policy)(
@@ -172,7 +180,7 @@ class SearchJob:
             closest="" if best is not None or nearest is None else str(nearest),
             accuracies=() if manifest is None else manifest.card.accuracies,
             student=None if best is None else evaluator.spec(best.pupil.member),
-            teacher=self.teacher.card.spec,
+            teacher=None if self.teacher is None else self.teacher.spec,
         )
         return Finish(outcome=outcome, stop=stop, folder=self.folder, manifest=manifest)
 
@@ -192,11 +200,9 @@ class SearchJob:
             stages=stages,
             family=wiring.family_named(self.config.family),
             task=Task(image=self.data.image, classes=len(self.data.classes), channel_multiple=self.target.channel_multiple),
-            distiller=KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits"),
-            teacher=TeacherNetwork(
-                spec=self.teacher.card.spec, arrays={name: value.numpy() for name, value in self.teacher.arrays.items()}
-            ),
-            teacher_digest=self.teacher.digest,
+            distiller=KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits", loss=self.config.loss),
+            teacher=None if self.teacher is None else teacher_network(self.teacher, self.data),
+            teacher_digest=self.config.teacher_digest,
             data_digest=self.data.digest,
             protocols=self.protocols,
             screen_variant=_screening(self.target),
@@ -210,6 +216,26 @@ def _screening(target: Target) -> Variant:
     if found is None:
         raise TargetError(f"target '{target.name}' must have a variant in {SCREENING_PRECISION} to screen students with; it has none")
     return found
+
+
+def _check_relative(limits: Limits, teacher: Teacher | None) -> None:
+    """Refuse limits that are relative to a reading that there will not be; raises LimitError."""
+    relative = [
+        option
+        for option, asked in (
+            ("--max-latency 3ms", limits.latency is not None and limits.latency.times_teacher is not None),
+            ("--max-memory 20MB", limits.memory is not None and limits.memory.times_teacher is not None),
+        )
+        if asked
+    ]
+    if relative and teacher is None:
+        raise LimitError(f"a limit relative to the teacher needs a teacher; got --teacher {NONE}", hint=relative[0])
+    if relative and teacher is not None and teacher.write_graph is None:
+        raise LimitError(
+            f"a limit relative to the teacher needs its reading on the target; '{teacher.name}' cannot be written as ONNX", hint=relative[0]
+        )
+    if limits.max_drop is not None and teacher is None:
+        raise LimitError(f"an accuracy drop needs a teacher to be below; got --teacher {NONE}", hint="leave --max-drop out")
 
 
 def _supporting(protocol: Protocol, limits: Limits) -> Protocol:

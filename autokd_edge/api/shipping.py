@@ -27,7 +27,7 @@ from autokd_edge.core.study import Grade, Graded, Study
 from autokd_edge.pipeline.evaluate import Evaluator
 from autokd_edge.pipeline.ship import Accuracies, Shipment, shipment
 from autokd_edge.students.cost import cost_of
-from autokd_edge.teaching.data import TeachingData
+from autokd_edge.teaching.samples import TeachingData
 
 # Logits of the same engine on the same processor are equal; another processor sums in another order.
 SELFTEST_TOLERANCE = 1e-2
@@ -85,7 +85,7 @@ def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *
         ),
         labels=data.classes,
         accuracies=(
-            *_stated("teacher", goods.teacher, processor),
+            *(() if goods.teacher is None else _stated("teacher", goods.teacher, processor)),
             *_stated("student float", goods.student_float, processor),
             *_stated("student engine", goods.student_engine, processor),
         ),
@@ -95,12 +95,12 @@ def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *
         limits=study.config.limits,
         slacks=study.grade_slacks(goods.grade),
         selftest_tolerance=SELFTEST_TOLERANCE,
+        splits={"train": len(data.train), "validation": len(data.validation), "test": len(evaluator.stages.images.inputs("test")[1])},
     )
 
 
 def _stated(what: Network, found: Accuracies, processor: str) -> tuple[Accuracy, Accuracy]:
-    by = f"{found.variant.backend} {found.variant.precision}"
     return (
-        Accuracy(what=what, split="validation", percent=found.validation, computed_by=by, machine=processor),
-        Accuracy(what=what, split="test", percent=found.test, computed_by=by, machine=processor),
+        Accuracy(what=what, split="validation", percent=found.validation, computed_by=found.computed_by, machine=processor),
+        Accuracy(what=what, split="test", percent=found.test, computed_by=found.computed_by, machine=processor),
     )

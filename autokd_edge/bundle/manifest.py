@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 _NUMBERS = re.compile(r"\[\n([-+.,\deE\s]*)\]")  # never inside a string, which holds no bare line break
 
-Network: TypeAlias = Literal["teacher", "student float", "student engine"]
+Network: TypeAlias = Literal["teacher", "student float", "student engine", "network in fp32", "engine"]
 Split: TypeAlias = Literal["validation", "test"]
 
 
@@ -76,9 +76,9 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A measurement of the teacher's or the student's engine, with its raw samples."""
+    """A measurement of the teacher's engine or of the network's own, with its raw samples."""
 
-    what: Literal["teacher", "student engine"]
+    what: Literal["teacher", "student engine", "engine"]
     measurement: Measurement
 
 
@@ -92,11 +92,11 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherFacts:
-    """Whom the student learnt from."""
+    """Whom the student learnt from; ``none`` where it learnt from labels alone. ``cost`` is that of its graph, if it has one."""
 
     name: str
     digest: Digest
-    cost: Cost
+    cost: Cost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,10 @@ class StudentFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """Everything about a bundle but its files; ``slacks`` compare the shipped engine with ``limits``."""
+    """Everything about a bundle but its files; ``slacks`` compare the shipped engine with ``limits``.
+
+    ``teacher`` and ``student`` are None where the network did not come from a search; ``study`` is then its name.
+    """
 
     study: str
     data: str
@@ -123,17 +126,18 @@ class Card:
     labels: tuple[str, ...]
     accuracies: tuple[Accuracy, ...]
     measurements: tuple[Reading, ...]
-    teacher: TeacherFacts
-    student: StudentFacts
+    teacher: TeacherFacts | None
+    student: StudentFacts | None
     limits: Limits
     slacks: tuple[Slack, ...]
     selftest_tolerance: float  # largest absolute difference of a logit
+    splits: dict[str, int] = field(default_factory=dict)  # images of "train", "validation" and "test"
 
     def __post_init__(self) -> None:
-        spec = self.student.spec
-        if len(self.labels) != spec.classes:
+        spec = None if self.student is None else self.student.spec
+        if spec is not None and len(self.labels) != spec.classes:
             raise ValueError(f"labels must be as many as the student's classes, {spec.classes}; got {len(self.labels)}")
-        if self.input.shape[1:] != spec.input:
+        if spec is not None and self.input.shape[1:] != spec.input:
             raise ValueError(f"input must be the student's, {spec.input}; got {self.input.shape[1:]}")
         if not self.selftest_tolerance > 0:
             raise ValueError(f"selftest_tolerance must be positive; got {self.selftest_tolerance}")
@@ -163,10 +167,8 @@ class Manifest:
 
     @property
     def shipped(self) -> Measurement:
-        """The last reading of the student in the variant that is shipped."""
-        readings = [
-            r.measurement for r in self.card.measurements if r.what == "student engine" and r.measurement.variant == self.card.variant
-        ]
+        """The last reading of the network in the variant that is shipped."""
+        readings = [r.measurement for r in self.card.measurements if r.what != "teacher" and r.measurement.variant == self.card.variant]
         if not readings:
             raise ValueError(f"a bundle must hold a measurement of its engine, {self.card.variant}; got none")
         return readings[-1]

@@ -36,7 +36,8 @@ def main() -> None:
         sys.exit(f"{manifest['engine']['name']} was changed: it is not the engine that was measured")
     runtime, threads = import_module(card["runtime"]["package"]), card["target"]["threads"]
     if runtime.__name__ == "openvino":
-        hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        floats = "bf16" if card["variant"]["precision"] == "bf16" else "f32"
+        hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": threads}
         engine = runtime.Core().import_model(blob, "CPU", hints)
     else:  # onnxruntime; the engine is optimised already
         options = runtime.SessionOptions()

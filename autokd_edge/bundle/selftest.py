@@ -44,9 +44,10 @@ def run_selftest(folder: Path, manifest: Manifest, board: Board) -> SelfTest:
         BundleError: the logits have another shape than the recorded ones.
     """
     recorded = np.load(folder / SELFTEST_LOGITS, allow_pickle=False)  # (n, classes)
+    card = manifest.card
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "logits.npy"
-        board.infer(folder / manifest.engine.name, folder / SELFTEST_INPUTS, target=manifest.card.target, out=out)
+        board.infer(folder / manifest.engine.name, folder / SELFTEST_INPUTS, variant=card.variant, target=card.target, out=out)
         logits = np.load(out, allow_pickle=False)
     if logits.shape != recorded.shape or not len(recorded):
         raise BundleError(f"self-test logits must have the recorded shape {recorded.shape}; got {logits.shape}")
@@ -55,5 +56,5 @@ def run_selftest(folder: Path, manifest: Manifest, board: Board) -> SelfTest:
         samples=len(recorded),
         same_label=int((logits.argmax(axis=1) == recorded.argmax(axis=1)).sum()),
         max_difference=difference,
-        tolerance=manifest.card.selftest_tolerance,
+        tolerance=card.selftest_tolerance,
     )

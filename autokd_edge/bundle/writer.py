@@ -40,7 +40,7 @@ def write_bundle(folder: Path, files: BundleFiles, card: Card) -> Manifest:
     Raises:
         BundleError: the folder holds something else, cannot be written, or the engine is not the measured one.
     """
-    _check_place(folder)
+    check_place(folder)
     unfinished = folder.parent / f".{folder.name}.unfinished"
     try:
         shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
@@ -56,7 +56,8 @@ def write_bundle(folder: Path, files: BundleFiles, card: Card) -> Manifest:
     return manifest
 
 
-def _check_place(folder: Path) -> None:
+def check_place(folder: Path) -> None:
+    """Refuse a folder that a bundle may not be written to; raises BundleError."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:

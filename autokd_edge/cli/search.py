@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
 
 def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
-    data: Annotated[str, typer.Option(help="Data set: digits, fashion-mnist or fashion-mnist:FOLDER.")],
-    teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
+    data: Annotated[
+        str,
+        typer.Option(help="digits, fashion-mnist[:FOLDER], imagefolder:PATH, hf:NAME[:CONFIG], cifar10:PATH, cifar100:PATH or npz:FILE."),
+    ],
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="example:NAME, FILE.safetensors, FILE.onnx, FILE.pt2, FILE.py:function, timm:NAME, torchvision:NAME, hf:NAME or none."
+        ),
+    ],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
     device: Device = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
@@ -32,8 +40,19 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
     store: Store = None,
     out: Annotated[str | None, typer.Option(help="Folder of the run. Default: runs/STUDY.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels of a side; images are cut to a square and resized. Default: as they are.")
+    ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, or some of crop,flip,cutout,erase,mixup. Default: what suits the data set.")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="kd, dkd, dist, at, sp, crd; ce or ls without a teacher. Default: kd, or ls without a teacher.")
+    ] = None,
     family: Annotated[str, typer.Option(help="Family of students: nago, mbconv, or a hand-designed one; several as nago,mbconv.")] = "nago",
-    policy: Annotated[str, typer.Option(help="Search strategy: edge-bo or random.")] = "edge-bo",
+    policy: Annotated[
+        str, typer.Option(help="Search strategy: edge-bo; or a baseline: random, random-ungated, evolution, optuna-tpe, optuna-gp.")
+    ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
     final_epochs: Annotated[float | None, typer.Option(help="The same in passes over the training images.")] = None,
@@ -57,6 +76,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         study=study,
         store=store,
         out=out,
+        image_size=image_size,
+        augment=augment,
+        loss=loss,
         family=family,
         policy=policy,
         search_steps=search_steps,

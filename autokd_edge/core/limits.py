@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from autokd_edge.core.measure import Measurement
@@ -73,8 +74,8 @@ class Budget:
         return f"{self.seconds:g} s" if self.seconds is not None else f"{self.teachings} teachings"
 
 
-def device_slacks(limits: Limits, reading: Measurement, teacher: Measurement) -> tuple[Slack, ...]:
-    """Compare a reading with the device limits; ``teacher`` was read by the same protocol.
+def device_slacks(limits: Limits, reading: Measurement, teacher: Measurement | None) -> tuple[Slack, ...]:
+    """Compare a reading with the device limits; ``teacher`` was read by the same protocol, None where no limit is relative.
 
     Raises:
         LimitError: the reading has too few samples for the limit's percentile.
@@ -82,18 +83,20 @@ def device_slacks(limits: Limits, reading: Measurement, teacher: Measurement) ->
     slacks = []
     if limits.latency is not None:
         percent = limits.latency.percent
-        bound = limits.latency.bound_ns or _supported(teacher, percent) * (limits.latency.times_teacher or math.nan)
+        bound = limits.latency.bound_ns or _relative(teacher, lambda m: _supported(m, percent), limits.latency.times_teacher)
         slacks.append(Slack(limit="latency", reading=_supported(reading, percent), bound=bound))
     if limits.memory is not None:
-        most = limits.memory.bound_bytes or teacher.memory.engine_bytes * (limits.memory.times_teacher or math.nan)
+        most = limits.memory.bound_bytes or _relative(teacher, lambda m: m.memory.engine_bytes, limits.memory.times_teacher)
         slacks.append(Slack(limit="memory", reading=reading.memory.engine_bytes, bound=most))
     return tuple(slacks)
 
 
-def accuracy_slack(limits: Limits, accuracy: float, teacher: float) -> tuple[Slack, ...]:
+def accuracy_slack(limits: Limits, accuracy: float, teacher: float | None) -> tuple[Slack, ...]:
     """Compare the drop below the teacher, in points, with its limit; none where there is no limit."""
     if limits.max_drop is None:
         return ()
+    if teacher is None:
+        raise LimitError("an accuracy drop needs a teacher to be below; there is none")
     return (Slack(limit="accuracy", reading=teacher - accuracy, bound=limits.max_drop),)
 
 
@@ -153,6 +156,12 @@ def _quantity(text: str, what: str, units: tuple[str, ...], hint: str) -> tuple[
     if match is None or match[2] not in units or not float(match[1]) > 0 or math.isinf(float(match[1])):
         raise LimitError(f"{what} must be a positive number with one of {', '.join(units)}; got '{text}'", hint=hint)
     return float(match[1]), match[2]
+
+
+def _relative(teacher: Measurement | None, quantity: Callable[[Measurement], float], times: float | None) -> float:
+    if teacher is None or times is None:
+        raise LimitError("a limit relative to the teacher needs its reading on the target; there is none")
+    return quantity(teacher) * times
 
 
 def _supported(reading: Measurement, percent: float) -> int:

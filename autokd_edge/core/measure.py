@@ -69,14 +69,20 @@ class Fingerprint:
     temperature_c: float | None = None  # of the hottest sensor
     throttled: tuple[str, ...] = ()  # what held the clocks down
     power_mode: str = ""  # nvpmodel's, where there is one
+    counts_instructions: bool = False  # an emulator that can; no processor is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Peak resident memory (VmHWM) of a fresh process, with the engine and with a null engine."""
+    """Peak resident memory (VmHWM) of a fresh process, with the engine and with a null engine.
+
+    ``available_drop_bytes`` is another scope: how far the system's available memory fell while the
+    engine ran, which decides on boards where the GPU shares it. None where nobody looked.
+    """
 
     peak_rss_bytes: int
     null_rss_bytes: int
+    available_drop_bytes: int | None = None
 
     @property
     def engine_bytes(self) -> int:
@@ -116,6 +122,7 @@ class Measurement:
     executed: dict[str, int]  # precision that ran -> number of layers, from the execution graph
     sentinel: Sentinel
     flags: tuple[str, ...]
+    instructions: int | None = None  # of one inference, as an emulator counted them; no latency follows from them
     _sorted_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +131,8 @@ class Measurement:
         samples = sorted(ns for block in self.blocks_ns for ns in block)
         if samples[0] <= 0:
             raise ValueError(f"samples must be positive; got {samples[0]} ns")
+        if self.instructions is not None and (self.instructions < 1 or self.origin != "emulated"):
+            raise ValueError(f"instructions must be counted under emulation, 1 at least; got {self.instructions}, {self.origin}")
         object.__setattr__(self, "_sorted_ns", tuple(samples))
 
     @property
@@ -140,6 +149,14 @@ class Measurement:
     def median_ns(self) -> float:
         """Median of the block medians: the latency that is reported."""
         return statistics.median(self.block_medians_ns)
+
+    @property
+    def slowness(self) -> float:
+        """What ranks the engines of one target, less is better; of no unit that may be printed.
+
+        The median latency in ns; where an emulator counted instructions those, because its time ranks nothing.
+        """
+        return self.median_ns if self.instructions is None else float(self.instructions)
 
     def percentile_ns(self, percent: float) -> int | None:
         """Nearest-rank percentile, or None where there are too few samples to support it."""

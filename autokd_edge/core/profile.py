@@ -33,13 +33,21 @@ class Profiled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A variant that was built for a device that is not here, and why it was not measured."""
+
+    engine_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """A variant that was not tried, and what would let it be."""
 
     reason: str
 
 
-ProfileOutcome: TypeAlias = Profiled | Failed | LeftOut
+ProfileOutcome: TypeAlias = Profiled | Built | Failed | LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,7 @@ class StudyConfig:
     protocols: dict[str, Digest]
     device: str | None = None  # the address of what measures; None is the machine that searches
     final_members: int = 8  # of the best family that are probed for the last teaching, and taught while there is time
+    loss: str = "kd"  # what students are taught by; studies of before had no other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +140,13 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Referenced:
-    """The teacher was graded (validation, %) and measured on the target, once for each protocol."""
+    """The teacher was graded (validation, %) and measured on the target, once for each protocol.
 
-    accuracy: float
-    cost: Cost
+    ``accuracy`` is None where there is no teacher; ``measurements`` are empty and ``cost`` is None where it has no graph.
+    """
+
+    accuracy: float | None
+    cost: Cost | None
     measurements: tuple[Measurement, ...]
     at_s: float
 
@@ -239,7 +243,7 @@ class Study:
     def slacks(self, measurement: Measurement) -> tuple[Slack, ...]:
         """Compare a reading with the device limits, by the teacher's reading of the same protocol."""
         assert self.reference is not None, "the teacher is measured before any student"
-        teacher = next(m for m in self.reference.measurements if m.protocol == measurement.protocol)
+        teacher = next((m for m in self.reference.measurements if m.protocol == measurement.protocol), None)
         return device_slacks(self.config.limits, measurement, teacher)
 
     def grade_slacks(self, grade: Grade) -> tuple[Slack, ...]:
@@ -254,7 +258,7 @@ class Study:
         """Return the reading of the variant that keeps the device limits best; the fastest one where there is no limit."""
 
         def worst(measurement: Measurement) -> tuple[float, float]:
-            return max((slack.excess for slack in self.slacks(measurement)), default=0.0), measurement.median_ns
+            return max((slack.excess for slack in self.slacks(measurement)), default=0.0), measurement.slowness
 
         return min(screened.measurements, key=worst)
 

@@ -50,7 +50,9 @@ def ssh_address(text: str) -> SshAddress:
         port = url.port
     except ValueError:
         raise refusal from None
-    if url.scheme != "ssh" or url.path not in {"", "/"} or url.query or url.fragment or "?" in text or "#" in text or not url.hostname:
+    # urlsplit drops line ends, and "?" with nothing behind it.
+    more = url.path not in {"", "/"} or "?" in text or "#" in text or not text.isprintable()
+    if url.scheme != "ssh" or more or not url.hostname:
         raise refusal
     if url.password is not None:
         raise InputError(f"{_LAW}; a password has no place in it", hint=f"ssh-copy-id {url.hostname}")

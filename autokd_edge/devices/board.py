@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,17 +12,19 @@ from autokd_edge.core.digest import digest_of_file, digest_of_json
 from autokd_edge.core.measure import Fingerprint, Measurement, Origin, Protocol
 from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.devices.facts import COUNTER
 from autokd_edge.devices.fingerprint import read_fingerprint
-from autokd_edge.devices.program import made_on_device
+from autokd_edge.devices.program import ask, made_on_device
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, answer_from_json, reading, steadiest
-from autokd_edge.devices.reference import write_null, write_sentinel
-from autokd_edge.devices.runtime import LinkedRuntime, Runtime
+from autokd_edge.devices.reference import built_once, write_null, write_sentinel
+from autokd_edge.devices.runtime import DEVICE_PROGRAM, LinkedRuntime, Runtime
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.ports import Builder, Exclusive, Link
 
 _NULL_READINGS = 3  # the median of three: VmHWM of equal processes differs by some 0.1 MB
 _SHAPE_PRECISIONS = {"i32", "i64"}  # integer layers that compute shapes are no inference arithmetic
-_QUANTIZED = {"i8", "u8"}
+# Names that runtimes give to the precisions of layers, by what was asked for.
+_RAN = {"int8": {"i8", "u8"}, "bf16": {"bf16"}, "fp16": {"f16"}}
 _INFER_TIMEOUT_S = 600.0  # 10,000 samples of 60 ms
 
 
@@ -42,6 +43,17 @@ class LayerTimes:
     """What a device program says after profiling."""
 
     layers: tuple[LayerTime, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a device program says after counting: instructions of single inferences."""
+
+    instructions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.instructions or min(self.instructions) < 1:
+            raise ValueError(f"instructions must be positive; got {self.instructions}")
 
 
 class RuntimeBoard:
@@ -63,7 +75,7 @@ class RuntimeBoard:
         """
         fingerprint = self._place.fingerprint()
         try:
-            settings = self._runtime.settings(variant)
+            settings = self._settings(variant)
             sentinel = self._reference("sentinel", write_sentinel, target, fingerprint)
             null = self._reference("null", write_null, target, fingerprint)
         except BuildError as error:
@@ -72,17 +84,22 @@ class RuntimeBoard:
         request = {"engine": push(engine), "threads": target.threads, **settings}
         with self._place.lease.hold(f"measuring by protocol '{protocol.name}'"):
             baseline = self._baseline(null, target, protocol)
-            timing = {**request, "sentinel": push(sentinel), "protocol": encode(protocol)}
+            # The sentinel runs in fp32 whatever the engine does: a bf16 one would be no measure of the machine.
+            fixed = dict(self._runtime.settings(self._float))
+            timing = {**request, "sentinel": push(sentinel), "sentinel_settings": fixed, "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
+            counted = self._instructions(request, fingerprint, protocol)
+        held_down = dict.fromkeys((*fingerprint.throttled, *self._place.fingerprint().throttled))
+        fingerprint = replace(fingerprint, throttled=tuple(held_down))
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
             engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin
         )
         as_asked = ran_as_asked(variant.precision, answer.executed)
         self._remember(answer, target.threads)
-        return reading(answer, subject, baseline, as_asked=as_asked)
+        return replace(reading(answer, subject, baseline, as_asked=as_asked), instructions=counted)
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run an engine on each sample of ``inputs`` and write the logits ``(n, classes)``.
 
         Raises:
@@ -95,7 +112,7 @@ class RuntimeBoard:
                 "inputs": push(inputs),
                 "out": made,
                 "threads": target.threads,
-                **self._runtime.settings(self._float),
+                **self._settings(variant),
             }
             self._ask("infer", request, _INFER_TIMEOUT_S)
 
@@ -105,11 +122,7 @@ class RuntimeBoard:
         Raises:
             MeasureError: the engine did not run, or the runtime said nothing.
         """
-        try:
-            settings = self._runtime.settings(variant)
-        except BuildError as error:
-            raise MeasureError(error.args[0], hint=error.hint) from error
-        request = {"engine": self._place.link.push(engine), "threads": target.threads, **settings}
+        request = {"engine": self._place.link.push(engine), "threads": target.threads, **self._settings(variant)}
         with self._place.lease.hold("profiling layers"):
             answer = self._ask("layers", request, _INFER_TIMEOUT_S)
         try:
@@ -120,8 +133,26 @@ class RuntimeBoard:
             raise MeasureError(f"the profiler of '{self._runtime.name}' must name the layers that ran; it named none")
         return found
 
+    def _settings(self, variant: Variant) -> Mapping[str, str]:
+        try:
+            return self._runtime.settings(variant)
+        except BuildError as error:
+            raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
+
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
         return answer_from_json(self._ask("measure", request, protocol.timeout_s))
+
+    def _instructions(self, request: Json, fingerprint: Fingerprint, protocol: Protocol) -> int | None:
+        """Count the instructions of an inference where the device can; of several threads the counts would run together."""
+        if not fingerprint.counts_instructions or request["threads"] != 1:
+            return None
+        link = self._place.link
+        argv = [COUNTER, *link.python, link.push(DEVICE_PROGRAM), link.push(self._runtime.driver), "instructions"]
+        answer = ask(link, argv, request, timeout_s=protocol.timeout_s, failure=MeasureError)
+        try:
+            return round(statistics.median(decode(Counts, answer).instructions))
+        except CodecError as error:
+            raise MeasureError(f"a device program's answer must hold counts of instructions; {error}") from error
 
     def _baseline(self, null: Path, target: Target, protocol: Protocol) -> Baseline:
         """Measure the null engine once: the median peak memory of processes that do nothing but run it."""
@@ -143,26 +174,21 @@ class RuntimeBoard:
     def _reference(self, name: str, write: Callable[[Path], None], target: Target, fingerprint: Fingerprint) -> Path:
         """Return a reference engine, built where this toolchain and processor have none yet."""
         key = digest_of_json([dict(self._builder.toolchain()), list(fingerprint.isa_flags), target.threads])
-        folder = self._place.folder
-        engine = folder / f"{name}-{key}.blob"
-        if engine.exists():
-            return engine
-        graph = folder / f"{name}-{os.getpid()}.onnx"
-        made = graph.with_suffix(".blob")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write(graph)
+
+        def build(graph: Path, made: Path) -> None:
             self._builder.build(graph, variant=self._float, target=target, out=made)
-            made.replace(engine)
-        except OSError as error:
-            raise MeasureError(f"the reference engine '{engine}' could not be written: {error.strerror}") from error
-        finally:
-            graph.unlink(missing_ok=True)
-            made.unlink(missing_ok=True)
-        return engine
+
+        return built_once(self._place.folder / f"{name}-{key}.blob", write, build)
 
 
 def ran_as_asked(precision: str, executed: dict[str, int]) -> bool:
-    """Say whether layers ran in the precision asked for: fp32 in f32 alone, int8 with at least one integer layer."""
+    """Say whether layers ran in the precision asked for: fp32 in f32 alone, another one with at least one layer of it.
+
+    Runtimes keep single layers, such as the conversion of the logits, in f32.
+    """
     ran = {name for name, layers in executed.items() if layers} - _SHAPE_PRECISIONS
-    return bool(ran & _QUANTIZED) if precision == "int8" else ran == {"f32"}
+    if precision == "fp32":
+        return ran == {"f32"}
+    if precision != "int8" and ran & _RAN["int8"]:
+        return False
+    return bool(ran & _RAN[precision]) if precision in _RAN else False

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from autokd_edge.devices.process import last_line
 from autokd_edge.devices.ssh import SshLink
-from autokd_edge.errors import MeasureError
+from autokd_edge.errors import DeviceError, MeasureError
 
 # All users of a board share this place there; a user's own folder would be another one for each.
 SHARED = "/tmp/autokd-edge-lease"  # noqa: S108  on the board; who may log in there may measure
@@ -76,12 +76,17 @@ class BoardLease:
         stop = threading.Event()
         heart = threading.Thread(target=self._beat, args=(stop,), name="heartbeat", daemon=True)
         heart.start()
+        kept = reached = True
         try:
             yield
+        except DeviceError:
+            reached = False  # what nobody can give back expires by itself
+            raise
         finally:
             stop.set()
             heart.join()
-            kept = self._script(_RELEASE, owner) != "lost"
+            if reached:
+                kept = self._script(_RELEASE, owner) != "lost"
         if not kept:
             raise MeasureError(
                 f"'{self._link.device}' must be ours alone while we measure; our heartbeat stood still and another one took it",

@@ -8,12 +8,15 @@ there write; ``sessions`` for what runs; ``venv`` for runtimes.
 from __future__ import annotations
 
 # Runs a program in front of a line "MARK began GROUP", so that what a login script prints is told from what
-# the program says. $1 mark, $2 folder of the session, then the program. The group is this shell's own.
+# the program says. $1 mark, $2 folder of the session, then the program. The group is this shell's own; an
+# emulator of programs leaves it out of /proc/self/stat.
 RUN = """
 LC_ALL=C; export LC_ALL
 mark=$1 session=$2; shift 2
 command -v "$1" >/dev/null || { echo "$mark absent 0"; exit 127; }
-read -r pid name state parent group rest </proc/self/stat
+while read -r name value rest; do
+  [ "$name" != NSpgid: ] || group=$value
+done </proc/self/status
 : >"$session/$group"
 echo "$mark began $group"
 "$@"
@@ -38,10 +41,10 @@ else
 fi
 """
 
-# $1 root, $2 digest, $3 name, $4 mode, $5 kB for all files together; the bytes on stdin.
+# $1 root, $2 digest, $3 name, $4 mode, $5 kB for all files together, $6 mark of the session; the bytes on stdin.
 PUT = """
 umask 077
-part=$1/made/part-$$ folder=$1/files/$2
+part=$1/made/part-$6-$$ folder=$1/files/$2
 mkdir -p "$1/made" "$folder/as" || exit
 if cat >"$part" && [ "$(sha256sum <"$part")" = "$2  -" ] && chmod "$4" "$part" && mv -f "$part" "$folder/bytes"; then
   ln -f "$folder/bytes" "$folder/as/$3" || cp -p "$folder/bytes" "$folder/as/$3" || exit

@@ -45,15 +45,18 @@ _KEEPER = """
 umask 077
 root=${XDG_CACHE_HOME:-$HOME/.cache}/autokd-edge
 read -r boot </proc/sys/kernel/random/boot_id
-end() { for path in "$1"/*; do kill -9 "-${path##*/}" 2>/dev/null; done; rm -rf "$1"; }
+end() {
+  for path in "$root/sessions/$boot-$1"/*; do kill -9 "-${path##*/}" 2>/dev/null; done
+  rm -rf "$root/sessions/$boot-$1" "$root/made/part-$1"*
+}
 mkdir -p "$root/files" "$root/made" "$root/sessions/$boot-$1" || exit
 for path in "$root"/sessions/*; do case $path in */"$boot"-*) ;; *) rm -rf "$path" ;; esac; done
-[ -z "$2" ] || end "$root/sessions/$boot-$2"
+[ -z "$2" ] || end "$2"
 printf '%s %s %s\\n' "$1" "$boot" "$root"
 while read -r verb path; do
   case $verb in beat) read -r up rest </proc/uptime && echo "$up" 2>/dev/null >"$path" ;; esac
 done
-end "$root/sessions/$boot-$1"
+end "$1"
 """
 
 

@@ -26,6 +26,8 @@ TEMPERATURE = "/sys/class/thermal/thermal_zone[0-9]*/temp"
 MODEL = "/proc/device-tree/model"
 HYPERVISORS = ("/proc/device-tree/hypervisor/compatible", "/sys/hypervisor/type")
 EMULATED = "/etc/autokd-edge-emulated"  # tools/emulated_board.py writes it
+INTERPRETER = "header of the running shell"  # of the program that runs it for the kernel: an emulator, where there is one
+COUNTER = "autokd-count-instructions"  # on a board of tools/emulated_board.py: runs a program and counts its instructions
 # Of one line each.
 LINES = (MODEL, *HYPERVISORS, EMULATED, GOVERNOR, CLOCK, TEMPERATURE)
 THROTTLED = "vcgencmd get_throttled"
@@ -46,8 +48,10 @@ for path in {" ".join(LINES)}; do
   say "$path"; echo "$line"
 done 2>/dev/null
 say '{AUXILIARY}'; LD_SHOW_AUXV=1 /bin/true
+say '{INTERPRETER}'; od -An -v -tu1 -N20 "/proc/$$/exe" 2>/dev/null
 ask {THROTTLED}
 ask {POWER_MODE}
+say '{COUNTER}'; command -v {COUNTER}
 true
 """
 

@@ -12,9 +12,11 @@ from autokd_edge.core.target import Target
 from autokd_edge.devices.facts import (
     AUXILIARY,
     CLOCK,
+    COUNTER,
     EMULATED,
     GOVERNOR,
     HYPERVISORS,
+    INTERPRETER,
     MODEL,
     POWER_MODE,
     TEMPERATURE,
@@ -42,8 +44,11 @@ _HWCAP_BITS = {
     "AT_HWCAP": {"asimd": 1, "asimdhp": 10, "asimddp": 20, "sve": 22},
     "AT_HWCAP2": {"sve2": 1, "i8mm": 13, "bf16": 14},
 }
+# e_machine in the header of a program's file (elf.h): 3 is x86, 62 x86-64, 40 Arm, 183 AArch64.
+_ELF_MACHINES = {"aarch64": {183, 40}, "armv7l": {40}, "x86_64": {62, 3}}
 # With one of these an int8 product is summed in int32; without, pairs are summed in int16 and saturate.
 _VNNI = {"avx_vnni", "avx_vnni_int8", "avx512_vnni", "amx_int8"}
+_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # without one of these bf16 would be computed in float
 # MemTotal moves by some MiB with each kernel; a machine must stay the same target over an update.
 _MEMORY_STEP = 256 * 2**20
 
@@ -63,8 +68,7 @@ def fingerprint_of(facts: Facts) -> Fingerprint:
     kernel, _, machine = facts[UNAME].strip().rpartition(" ")
     cpu = _cpuinfo(facts)
     flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
-    # An emulator of programs shows the processor of its host: what runs there has another one.
-    emulated = EMULATED in facts or (machine not in _X86 and "flags" in cpu)
+    emulated = _emulated(machine, cpu, facts)
     if emulated:
         flags = _flags_of_auxiliary(facts)
     temperatures = [int(text) for text in matching(facts, TEMPERATURE) if text.lstrip("-").isdigit()]
@@ -83,13 +87,14 @@ def fingerprint_of(facts: Facts) -> Fingerprint:
         temperature_c=max(temperatures) / 1000 if temperatures else None,
         throttled=throttled_now(facts.get(THROTTLED, "")),
         power_mode=power_mode(facts.get(POWER_MODE, "")),
+        counts_instructions=emulated and bool(facts.get(COUNTER, "").strip()),
     )
 
 
 def target_here(target: Target, machine: Fingerprint) -> Target:
     """Return the target as the machine is: probed facts filled in, written facts checked.
 
-    A probed target's ``int8_saturates`` follows from the ISA flags; its memory is rounded down to
+    A probed target's ``int8_saturates`` and its bf16 variants follow from the ISA flags; its memory is rounded down to
     256 MiB, so that a kernel update does not make another machine of it.
 
     Raises:
@@ -97,19 +102,22 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
     """
     if machine.machine != target.architecture:
         raise TargetError(
-            f"target '{target.name}' must run on {target.architecture}; the machine is {machine.machine}", hint="autokd-edge targets"
+            f"target '{target.name}' must run on {target.architecture}; the machine is {machine.machine}",
+            hint="--device ssh://user@host leads to such a board; --target host measures for the machine at hand",
         )
     if target.probe:
         return replace(
             target,
             probe=False,
+            variants=tuple(variant for variant in target.variants if variant.precision != "bf16" or _BF16 & set(machine.isa_flags)),
             isa_flags=machine.isa_flags,
             cores=machine.cores,
             memory_bytes=max(_MEMORY_STEP, machine.memory_bytes // _MEMORY_STEP * _MEMORY_STEP),
             int8_saturates=machine.machine == "x86_64" and not _VNNI & set(machine.isa_flags),
         )
     missing = [flag for flag in target.isa_flags if flag not in machine.isa_flags]
-    if missing or target.cores != machine.cores:
+    # An emulated board has the cores of the machine under it; its readings say that they are emulated.
+    if missing or (target.cores != machine.cores and not machine.emulated):
         lacks = f", without {', '.join(missing)}" if missing else ""
         raise TargetError(
             f"target '{target.name}' must have {target.cores} cores and {', '.join(target.isa_flags)}; "
@@ -128,6 +136,18 @@ def _cpuinfo(facts: Facts) -> dict[str, str]:
         cores += name == "processor"
         found.setdefault(name, value)
     return {**found, "cores": str(cores)}
+
+
+def _emulated(machine: str, cpu: Mapping[str, str], facts: Facts) -> bool:
+    """Say whether programs run on another processor than they are made for.
+
+    One sign is enough: the mark of the project's own emulated board; an x86 processor in /proc/cpuinfo (older
+    emulators of programs show their host's); a shell that is, for the kernel, a program for another processor.
+    """
+    header = facts.get(INTERPRETER, "").split()
+    known = _ELF_MACHINES.get(machine)
+    foreign = known is not None and len(header) == 20 and int(header[18]) + 256 * int(header[19]) not in known
+    return EMULATED in facts or (machine not in _X86 and "flags" in cpu) or foreign
 
 
 def _processor(cpu: Mapping[str, str], facts: Facts) -> str:

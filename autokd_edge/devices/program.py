@@ -37,7 +37,7 @@ def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, fai
         if missing and link.device is not None:
             raise RuntimeMissingError(
                 f"'{link.device}' must have the package '{missing[1]}'; it has not",
-                hint=f"autokd-edge doctor --device {link.device} --install",
+                hint=f"autokd-edge doctor --target TARGET --device {link.device} --install",
             )
         raise failure(said, hint=hint if missing else "")
     try:
@@ -68,6 +68,8 @@ def failing_as(failure: type[StageError]) -> Iterator[None]:
     try:
         yield
     except MeasureError as error:
+        if isinstance(error, failure):  # it keeps what it is: a time limit, say
+            raise
         raise failure(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
 

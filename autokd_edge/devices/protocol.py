@@ -7,7 +7,7 @@ sentinel-drift             the fixed engine moved more than the protocol allows,
 machine-slowed             the fixed engine ran more than 10 % slower than it has run here, at the last retry too
 clocks-unlocked            the governor is not "performance" (or the machine does not say): clocks may wander
 power-mode-reduced         the device runs in another power mode than the fastest of its descriptor
-throttled                  the device said, before the reading, that heat or its supply holds its clocks down
+throttled                  the device said, before or after the reading, that heat or its supply holds its clocks down
 virtual-machine            a hypervisor is present: clocks and neighbours are out of reach
 not-pinned                 one thread was asked for, and it could move between cores
 not-warm                   the running median was not yet stable at the end of the warm-up time

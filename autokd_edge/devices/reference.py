@@ -10,8 +10,12 @@ takes over it is the engine's own.
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from autokd_edge.errors import MeasureError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +68,29 @@ def write_null(path: Path) -> None:
     values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
     weights = [_tensor("stem", (8, 1, 3, 3)), _tensor("weight", (8, 8, 3, 3)), _tensor("head", (8, 10))]
     _write(path, helper.make_graph(nodes, "null", [values["input"]], [values["logits"]], weights))
+
+
+def built_once(engine: Path, write: Callable[[Path], None], build: Callable[[Path, Path], None]) -> Path:
+    """Return a reference engine, made by ``write(graph)`` and ``build(graph, engine)`` where it is not there yet.
+
+    Raises:
+        MeasureError: it could not be written.
+    """
+    if engine.exists():
+        return engine
+    graph = engine.with_name(f"{engine.stem}-{os.getpid()}.onnx")
+    made = graph.with_suffix(".blob")
+    try:
+        engine.parent.mkdir(parents=True, exist_ok=True)
+        write(graph)
+        build(graph, made)
+        made.replace(engine)
+    except OSError as error:
+        raise MeasureError(f"the reference engine '{engine}' could not be written: {error.strerror}") from error
+    finally:
+        graph.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
+    return engine
 
 
 def _write(path: Path, graph: onnx.GraphProto) -> None:

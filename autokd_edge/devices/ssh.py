@@ -129,6 +129,10 @@ class SshLink:
         """Let the device write its uptime to a file there, at no cost to what runs."""
         self._connection.beat(path)
 
+    def forget_python(self) -> None:
+        """Look for the device's Python anew with the next need."""
+        self._python = ""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -213,7 +217,7 @@ class SshLink:
         found = _worked(self._script(session, board_scripts.HAVE, session.root, digest, path.name, checked))
         if found.stdout != b"have\n":
             mode = "500" if os.access(path, os.X_OK) else "400"
-            put = ["sh", "-c", board_scripts.PUT, "sh", session.root, digest, path.name, mode, str(self._files_kb)]
+            put = ["sh", "-c", board_scripts.PUT, "sh", session.root, digest, path.name, mode, str(self._files_kb), session.mark]
             with path.open("rb") as stream:
                 sent = self._run(session, put, stream, _STEP_S + path.stat().st_size / _SLOWEST)
             _worked(sent)

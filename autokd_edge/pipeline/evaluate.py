@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from autokd_edge.core.artifact import Artifact
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
@@ -21,7 +24,7 @@ from autokd_edge.core.variants import next_variant
 from autokd_edge.errors import BuildError, GradeError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
 from autokd_edge.pipeline.gate import GatedEngine, float_engine, quantized_engine
 from autokd_edge.pipeline.stages import Stages, needs_quantizing
-from autokd_edge.ports import Distiller, StudentFamily, TeacherNetwork
+from autokd_edge.ports import Distiller, Split, StudentFamily, TeacherNetwork
 from autokd_edge.students.cost import cost_of
 
 _T = TypeVar("_T")
@@ -36,14 +39,15 @@ _STAGES: Mapping[type[StageError], Stage] = {
 SCREEN, FINAL = "screen", "final"
 # A candidate is worth 2.5 s of screening on 2 cores; OpenVINO took 1.92 s for 850 layers and 2.56 s for 1,003 (idle machine).
 MOST_LAYERS = 900
+GRADED_AT_ONCE = 250  # images that a teacher without a graph is asked about at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceReading:
-    """The teacher on the target: accuracy in % on the validation set, and a reading by each protocol."""
+    """The teacher on the target: accuracy in % on the validation set, and a reading by each protocol; see ``Referenced``."""
 
-    accuracy: float
-    cost: Cost
+    accuracy: float | None
+    cost: Cost | None
     measurements: tuple[Measurement, ...]
 
 
@@ -55,7 +59,7 @@ class Evaluator:
     family: StudentFamily
     task: Task
     distiller: Distiller
-    teacher: TeacherNetwork
+    teacher: TeacherNetwork | None
     teacher_digest: Digest
     data_digest: Digest
     protocols: Mapping[str, Protocol]
@@ -65,17 +69,30 @@ class Evaluator:
 
     def reference(self) -> ReferenceReading:
         """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
+        if self.teacher is None:
+            return ReferenceReading(accuracy=None, cost=None, measurements=())
         engine = self.teacher_engine()
-        return ReferenceReading(
-            accuracy=self.stages.accuracy(engine, self.screen_variant, "validation"),
-            cost=cost_of(self.teacher.spec),
-            measurements=tuple(self.stages.measurement(engine, self.screen_variant, p) for p in self.protocols.values()),
-        )
+        readings = () if engine is None else tuple(self.stages.measurement(engine, self.screen_variant, p) for p in self.protocols.values())
+        return ReferenceReading(accuracy=self.teacher_accuracy("validation"), cost=self.teacher.cost, measurements=readings)
 
-    def teacher_engine(self) -> Artifact:
-        """Build the teacher as it is compared: in the variant that screens students."""
-        graph = self.stages.given_graph(self.teacher.spec, self.teacher.arrays, self.teacher_digest)
-        return self.stages.engine(graph, self.screen_variant)
+    def teacher_engine(self) -> Artifact | None:
+        """Build the teacher as it is compared, in the variant that screens students; None where it has no graph."""
+        if self.teacher is None or self.teacher.write_graph is None:
+            return None
+        return self.stages.engine(self.stages.teacher_graph(self.teacher.digest, self.teacher.write_graph), self.screen_variant)
+
+    def teacher_accuracy(self, split: Split) -> float | None:
+        """Grade the teacher on a split, in %: its engine, or its own answers where it has no graph; None without a teacher."""
+        if self.teacher is None:
+            return None
+        engine = self.teacher_engine()
+        if engine is not None:
+            return self.stages.accuracy(engine, self.screen_variant, split)
+        inputs, labels = self.stages.images.inputs(split)
+        images: npt.NDArray[np.float32] = np.load(inputs, mmap_mode="r", allow_pickle=False)
+        chunks = [images[first : first + GRADED_AT_ONCE] for first in range(0, len(images), GRADED_AT_ONCE)]
+        right = np.concatenate([self.teacher.answer(np.array(chunk)).argmax(axis=1) for chunk in chunks]) == labels
+        return 100 * float(right.mean())
 
     def spec(self, member: Member) -> StudentSpec:
         """Return the network of a member."""

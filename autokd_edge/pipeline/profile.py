@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autokd_edge.core.measure import Protocol
-from autokd_edge.core.profile import LayerTime, LeftOut, Profiled, ProfileOutcome, ProfileRow
+from autokd_edge.core.profile import Built, LayerTime, LeftOut, Profiled, ProfileOutcome, ProfileRow
 from autokd_edge.core.study import Failed
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.errors import DeviceError, ModelError, StageError
+from autokd_edge.errors import DeviceError, ModelError, NoDeviceError, StageError
 from autokd_edge.pipeline.evaluate import stage_of
 from autokd_edge.pipeline.given_model import GivenModel
 from autokd_edge.ports import Backend
@@ -68,7 +68,10 @@ class Profiler:
                 backend.quantizer.quantize(model.path, self.calibration, variant=variant, target=self.target, out=graph)
         engine = folder / "engine.blob"
         backend.builder.build(graph, variant=variant, target=self.target, out=engine)
-        reading = backend.board.measure(engine, variant=variant, target=self.target, protocol=self.protocol)
+        try:
+            reading = backend.board.measure(engine, variant=variant, target=self.target, protocol=self.protocol)
+        except NoDeviceError as error:
+            return Built(engine_bytes=engine.stat().st_size, reason=str(error))
         return Profiled(engine_bytes=engine.stat().st_size, measurement=reading, layers=self._layers(backend, engine, variant))
 
     def _layers(self, backend: Backend, engine: Path, variant: Variant) -> tuple[LayerTime, ...] | None:

@@ -24,9 +24,9 @@ SELFTEST_SAMPLES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracies:
-    """Accuracies in % on one network's validation and test split, and the variant that computed them."""
+    """Accuracies in % on one network's validation and test split, and what computed them: runtime and precision."""
 
-    variant: Variant
+    computed_by: str
     validation: float
     test: float
 
@@ -42,7 +42,7 @@ class Shipment:
     quantized_graph: Path | None
     selftest_inputs: npt.NDArray[np.float32]  # (n, c, h, w)
     selftest_logits: npt.NDArray[np.float32]  # (n, classes)
-    teacher: Accuracies
+    teacher: Accuracies | None
     student_float: Accuracies
     student_engine: Accuracies
 
@@ -76,7 +76,7 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator) -> Shipment:
         quantized_graph=None if graph == float_graph else stages.store.path(graph),
         selftest_inputs=np.array(samples),
         selftest_logits=stages.logits(engine, variant, shown),
-        teacher=_accuracies(evaluator, evaluator.teacher_engine(), float_variant),
+        teacher=_teacher_accuracies(evaluator),
         student_float=_accuracies(evaluator, stages.engine(float_graph, float_variant), float_variant),
         student_engine=_accuracies(evaluator, engine, variant),
     )
@@ -84,4 +84,16 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator) -> Shipment:
 
 def _accuracies(evaluator: Evaluator, engine: Artifact, variant: Variant) -> Accuracies:
     grade = evaluator.stages.accuracy
-    return Accuracies(variant=variant, validation=grade(engine, variant, "validation"), test=grade(engine, variant, "test"))
+    return Accuracies(computed_by=_said(variant), validation=grade(engine, variant, "validation"), test=grade(engine, variant, "test"))
+
+
+def _teacher_accuracies(evaluator: Evaluator) -> Accuracies | None:
+    validation, test = evaluator.teacher_accuracy("validation"), evaluator.teacher_accuracy("test")
+    if evaluator.teacher is None or validation is None or test is None:
+        return None
+    by = evaluator.teacher.run_by if evaluator.teacher.write_graph is None else _said(evaluator.screen_variant)
+    return Accuracies(computed_by=by, validation=validation, test=test)
+
+
+def _said(variant: Variant) -> str:
+    return f"{variant.backend} {variant.precision}"

@@ -59,6 +59,10 @@ class Stages:
         """Lower a spec with weights at hand; ``digest`` names them."""
         return self._graph(spec, digest, lambda: weights)
 
+    def teacher_graph(self, digest: Digest, write: Callable[[Path], None]) -> Artifact:
+        """Keep the graph of a teacher; ``digest`` names what ``write`` writes."""
+        return self._made("graph", ["teacher", digest], write)
+
     def quantized(self, graph: Artifact, variant: Variant, keep: Sequence[str] = ()) -> tuple[Artifact, QuantizeReport]:
         """Quantise a graph with calibration images, ``keep`` left in float, and say what that did to each layer."""
         samples, _ = self.images.inputs("calibration")
@@ -98,7 +102,8 @@ class Stages:
         """Run an engine on images ``(n, c, h, w)`` (.npy); logits ``(n, classes)``."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "logits.npy"
-            self.backends[variant.backend].board.infer(self.store.path(engine), inputs, target=self.target, out=out)
+            board = self.backends[variant.backend].board
+            board.infer(self.store.path(engine), inputs, variant=variant, target=self.target, out=out)
             found: npt.NDArray[np.float32] = np.load(out, allow_pickle=False)
         return found
 

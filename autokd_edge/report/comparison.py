@@ -36,9 +36,11 @@ def _accuracy_lines(outcome: Outcome) -> tuple[Line, ...]:
     reference, grade = outcome.study.reference, outcome.grade
     validation = Line(
         quantity="Accuracy, validation",
-        teacher=ABSENT if reference is None else wording.percent(reference.accuracy),
+        teacher=ABSENT if reference is None or reference.accuracy is None else wording.percent(reference.accuracy),
         student=ABSENT if grade is None else wording.percent(grade.accuracy),
-        compared="" if reference is None or grade is None else wording.points(grade.accuracy - reference.accuracy),
+        compared=""
+        if reference is None or reference.accuracy is None or grade is None
+        else wording.points(grade.accuracy - reference.accuracy),
     )
     teacher, engine = outcome.accuracy("teacher", "test"), outcome.accuracy("student engine", "test")
     test = Line(
@@ -91,6 +93,7 @@ def _reading_lines(outcome: Outcome) -> tuple[Line, ...]:
         ),
         _read("Samples", pair, lambda m: f"{m.count:,} in {len(m.blocks_ns)} blocks"),
         _read("Peak memory over a null engine", pair, lambda m: wording.size(m.memory.engine_bytes), _memory(pair, slacks)),
+        *([_read("Instructions of one inference", pair, wording.instructions)] if _instructions_known(pair) else []),
         _read("Variant", pair, lambda m: str(m.variant)),
         _read("Precision executed", pair, wording.executed),
         _read("Device", pair, wording.device),
@@ -115,6 +118,10 @@ def _memory(pair: Pair[Measurement], slacks: tuple[Slack, ...]) -> str:
     teacher, student = (0 if reading is None else reading.memory.engine_bytes for reading in pair)
     ratio = wording.times(teacher / student, "less", "more") if teacher and student else ""
     return ", ".join(filter(None, (ratio, _limit(slacks, "memory"))))
+
+
+def _instructions_known(pair: Pair[Measurement]) -> bool:
+    return any(reading is not None and reading.instructions is not None for reading in pair)
 
 
 def _limit(slacks: tuple[Slack, ...], limit: str) -> str:

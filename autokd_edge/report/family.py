@@ -88,7 +88,8 @@ def family_of(study: Study, best: Graded | None) -> Family | None:
     pupil = finals[-1].pupil if best is None else best.pupil
     taught = [f for f in finals if f.pupil.member.architecture == pupil.member.architecture and f.pupil.distillation == pupil.distillation]
     probed = [p for p in study.probes if p.member.architecture == pupil.member.architecture]
-    readings = {p.member.index: study.best(p.outcome) for p in probed if isinstance(p.outcome, Screened)}
+    # Of the screening variant: every member was read in that one.
+    readings = {p.member.index: p.outcome.measurements[0] for p in probed if isinstance(p.outcome, Screened)}
     return Family(
         pupil=pupil,
         steps=taught[0].steps,

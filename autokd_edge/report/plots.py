@@ -91,7 +91,7 @@ def history_plot(outcome: Outcome) -> Plot:
         for graded, grade in grades(study)
     ]
     canvas.marks(engines, VIOLET, "diamond", size=11)
-    if study.reference is not None:
+    if study.reference is not None and study.reference.accuracy is not None:
         canvas.y_limit(study.reference.accuracy, "teacher", AMBER)
     canvas.key(GREEN, "line", "best float accuracy so far")
     canvas.key(BLUE, "circle", "a teaching")
@@ -157,7 +157,7 @@ def _screened(outcome: Outcome) -> list[Measurement]:
 def _draw_teacher(canvas: Canvas, outcome: Outcome) -> None:
     reference = outcome.study.reference
     for m in _teacher(outcome):
-        if reference is not None:
+        if reference is not None and reference.accuracy is not None:
             said = f"<b>teacher</b> {escape(outcome.study.config.teacher)}<br>{_reading_text(m)}<br>{wording.percent(reference.accuracy)}"
             canvas.marks([(_ms(m, outcome.percentile), reference.accuracy, said)], AMBER, "square", size=13)
             canvas.key(AMBER, "square", "teacher")
@@ -174,7 +174,7 @@ def _bounds(outcome: Outcome, students: Sequence[Measurement]) -> dict[str, floa
 
 def _draw_floor(canvas: Canvas, outcome: Outcome) -> None:
     reference, drop = outcome.study.reference, outcome.study.config.limits.max_drop
-    if reference is not None and drop is not None:
+    if reference is not None and reference.accuracy is not None and drop is not None:
         floor = reference.accuracy - drop
         canvas.y_limit(floor, f"accuracy floor {wording.percent(floor)}")
 

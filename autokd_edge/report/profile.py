@@ -10,7 +10,7 @@ from rich.text import Text
 
 from autokd_edge.core.codec import Json
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.profile import LayerTime, LeftOut, Profile, Profiled, ProfileRow
+from autokd_edge.core.profile import Built, LayerTime, LeftOut, Profile, Profiled, ProfileRow
 from autokd_edge.core.study import Failed
 from autokd_edge.report import wording
 from autokd_edge.report.summary import reading_summary
@@ -28,7 +28,9 @@ _LINES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("Medians of the blocks", lambda m: ", ".join(wording.latency(ns) for ns in m.block_medians_ns)),
     ("Peak resident memory of the process", lambda m: wording.size(m.memory.peak_rss_bytes)),
     ("Peak over the null engine", lambda m: wording.size(m.memory.engine_bytes)),
+    ("Drop of the system's available memory", lambda m: _size_or_none(m.memory.available_drop_bytes)),
     ("Executed precision", wording.executed),
+    ("Instructions of one inference", wording.instructions),
     ("Flags", lambda m: ", ".join(m.flags) or "none"),
 )
 
@@ -66,6 +68,8 @@ def _summary(row: ProfileRow) -> dict[str, Json]:
         case Failed() as failed:
             error = {"stage": failed.stage, "error": failed.error, "message": failed.message, "retryable": failed.retryable}
             return {**plain, "outcome": "failed", "failure": error}
+        case Built() as built:
+            return {**plain, "outcome": "built, not measured", "engine_bytes": built.engine_bytes, "reason": built.reason}
         case LeftOut() as left_out:
             return {**plain, "outcome": "left out", "reason": left_out.reason}
         case Profiled() as done:
@@ -78,12 +82,17 @@ def _summary(row: ProfileRow) -> dict[str, Json]:
                 "engine_bytes": done.engine_bytes,
                 "reading": reading,
                 "block_medians_ns": medians,
+                "available_memory_drop_bytes": done.measurement.memory.available_drop_bytes,
                 "layers": layers,
             }
 
 
 def _layer_summary(layer: LayerTime) -> dict[str, Json]:
     return {"name": layer.name, "kind": layer.kind, "precision": layer.precision, "mean_ns": layer.mean_ns}
+
+
+def _size_or_none(amount_bytes: int | None) -> str:
+    return "not read" if amount_bytes is None else wording.size(amount_bytes)
 
 
 def _readings(profile: Profile) -> Table:
@@ -122,6 +131,8 @@ def _why_not(row: ProfileRow) -> str:
         case Failed() as failed:
             again = ", may succeed when tried again" if failed.retryable else ""
             return f"failed to {failed.stage} ({failed.error}{again}): {failed.message}"
+        case Built() as built:
+            return f"built, {wording.size(built.engine_bytes)}, and not measured: {built.reason}"
         case LeftOut() as left_out:
             return f"left out: {left_out.reason}"
         case Profiled():

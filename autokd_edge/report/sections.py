@@ -7,7 +7,7 @@ from html import escape
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import Graded, Pupil, Screened, keeps
-from autokd_edge.report import quantized, wording
+from autokd_edge.report import precisions, quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
@@ -15,7 +15,7 @@ from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
-from autokd_edge.report.precisions import COLUMNS, variant_lines
+from autokd_edge.report.precisions import variant_lines
 from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
 from autokd_edge.report.table import verdict
 
@@ -41,7 +41,7 @@ def header(outcome: Outcome) -> str:
 def cards(outcome: Outcome) -> str:
     """Show the four figures that a reader looks for first."""
     grade, teacher, reference = outcome.grade, outcome.teacher_reading, outcome.study.reference
-    if grade is None or teacher is None or reference is None:
+    if grade is None or teacher is None or reference is None or reference.accuracy is None:
         return ""
     student, cost = grade.measurement, outcome.student_cost
     drop, of = grade.accuracy - reference.accuracy, "validation"
@@ -55,7 +55,7 @@ def cards(outcome: Outcome) -> str:
         ("Latency, median", speed, f"{wording.latency(student.median_ns)} against {wording.latency(teacher.median_ns)}"),
         (f"Accuracy, {of}", wording.points(drop), told),
     ]
-    if cost is not None:
+    if cost is not None and reference.cost is not None:
         ratio = wording.times(reference.cost.parameters / cost.parameters, "fewer", "more")
         shown.append(("Parameters", ratio, f"{cost.parameters:,} against {reference.cost.parameters:,}"))
     own, theirs = student.memory.engine_bytes, teacher.memory.engine_bytes
@@ -147,7 +147,7 @@ def probes(outcome: Outcome) -> str:
     parts = [f'<div class="pair">{"".join(f"<div><h3>{title}</h3>{plot(shown)}</div>" for title, shown in pair)}</div>']
     lines = [(line.variant, line.read, line.ratio, line.said) for line in variant_lines(outcome.study)]
     if lines:
-        parts.append(f"<h3>In which variant</h3>{table(COLUMNS, lines)}")
+        parts.append(f"<h3>In which variant</h3>{table(precisions.COLUMNS, lines)}")
     found = refusals(outcome.study)
     if found:
         rows = [(r.reason, r.stage, str(r.count), r.example or "\N{EM DASH}") for r in found]

@@ -38,6 +38,7 @@ class ReadingSummary(TypedDict):
     peak_memory_bytes: int
     peak_memory_over_null_bytes: int
     executed_layers: dict[str, int]
+    instructions: int | None
     flags: list[str]
 
 
@@ -114,8 +115,8 @@ def _engine(outcome: Outcome, graded: Graded, grade: Grade) -> dict[str, Json]:
 _UNITS = {"latency": "ns", "memory": "bytes", "accuracy": "points below the teacher"}
 
 
-def _cost(cost: Cost) -> dict[str, int]:
-    return {"parameters": cost.parameters, "macs": cost.macs, "activation_bytes": cost.activation_bytes}
+def _cost(cost: Cost | None) -> dict[str, int]:
+    return {} if cost is None else {"parameters": cost.parameters, "macs": cost.macs, "activation_bytes": cost.activation_bytes}
 
 
 def reading_summary(m: Measurement) -> ReadingSummary:
@@ -141,5 +142,6 @@ def reading_summary(m: Measurement) -> ReadingSummary:
         peak_memory_bytes=m.memory.peak_rss_bytes,
         peak_memory_over_null_bytes=m.memory.engine_bytes,
         executed_layers=dict(m.executed),
+        instructions=m.instructions,
         flags=list(m.flags),
     )

@@ -76,6 +76,11 @@ def origins(measurements: Iterable[Measurement]) -> str:
     return " and ".join(dict.fromkeys(ORIGIN_WORDS[m.origin] for m in measurements)) or "not measured"
 
 
+def instructions(measurement: Measurement) -> str:
+    """Say how many instructions an inference took, where an emulator counted them."""
+    return "not counted" if measurement.instructions is None else f"{measurement.instructions:,} (counted by the emulator)"
+
+
 def runtime(measurement: Measurement) -> str:
     """Say what ran an engine: openvino 2026.4.1, 1 thread."""
     backend = measurement.variant.backend

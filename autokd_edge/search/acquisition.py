@@ -16,13 +16,12 @@ import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
 from botorch.acquisition.objective import GenericMCObjective
-from botorch.models import SingleTaskGP
 from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
 from autokd_edge.search.encode import Rows
-from autokd_edge.search.surrogate import predict
+from autokd_edge.search.surrogate import Surrogate, predict
 
 _DRAWS = 64  # quasi-random draws of a posterior: differences between candidates are far larger than their error
 # Standard deviations below which 1 - |u| Phi(u) / phi(u) has no digits left.
@@ -30,7 +29,7 @@ _FAR = -1e4
 
 
 def improving(
-    objective: SingleTaskGP, limits: Sequence[SingleTaskGP], baseline: Rows, seed: int, pending: Rows | None = None
+    objective: Surrogate, limits: Sequence[Surrogate], baseline: Rows, seed: int, pending: Rows | None = None
 ) -> AcquisitionFunction:
     """Return constrained qLogNEI of the objective over the candidates of ``baseline (m, d)``.
 
@@ -38,7 +37,7 @@ def improving(
     """
     with torch.no_grad():
         return qLogNoisyExpectedImprovement(
-            model=ModelListGP(objective, *limits),
+            model=ModelListGP(objective.model, *(limit.model for limit in limits)),
             X_baseline=torch.from_numpy(baseline),
             sampler=_sampler(seed),
             objective=GenericMCObjective(_first),
@@ -48,18 +47,18 @@ def improving(
         )
 
 
-def fitting(limits: Sequence[SingleTaskGP], seed: int, pending: Rows | None = None) -> AcquisitionFunction:
+def fitting(limits: Sequence[Surrogate], seed: int, pending: Rows | None = None) -> AcquisitionFunction:
     """Return the logarithm of the probability that at least one of a batch keeps all limits."""
     with torch.no_grad():
         return qLogProbabilityOfFeasibility(
-            model=ModelListGP(*limits),
+            model=ModelListGP(*(limit.model for limit in limits)),
             constraints=_constraints(0, len(limits)),
             sampler=_sampler(seed),
             X_pending=None if pending is None else torch.from_numpy(pending),
         )
 
 
-def sift(model: SingleTaskGP, x: Rows, baseline: Rows, log_weight: Tensor | None, most: int) -> Tensor:
+def sift(model: Surrogate, x: Rows, baseline: Rows, log_weight: Tensor | None, most: int) -> Tensor:
     """Return indices of the ``most`` rows of ``x (n, d)`` with the largest log expected improvement, best first.
 
     It is the analytic one, over the largest posterior mean of ``baseline (m, d)``. ``log_weight (n,)``

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from botorch.models import SingleTaskGP
 from torch import Tensor
 
 from autokd_edge.core.study import Member, Study
@@ -16,42 +15,38 @@ from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import Reading, refused
-from autokd_edge.search.surrogate import Unfit, below_compressed, fit, predict
+from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, below_compressed, fit, predict
 
 # Readings that the model of a limit learns from: exact GPs of this size fit well within a second.
 _MOST_READINGS = 256
 # Standard deviation of log(memory): allocators round to pages and arenas.
 _MEMORY_NOISE = 0.01
-# Nearest designs that are asked whether a new one builds.
-_NEIGHBOURS = 8
+# Standard deviation of a label around its model: a refusal is seldom certain.
+_LABEL_NOISE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitBeliefs:
-    """Models of log(reading / limit), compressed below 0, one a limit; and what was built and what was not."""
+    """Models of log(reading / limit), compressed below 0, one a limit; and of what builds, None where all did."""
 
-    models: tuple[SingleTaskGP, ...]
-    built: Rows  # (n, d)
-    broken: Rows  # (m, d)
+    models: tuple[Surrogate, ...]
+    builds: Surrogate | None
 
     def log_probability(self, x: Rows) -> Tensor:
-        """Return log P(builds and keeps every limit) ``(n,)``, the limits taken as independent."""
-        total = torch.from_numpy(np.log(self.building(x)))
+        """Return log P(builds and keeps every limit) ``(n,)``, taken as independent."""
+        total = self.log_building(x)
         for model in self.models:
             mean, deviation = predict(model, x)
             total = total + torch.special.log_ndtr(-mean / deviation)
         return total
 
-    def building(self, x: Rows) -> Rows:
-        """Return the share of built ones among the nearest known, ``(n,)``; 1 where nothing ever failed."""
-        if not len(self.broken):
-            return np.ones(len(x))
-        known = np.concatenate([self.built, self.broken])
-        labels = np.concatenate([np.ones(len(self.built)), np.zeros(len(self.broken))])
-        count = min(_NEIGHBOURS, len(known))
-        distances = (x**2).sum(1)[:, None] - 2 * x @ known.T + (known**2).sum(1)[None, :]
-        nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
-        return np.asarray((labels[nearest].sum(1) + 0.5) / (count + 1.0))
+    def log_building(self, x: Rows) -> Tensor:
+        """Return log P(builds) ``(n,)``; 0 where nothing ever failed."""
+        if self.builds is None:
+            return torch.zeros(len(x), dtype=torch.float64)
+        mean, deviation = predict(self.builds, x)
+        certain: Tensor = torch.special.log_ndtr(mean / torch.hypot(deviation, torch.tensor(_LABEL_NOISE)))
+        return certain
 
 
 def limit_beliefs(study: Study, known: Sequence[Reading], candidates: Candidates) -> LimitBeliefs | Unfit:
@@ -69,9 +64,26 @@ def limit_beliefs(study: Study, known: Sequence[Reading], candidates: Candidates
         if isinstance(model, Unfit):
             return model
         models.append(model)
+    builds = _building(study, [reading.member for reading in known], rows, candidates.limit_columns)
+    return builds if isinstance(builds, Unfit) else LimitBeliefs(models=tuple(models), builds=builds)
+
+
+def _building(
+    study: Study, built: Sequence[Member], rows: Callable[[Sequence[Member]], Rows], columns: Columns
+) -> Surrogate | Unfit | None:
+    """Fit the label 1 of what was built and -1 of what was refused: least-squares classification.
+
+    (Rasmussen and Williams, 2006, section 6.5.) None where nothing failed.
+    """
     broken = refused(study)
-    built = [reading.member for reading in known] if broken else []
-    return LimitBeliefs(models=tuple(models), built=rows(built), broken=rows(broken))
+    if not broken:
+        return None
+    rng = stream(study, "building")
+    chosen: list[Member] = []
+    for group in (built, broken):
+        chosen += [group[i] for i in sorted(rng.permutation(len(group))[: _MOST_READINGS // 2])]
+    labels = np.array([1.0] * min(len(built), _MOST_READINGS // 2) + [-1.0] * min(len(broken), _MOST_READINGS // 2))
+    return fit(rows(chosen), labels, columns=columns)
 
 
 def informative(study: Study, known: Sequence[Reading]) -> Sequence[Reading]:
@@ -86,11 +98,12 @@ def informative(study: Study, known: Sequence[Reading]) -> Sequence[Reading]:
 
 
 def capacities(known: Sequence[Reading]) -> Rows:
-    """Return how large each network is, ``(n,)``: the mean of its standardised log parameters and log MACs.
+    """Return how large each network is, ``(n,)``: the mean of its standardised log parameters, MACs and latency.
 
-    It stands in for accuracy until enough was taught.
+    It stands in for accuracy until enough was taught. The measured latency is in it because counts can
+    lie: operations that nothing is connected to have parameters and take no time.
     """
-    columns = np.log([[max(1, reading.cost.parameters), max(1, reading.cost.macs)] for reading in known])
+    columns = np.log([[max(1, r.cost.parameters), max(1, r.cost.macs), max(1.0, r.measurement.median_ns)] for r in known])
     spread = columns.std(axis=0)
     return np.asarray(((columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).mean(axis=1))
 

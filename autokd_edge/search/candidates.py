@@ -21,6 +21,7 @@ from autokd_edge.search.draw import grid, new_points, sample_new, stream, unifor
 from autokd_edge.search.encode import Describe, Encoder, Rows
 from autokd_edge.search.history import Reading, asked, lessons
 from autokd_edge.search.neighbours import moves
+from autokd_edge.search.surrogate import Columns
 
 _POOL = 512  # random points that are looked at for a batch of probes, and as many local moves
 _CENTRES = 16  # members around which local moves are made
@@ -48,9 +49,11 @@ class Candidates:
         self._first = Encoder(architectures)
         self._second = Encoder(distillations)
         self._described = 0 if describe is None else len(describe(architectures.at([0.5] * len(architectures))))
-        encoded, width = self._first.width, self._first.width + self._described + self._second.width
-        self.limit_columns = range(encoded)
-        self.accuracy_columns = range(encoded if describe is not None else 0, width)
+        first, described, second = self._first.stepped, (True,) * self._described, self._second.stepped
+        self.limit_columns = Columns(first=0, stepped=first)
+        self.accuracy_columns = (
+            Columns(first=len(first), stepped=(*described, *second)) if described else Columns(first=0, stepped=(*first, *second))
+        )
         self.guess = _guessed(distillations, guess)
 
     def design(self, study: Study, count: int) -> list[Point]:

@@ -8,12 +8,11 @@ members that were *measured* to fit, each with a set of distillation points.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 import torch
-from botorch.models import SingleTaskGP
 from torch import Tensor
 
 from autokd_edge.core.space import Point, SearchSpace, Value
@@ -25,7 +24,7 @@ from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
 from autokd_edge.search.history import Reading, fitting, lessons, readings, tried
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import Unfit, compressed, fit, predict, steady
+from autokd_edge.search.surrogate import Surrogate, Unfit, compressed, fit, predict, steady
 
 _log = logging.getLogger(__name__)
 
@@ -90,29 +89,41 @@ class EdgeBO:
         else:
             model, baseline = self._accuracy_model(study)
             if isinstance(model, Unfit):
-                return [points[i] for i in self._likely_and_large(study, known, x, log_fits, count)]
+                return [points[i] for i in self._likely(study, known, x, log_fits, count)]
             order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
             function = acquisition.improving(model, beliefs.models, baseline, study.config.seed)
         if function is not None:
             short = order[:_SHORT]
-            log_builds = torch.from_numpy(np.log(beliefs.building(x[short.numpy()])))
+            log_builds = beliefs.log_building(x[short.numpy()])
             first = short[acquisition.take(function, torch.from_numpy(x)[short], min(count, _JOINT), log_builds)]
             order = torch.cat([first, order[~torch.isin(order, first)]])
         return [points[i] for i in order[:count].tolist()]
 
-    def _likely_and_large(self, study: Study, known: Sequence[Reading], x: Rows, log_fits: Tensor, count: int) -> list[int]:
-        """Draw rows of ``x`` in proportion to P(fits and is larger than half of what fits), without replacement."""
+    def _likely(self, study: Study, known: Sequence[Reading], x: Rows, log_fits: Tensor, count: int) -> list[int]:
+        """Draw candidates by their probability to fit: half of them a fair sample, half leaning to large networks.
+
+        Size helps as a rule, but a search that follows it alone ends among large networks that learn badly.
+        """
+        gumbel = torch.from_numpy(stream(study, "likely").gumbel(size=len(x)))  # largest log p + Gumbel noise: a draw by p
+        fair = torch.topk(log_fits + gumbel, min((count + 1) // 2, len(x))).indices
+        log_large = log_fits + gumbel + self._log_large(known, x)
+        log_large[fair] = -torch.inf
+        large = torch.topk(log_large, min(count, len(x)) - len(fair)).indices
+        return [*fair.tolist(), *large.tolist()]
+
+    def _log_large(self, known: Sequence[Reading], x: Rows) -> Tensor:
+        """Return log P(larger than half of what fits) ``(n,)``; 0 where size cannot be modelled."""
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in known])
         size = capacities(known)
         model = fit(self._candidates.with_distillation(rows, self._candidates.guess), size, columns=self._candidates.limit_columns)
-        if not isinstance(model, Unfit):
-            mean, deviation = predict(model, x)
-            middle = float(np.median(size[[reading.fits for reading in known]]))
-            log_fits = log_fits + torch.special.log_ndtr((mean - middle) / deviation)
-        gumbel = stream(study, "likely").gumbel(size=len(x))  # the largest of log p + Gumbel noise is a draw by p
-        return torch.topk(log_fits + torch.from_numpy(gumbel), min(count, len(x))).indices.tolist()
+        if isinstance(model, Unfit):
+            return torch.zeros(len(x), dtype=torch.float64)
+        mean, deviation = predict(model, x)
+        middle = float(np.median(size[[reading.fits for reading in known]]))
+        log_large: Tensor = torch.special.log_ndtr((mean - middle) / deviation)
+        return log_large
 
-    def _accuracy_model(self, study: Study) -> tuple[SingleTaskGP | Unfit, Rows]:
+    def _accuracy_model(self, study: Study) -> tuple[Surrogate | Unfit, Rows]:
         """Return a model of the lessons' compressed accuracies, and their rows."""
         taught = lessons(study)
         x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
@@ -121,7 +132,10 @@ class EdgeBO:
         return fit(x, compressed(np.array([accuracy for _, accuracy in taught])), columns=self._candidates.accuracy_columns), x
 
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
-        """Return the largest network that fits; then random ones of the larger half; with the guessed distillation."""
+        """Return the largest network that fits; then, of the larger half, the one least like those taught.
+
+        With the guessed distillation. A model of three networks that are alike sees nothing beyond them.
+        """
         done = tried(study)
         size = capacities(members)
         pupils = [Pupil(member=reading.member, distillation=self._candidates.guess) for reading in members]
@@ -129,7 +143,16 @@ class EdgeBO:
             return pupils[int(size.argmax())]
         free = [pupil for pupil, s in zip(pupils, size, strict=True) if s >= np.median(size) and pupil not in done]
         free = free or [pupil for pupil in pupils if pupil not in done]
-        return free[stream(study, "early").integers(len(free))] if free else self._random.teach(study)
+        return free[int(self._distances(free, done).argmax())] if free else self._random.teach(study)
+
+    def _distances(self, pupils: Sequence[Pupil], done: Collection[Pupil]) -> Rows:
+        """Return how far each pupil's network is from the nearest of those that were taught, ``(n,)``."""
+        columns = self._candidates.accuracy_columns
+        new, old = (
+            self._candidates.architecture_rows([pupil.member.architecture for pupil in group])[:, columns.first :]
+            for group in (pupils, done)
+        )
+        return np.asarray(np.abs(new[:, None] - old[None]).sum(2).min(1))
 
     def _improving_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         model, baseline = self._accuracy_model(study)

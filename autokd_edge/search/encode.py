@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from autokd_edge.core.space import Choice, Integer, Point, SearchSpace
+from autokd_edge.core.space import Choice, Integer, Parameter, Point, SearchSpace
 
 _COUNT_PREFIX = "N_"  # the field's notation for numbers of nodes
 
@@ -31,11 +31,12 @@ class Encoder:
         self._space = space
         self._counts = tuple(p for p in space.parameters if isinstance(p, Integer) and p.name.rpartition(".")[2].startswith(_COUNT_PREFIX))
         self._derived = len(self._counts) > 1
-        self.width = len(self._row(space.at([0.5] * len(space))))  # number of columns
+        stepped = [isinstance(parameter, Choice) for parameter in space.parameters for _ in range(_width(parameter))]
+        self.stepped = (*stepped, False) if self._derived else tuple(stepped)  # for each column: is it a category's?
 
     def rows(self, points: Sequence[Point]) -> Rows:
-        """Return an array ``(n, width)``, one row for each point."""
-        return np.array([self._row(point) for point in points], dtype=np.float64).reshape(len(points), self.width)
+        """Return an array ``(n, d)``, one row for each point."""
+        return np.array([self._row(point) for point in points], dtype=np.float64).reshape(len(points), len(self.stepped))
 
     def _row(self, point: Point) -> list[float]:
         row: list[float] = []
@@ -51,6 +52,10 @@ class Encoder:
         high = sum(math.log(p.high) for p in self._counts)
         product = sum(math.log(point.number(p.name)) if p.name in point else math.log(p.low) for p in self._counts)
         return (product - low) / (high - low)
+
+
+def _width(parameter: Parameter) -> int:
+    return len(parameter.values) if isinstance(parameter, Choice) and len(parameter.values) > 2 else 1
 
 
 def _one_hot(parameter: Choice, point: Point) -> list[float]:

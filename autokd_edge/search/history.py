@@ -41,7 +41,7 @@ class Reading:
     @property
     def latency(self) -> float:
         """Return the reading that the latency limit bounds, in ns; the median where there is no such limit."""
-        return next((slack.reading for slack in self.slacks if slack.limit == "latency"), self.measurement.median_ns)
+        return next((slack.reading for slack in self.slacks if slack.limit == "latency"), self.measurement.slowness)
 
 
 def readings(study: Study) -> Iterator[Reading]:

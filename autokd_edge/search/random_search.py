@@ -1,10 +1,10 @@
-"""Random search with the gate: probe at random, teach at random among what fits."""
+"""Random search: with the gate (teach at random among what fits), and without it."""
 
 from __future__ import annotations
 
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.study import Member, Pupil, Study
-from autokd_edge.search.draw import grid, sample_new, stream
+from autokd_edge.search.draw import grid, sample_new, stream, uniform
 from autokd_edge.search.history import asked, fitting, tried
 
 
@@ -36,3 +36,18 @@ class RandomChooser:
                 if points:
                     return Pupil(member=group[i], distillation=points[0])
         return None
+
+
+class RandomProposer:
+    """Uniform draws from both spaces, taught whether they fit or not."""
+
+    def __init__(self, architectures: SearchSpace, distillations: SearchSpace) -> None:
+        self._chooser = RandomChooser(architectures, distillations)
+        self._distillations = distillations
+
+    def propose(self, study: Study) -> Pupil | None:
+        """Return a new member with random distillation parameters."""
+        members = self._chooser.probe(study, 1)
+        if not members:
+            return None
+        return Pupil(member=members[0], distillation=next(uniform(self._distillations, stream(study, "distil"))))

@@ -1,8 +1,6 @@
 """Gaussian processes in BoTorch: what is believed of readings and accuracies, and how sure that is.
 
-Notation: x (n, d) rows of an encoder, y (n, 1) observations, all in double precision. Kernels and
-priors are BoTorch's defaults (RBF with one length scale for each column and the dimension-scaled
-log-normal prior of Hvarfner et al., 2024, arXiv 2402.02229).
+Notation: x (n, d) rows of candidates, y (n,) observations, all in double precision.
 """
 
 from __future__ import annotations
@@ -14,22 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from botorch.exceptions.errors import InputDataError, ModelFittingError
-from botorch.exceptions.warnings import InputDataWarning, OptimizationWarning
-from botorch.fit import fit_gpytorch_mll
+from botorch.exceptions.warnings import BotorchWarning
 from botorch.models import SingleTaskGP
 from botorch.models.transforms.input import FilterFeatures
 from botorch.models.transforms.outcome import Standardize
-from gpytorch.mlls import ExactMarginalLogLikelihood
-from linear_operator.utils.errors import NanError, NotPSDError
+from gpytorch.means import ZeroMean
 from linear_operator.utils.warnings import NumericalWarning
+from scipy.linalg import LinAlgError
 from torch import Tensor
 
 from autokd_edge.search.encode import Rows
+from autokd_edge.search.kernel import MixedKernel
+from autokd_edge.search.likelihood import most_probable
 
-# L-BFGS steps of a fit: the likelihood of these small data sets is flat after about 40, and the limit of
-# 2 s for a choice does not allow the thousands that SciPy would take.
-_MOST_STEPS = 50
+# Observations that length scales and noise are fitted to, spread over the study; all of them are then conditioned on.
+_MOST_FITTED = 192
 # Smallest standard deviation of a reading's logarithm: below 0.5 % no device repeats itself.
 _LEAST_NOISE = 5e-3
 # Rows that are predicted at once: kernels of this many rows stay in the cache, ten times as fast as 15,000.
@@ -43,28 +40,64 @@ class Unfit:
     reason: str
 
 
-def fit(x: Rows, y: Rows, *, columns: range, noise: Rows | None = None) -> SingleTaskGP | Unfit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Neighbouring columns of rows, from ``first`` on, and for each whether it goes by steps."""
+
+    first: int
+    stepped: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surrogate:
+    """A fitted Gaussian process: BoTorch's model for acquisition functions, and what a fast prediction needs."""
+
+    model: SingleTaskGP
+    kernel: MixedKernel
+    known: Tensor  # (n, d) the columns that are looked at
+    factor: Tensor  # (n, n) lower Cholesky factor of the standardised observations' covariance
+    weights: Tensor  # (n,) that covariance's inverse times the standardised observations
+    columns: range
+    middle: float
+    spread: float
+
+
+def fit(x: Rows, y: Rows, *, columns: Columns, noise: Rows | None = None) -> Surrogate | Unfit:
     """Fit a Gaussian process to ``x (n, d)`` and ``y (n,)``.
 
     Of x only the ``columns`` are looked at. ``noise (n,)`` are known standard deviations in the unit of
-    y; without them the noise is learnt.
+    y. What the columns do not tell of y is learnt as further noise: two networks with equal columns
+    may differ.
     """
     if len(y) < 2:
         return Unfit(reason=f"a model needs at least 2 observations; got {len(y)}")
-    variance = None if noise is None else torch.from_numpy(np.maximum(noise, _LEAST_NOISE) ** 2)[:, None]
+    chosen = range(columns.first, columns.first + len(columns.stepped))
+    middle, spread = float(y.mean()), float(y.std(ddof=1)) or 1.0
+    z = (y - middle) / spread
+    known = np.zeros(len(y)) if noise is None else (np.maximum(noise, _LEAST_NOISE) / spread) ** 2
+    some = np.arange(len(y)) if len(y) <= _MOST_FITTED else np.linspace(0, len(y) - 1, _MOST_FITTED).round().astype(int)
     try:
-        model = SingleTaskGP(
-            torch.from_numpy(x),
-            torch.from_numpy(y)[:, None],
-            train_Yvar=variance,
-            outcome_transform=Standardize(m=1),
-            input_transform=FilterFeatures(feature_indices=torch.tensor(columns)),
-        )
-        likelihood = ExactMarginalLogLikelihood(model.likelihood, model)  # type: ignore[no-untyped-call]  # gpytorch is not typed
-        fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": _MOST_STEPS}})
-    except (InputDataError, ModelFittingError, NotPSDError, NanError) as error:
+        fitted = most_probable(x[some][:, chosen], z[some], known[some], columns.stepped)
+        variance = torch.from_numpy(known + fitted.noise)
+        kernel, rows = MixedKernel(columns.stepped, fitted), torch.from_numpy(x[:, chosen])
+        factor, broken = torch.linalg.cholesky_ex(kernel.forward(rows, rows) + torch.diag(variance))
+        if broken:
+            raise LinAlgError(f"the covariance is not positive definite at row {int(broken)}")  # noqa: TRY301  the same end as SciPy's own
+        weights = torch.cholesky_solve(torch.from_numpy(z)[:, None], factor).squeeze(-1)
+    except LinAlgError as error:
         return Unfit(reason=f"{type(error).__name__}: {error}")
-    return model
+    model = SingleTaskGP(
+        torch.from_numpy(x),
+        torch.from_numpy(y)[:, None],
+        train_Yvar=variance[:, None] * spread**2,
+        covar_module=kernel,
+        mean_module=ZeroMean(),  # type: ignore[no-untyped-call]  # gpytorch is not typed
+        outcome_transform=Standardize(m=1),
+        input_transform=FilterFeatures(feature_indices=torch.tensor(chosen)),
+    )
+    return Surrogate(
+        model=model.eval(), kernel=kernel, known=rows, factor=factor, weights=weights, columns=chosen, middle=middle, spread=spread
+    )
 
 
 def compressed(y: Rows) -> Rows:
@@ -85,20 +118,26 @@ def below_compressed(y: Rows) -> Rows:
     return np.where(y < 0, -np.log1p(np.maximum(-y, 0.0)), y)
 
 
-def predict(model: SingleTaskGP, x: Rows) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation ``(n,)`` of the noiseless function at ``x (n, d)``."""
+def predict(surrogate: Surrogate, x: Rows) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation ``(n,)`` of the noiseless function at ``x (n, d)``.
+
+    The numbers are those of the model's posterior, without the covariances between rows that it works out.
+    """
     means, deviations = [], []
-    with torch.no_grad():
-        for part in torch.split(torch.from_numpy(x), _PART):
-            posterior = model.posterior(part)
-            means.append(posterior.mean.squeeze(-1))
-            deviations.append(posterior.variance.clamp_min(1e-12).sqrt().squeeze(-1))
-    return torch.cat(means), torch.cat(deviations)
+    for part in torch.split(torch.from_numpy(x[:, surrogate.columns]), _PART):
+        shared = surrogate.kernel.forward(part, surrogate.known)  # (part, n)
+        means.append(shared @ surrogate.weights)
+        solved = torch.linalg.solve_triangular(surrogate.factor, shared.T, upper=False)
+        deviations.append((surrogate.kernel.scale - (solved**2).sum(0)).clamp_min(1e-12).sqrt())
+    return surrogate.middle + surrogate.spread * torch.cat(means), surrogate.spread * torch.cat(deviations)
 
 
 @contextmanager
 def steady() -> Iterator[None]:
-    """Compute on one thread, and silence what BoTorch says of small data and of jitter added to a matrix.
+    """Compute on one thread, from one state of torch's generator, silent of small data and jitter added to a matrix.
+
+    BoTorch draws from the global generator here and there (to prune a baseline, say): the same study
+    must give the same choice whatever else was drawn in the process.
 
     One thread: matrices of a few hundred rows gain nothing from more, next to a training job they lose
     a factor of five, and the same study gives the same choices on any number of cores. The number of
@@ -108,8 +147,10 @@ def steady() -> Iterator[None]:
     torch.set_num_threads(1)
     try:
         with warnings.catch_warnings():
-            for category in (InputDataWarning, OptimizationWarning, NumericalWarning):
+            for category in (BotorchWarning, NumericalWarning):
                 warnings.simplefilter("ignore", category)
-            yield
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                yield
     finally:
         torch.set_num_threads(threads)

@@ -34,7 +34,7 @@ def best_grade(study: Study) -> Graded | None:
         return None
     top = max(grade.accuracy for grade, _ in kept)
     equals = [pair for pair in kept if pair[0].accuracy >= top - EQUAL_POINTS]
-    return min(equals, key=lambda pair: (pair[0].measurement.median_ns, -pair[0].accuracy))[1]
+    return min(equals, key=lambda pair: (pair[0].measurement.slowness, -pair[0].accuracy))[1]
 
 
 def closest(study: Study) -> Closest | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.errors import StoreError
 from autokd_edge.ports import Split
-from autokd_edge.teaching.data import DataSource, LabelledImages, TeachingData, stratified
+from autokd_edge.teaching.samples import DataSource, LabelledImages, TeachingData, stratified
 
 CALIBRATION = 300  # images; NNCF's default, and enough for activation ranges of image classifiers
 

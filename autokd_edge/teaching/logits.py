@@ -2,10 +2,14 @@
 
 A sample's augmentation depends on (sample, epoch modulo K, seed) alone, so the table has K x n rows
 and a row never changes. A row is written before its mark: a killed run leaves no wrong row marked.
+
+Of many classes only the largest logits are kept, in float16; the others share what probability is
+left at temperature 1, each as likely as the next.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,10 @@ from torch import Tensor
 
 from autokd_edge.errors import StoreError
 from autokd_edge.teaching.augment import Augmenter
-from autokd_edge.teaching.teachers import Teacher
+from autokd_edge.teaching.teacher import Teacher
+
+MANY_CLASSES = 128  # up to here rows are whole and exact: 60,000 of them twice in 61 MB
+KEPT = 64  # of more classes; two bytes each for the logit and its class
 
 
 class TeacherLogits:
@@ -24,10 +31,14 @@ class TeacherLogits:
 
     def __init__(self, teacher: Teacher, augment: Augmenter, *, samples: int, file: Path) -> None:
         """Open or begin the table in ``file`` (and its marks beside it); raises StoreError where there is no room for it."""
-        self._network = teacher.network().laid_out(torch.channels_last)
+        self._answers = teacher.answers()
         self._augment = augment
+        self._classes = teacher.classes
         shape = (augment.plan.variants, samples)
-        self._rows = _table(file, (*shape, teacher.card.spec.classes), np.float32)
+        many = teacher.classes > MANY_CLASSES
+        # Of many classes a row is KEPT logits and, last, the logit that stands for each of the others.
+        self._rows = _table(file, (*shape, KEPT + 1 if many else teacher.classes), np.float16 if many else np.float32)
+        self._places = _table(file.with_suffix(".classes.npy"), (*shape, KEPT), np.uint16) if many else None
         self._done = _table(file.with_suffix(".done.npy"), shape, np.bool_)
 
     @torch.no_grad()
@@ -36,10 +47,22 @@ class TeacherLogits:
         variant, rows = epoch % self._augment.plan.variants, index.numpy()
         missing = ~self._done[variant, rows]
         if missing.any():
-            fresh = self._network(images[torch.from_numpy(missing)].contiguous(memory_format=torch.channels_last))
-            self._rows[variant, rows[missing]] = fresh.numpy()
+            self._keep(variant, rows[missing], self._answers(images[torch.from_numpy(missing)]))
             self._done[variant, rows[missing]] = True
-        return torch.from_numpy(self._rows[variant, rows])
+        known = torch.from_numpy(self._rows[variant, rows])
+        if self._places is None:
+            return known
+        whole = known[:, -1:].float().repeat(1, self._classes)
+        return whole.scatter_(1, torch.from_numpy(self._places[variant, rows].astype(np.int64)), known[:, :-1].float())
+
+    def _keep(self, variant: int, rows: Any, logits: Tensor) -> None:  # noqa: ANN401  an index of numpy's
+        if self._places is None:
+            self._rows[variant, rows] = logits.numpy()
+            return
+        largest, places = logits.topk(KEPT, dim=1)
+        rest = logits.scatter(1, places, -torch.inf).logsumexp(dim=1, keepdim=True) - math.log(self._classes - KEPT)
+        self._rows[variant, rows] = torch.cat([largest, rest], dim=1).half().numpy()
+        self._places[variant, rows] = places.numpy()
 
 
 def _table(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:  # noqa: ANN401  numpy types a memmap of unknown dtype so

@@ -1,16 +1,24 @@
 """`autokd-edge profile` with the fake backend: what it prints, writes and refuses."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, FakeBuilder, FakeQuantizer
+from fakes.bundle import sample_card
 from fakes.command import held_by, run_here
 from fakes.graphs import write_graph, write_samples
 from fakes.plugin import install_plugin, write_target
+from fakes.study import sample_spec
 
 from autokd_edge.api.profiling import read_profile
+from autokd_edge.bundle.manifest import Reading, Runtime
+from autokd_edge.bundle.writer import BundleFiles, write_bundle
+from autokd_edge.core.digest import digest_of_file
 from autokd_edge.core.profile import LeftOut, Profiled
 from autokd_edge.errors import InputError
+from autokd_edge.students.lower_onnx import onnx_from_spec
 
 
 @pytest.fixture
@@ -91,6 +99,11 @@ def test_nothing_measured_is_status_1(folder, site):
         (("empty",), "a folder to profile must be a bundle, or a run that shipped one; 'empty' has no manifest.json"),
         (("model.onnx", "--protocol", "fast"), "there is no protocol 'fast'"),
         (("model.onnx", "--target", "none"), "there is no target 'none'"),
+        (
+            ("model.onnx", "--target", "jetson-nano"),
+            "'jetson-nano' must run on aarch64; the machine is x86_64. Hint: --device ssh://user@host",
+        ),
+        (("model.onnx", "--device", "pi"), "a device must be ssh://user@host"),
         (("model.onnx", "--data", "none.npy"), "calibration images 'none.npy' are not there"),
         (("model.onnx", "--data", "fake.toml"), "data set must be one of"),
         (("model.onnx", "--data", "wide.npy"), "calibration images must be float32 (n, 1, 12, 12)"),
@@ -121,3 +134,56 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path):
 def test_left_out_variants_survive_writing(folder, site):
     assert run(folder, site, "--out", "p.json").status == 0
     assert isinstance(read_profile(folder / "p.json").rows[1].outcome, LeftOut)
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """The folder of a run whose int8 student was shipped."""
+    spec, int8 = sample_spec(), FAKE_VARIANTS[1]
+    graph, quantized, engine = (tmp_path / name for name in ("student.onnx", "student.int8.onnx", "engine"))
+    graph.write_bytes(onnx_from_spec(spec).SerializeToString())
+    inputs = write_samples(tmp_path / "inputs.npy", 4, shape=spec.input)
+    FakeQuantizer().quantize(graph, inputs, variant=int8, target=FAKE_TARGET, out=quantized)
+    FakeBuilder().build(quantized, variant=int8, target=FAKE_TARGET, out=engine)
+    reading = FakeBoard().measure(engine, variant=int8, target=FAKE_TARGET, protocol=FAKE_PROTOCOL)
+    card = dataclasses.replace(
+        sample_card(digest_of_file(engine)),
+        target=FAKE_TARGET,
+        variant=int8,
+        measurements=(Reading(what="student engine", measurement=reading),),
+        runtime=Runtime(package="fake", version="1.0"),
+    )
+    files = BundleFiles(
+        engine=engine,
+        engine_name="engine.blob",
+        float_graph=graph,
+        quantized_graph=quantized,
+        selftest_inputs=inputs,
+        selftest_logits=inputs,
+    )
+    write_bundle(tmp_path / "run" / "bundle", files, card)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("part", ["", "bundle"])
+def test_a_run_or_its_bundle_gives_the_float_student_and_the_graph_that_was_quantised_for_it(run_folder, part, folder, site):
+    done = run_here("profile", run_folder / part, "--target", "fake.toml", "--protocol", "screen", "--json", folder=folder, path=site)
+    assert [variant["outcome"] for variant in json.loads(done.out)["variants"]] == ["replayed", "replayed"]
+
+
+def test_a_bundle_with_a_changed_byte_is_refused(run_folder, folder, site):
+    graph = run_folder / "bundle" / "student.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    done = run_here("profile", run_folder, "--target", "fake.toml", folder=folder, path=site)
+    assert done.status == 2
+    assert "'student.onnx' of bundle" in done.last
+
+
+@pytest.mark.slow
+def test_an_rtx_engine_is_built_and_said_not_to_be_measured(folder):
+    done = run_here("profile", "model.onnx", "--target", "rtx", "--data", "images.npy", folder=folder)
+    assert done.status == 1  # nothing was measured
+    for precision in ("fp32", "fp16", "int8"):
+        line = next(line for line in done.out.splitlines() if line.startswith(f"tensorrt_rtx/{precision}: "))
+        assert "built, " in line
+        assert "and not measured: an engine of target 'rtx'" in line

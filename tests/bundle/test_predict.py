@@ -133,9 +133,9 @@ def test_a_changed_engine_is_not_run(bundle: Path, tmp_path: Path) -> None:
     assert done.stderr == "engine.blob was changed: it is not the engine that was measured\n"
 
 
-def test_it_is_shorter_than_60_lines_and_imports_the_standard_library_and_numpy_alone() -> None:
+def test_it_is_60_lines_at_most_and_imports_the_standard_library_and_numpy_alone() -> None:
     text = PROGRAM.read_text()
-    assert len(text.splitlines()) < 60
+    assert len(text.splitlines()) <= 60
     imported = {alias.name.split(".")[0] for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {(node.module or "").split(".")[0] for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
     assert imported - sys.stdlib_module_names == {"numpy"}

@@ -4,7 +4,7 @@ import pytest
 from contracts.board import BoardContract
 from contracts.builder import BuilderContract
 from contracts.quantizer import QuantizerContract
-from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, FakeBuilder, FakeQuantizer
+from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FakeBuilder, fake_backend
 from fakes.graphs import write_graph
 
 from autokd_edge.errors import BuildError
@@ -12,12 +12,8 @@ from autokd_edge.errors import BuildError
 
 class _Fake:
     @pytest.fixture
-    def builder(self):
-        return FakeBuilder()
-
-    @pytest.fixture
-    def variant(self):
-        return FAKE_VARIANTS[0]
+    def backend(self):
+        return fake_backend()
 
     @pytest.fixture
     def target(self):
@@ -31,20 +27,10 @@ class TestFakeBuilder(_Fake, BuilderContract):
 
 
 class TestFakeQuantizer(_Fake, QuantizerContract):
-    @pytest.fixture
-    def quantizer(self):
-        return FakeQuantizer()
-
-    @pytest.fixture
-    def variant(self):
-        return FAKE_VARIANTS[1]
+    pass
 
 
 class TestFakeBoard(_Fake, BoardContract):
-    @pytest.fixture
-    def board(self):
-        return FakeBoard()
-
     @pytest.fixture
     def protocol(self):
         return FAKE_PROTOCOL

@@ -111,3 +111,14 @@ def test_a_protocol_out_of_range_is_refused(field: str, value: float) -> None:
     )
     with pytest.raises(ValueError, match=field):
         dataclasses.replace(good, **{field: value})  # type: ignore[arg-type]  # the field is a parameter of the test
+
+
+def test_instructions_are_counted_under_emulation_alone_and_are_no_latency() -> None:
+    plain = sample_measurement(1000.0, origin="emulated")
+    counted = dataclasses.replace(plain, instructions=7_000)
+    assert (counted.median_ns, counted.slowness) == (plain.median_ns, 7_000)
+    assert plain.slowness == plain.median_ns
+    with pytest.raises(ValueError, match="counted under emulation, 1 at least; got 0"):
+        dataclasses.replace(plain, instructions=0)
+    with pytest.raises(ValueError, match="got 7000, device"):
+        dataclasses.replace(counted, origin="device")

@@ -46,7 +46,7 @@ class FakeRuntimeBuilder:
 class FakeDevice:
     """Answers each mode in turn: null peaks of 90, 100, 130 bytes, and the given readings."""
 
-    def __init__(self, tmp_path, *measured):
+    def __init__(self, tmp_path, *measured, fingerprint=FAKE_FINGERPRINT, counts=()):
         peaks = iter([90, 130, 100])
         answers = iter(measured)
         self.link = FakeLink(
@@ -54,11 +54,12 @@ class FakeDevice:
                 "build": dict,
                 "memory": lambda: {"peak_rss_bytes": next(peaks)},
                 "measure": lambda: next(answers),
+                "instructions": lambda: {"instructions": counts},
             }[argv[-1]]()
         )
         (tmp_path / "engine").write_bytes(b"engine")
         self.lease = Lease(tmp_path / "lock", wait_s=0)
-        place = Place(link=self.link, lease=self.lease, folder=tmp_path / "references", fingerprint=lambda: FAKE_FINGERPRINT)
+        place = Place(link=self.link, lease=self.lease, folder=tmp_path / "references", fingerprint=lambda: fingerprint)
         self.board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(self.link), place)
         self._engine = tmp_path / "engine"
 
@@ -94,13 +95,38 @@ def test_reference_engines_are_built_once_for_all_boards_of_a_folder(tmp_path):
     assert {path.suffix for path in (tmp_path / "references").iterdir()} == {".blob"}
 
 
+def test_a_board_that_throttles_while_it_is_measured_flags_the_reading(tmp_path):
+    device = FakeDevice(tmp_path, STEADY)
+    states = iter([FAKE_FINGERPRINT, replace(FAKE_FINGERPRINT, throttled=("under-voltage",))])
+    place = Place(link=device.link, lease=device.lease, folder=tmp_path / "references", fingerprint=lambda: next(states))
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(device.link), place)
+    reading = board.measure(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, protocol=PROTOCOL)
+    assert reading.fingerprint.throttled == ("under-voltage",)
+    assert "throttled" in reading.flags
+
+
+@pytest.mark.parametrize(("emulated", "origin"), [(True, "emulated"), (False, "device")])
+def test_what_an_emulator_ran_is_never_called_measured(tmp_path, emulated, origin):
+    device = FakeDevice(tmp_path, STEADY)
+    machine = replace(FAKE_FINGERPRINT, emulated=emulated)
+    place = Place(link=device.link, lease=device.lease, folder=tmp_path / "references", fingerprint=lambda: machine)
+    board = RuntimeBoard(FAKE_RUNTIME, FakeRuntimeBuilder(device.link), place)
+    assert board.measure(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, protocol=PROTOCOL).origin == origin
+
+
+def test_a_clock_that_goes_backwards_is_no_reading(tmp_path):
+    device = FakeDevice(tmp_path, {**STEADY, "blocks_ns": [[1000, -5, 1000], [1000] * 20]})
+    with pytest.raises(MeasureError, match="samples must be positive; got -5 ns"):
+        device.measure()
+
+
 def test_nobody_measures_or_runs_next_to_somebody(tmp_path):
     device = FakeDevice(tmp_path, STEADY)
     with device.lease.hold("another search"):
         with pytest.raises(MeasureError, match="another search"):
             device.measure()
         with pytest.raises(MeasureError, match="another search"):
-            device.board.infer(tmp_path / "engine", tmp_path / "engine", target=FAKE_TARGET, out=tmp_path / "out")
+            device.board.infer(tmp_path / "engine", tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, out=tmp_path / "out")
     assert "measure" not in device.link.modes
 
 
@@ -123,6 +149,11 @@ def test_a_variant_of_another_backend_is_a_measure_error(tmp_path):
         ("fp32", {"f32": 39, "bf16": 1}, False),
         ("fp32", {"bf16": 40}, False),
         ("fp32", {"f32": 39, "u8": 1}, False),
+        ("bf16", {"bf16": 20, "f32": 3}, True),
+        ("bf16", {"f32": 20}, False),
+        ("fp16", {"f16": 20, "f32": 3}, True),
+        ("fp16", {"f32": 40}, False),
+        ("fp16", {"f16": 39, "i8": 1}, False),
         ("int8", {"u8": 20, "f32": 3}, True),
         ("int8", {"i8": 1, "f32": 30}, True),
         ("int8", {"f32": 40, "i32": 2}, False),
@@ -154,3 +185,25 @@ def test_a_variant_that_is_not_the_runtimes_has_no_layers(tmp_path):
     with pytest.raises(MeasureError, match="builds fake/fp32, fake/int8"):
         board.layers(tmp_path / "engine", variant=replace(FLOAT, precision="int3"), target=FAKE_TARGET)
     assert link.modes == []
+
+
+COUNTING = replace(FAKE_FINGERPRINT, machine="aarch64", emulated=True, counts_instructions=True)
+
+
+def test_under_an_emulator_that_counts_a_reading_holds_the_median_count_and_is_ranked_by_it(tmp_path):
+    device = FakeDevice(tmp_path, STEADY, fingerprint=COUNTING, counts=[700, 702, 900])
+    reading = device.measure()
+    assert (reading.origin, reading.instructions, reading.median_ns, reading.slowness) == ("emulated", 702, 1000, 702)
+    assert device.link.modes[-1] == "instructions"
+
+
+@pytest.mark.parametrize("fingerprint", [FAKE_FINGERPRINT, replace(COUNTING, counts_instructions=False)])
+def test_where_nobody_counts_a_reading_is_ranked_by_its_median(tmp_path, fingerprint):
+    reading = FakeDevice(tmp_path, STEADY, fingerprint=fingerprint).measure()
+    assert (reading.instructions, reading.slowness) == (None, 1000)
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0, 0], ["many"]])
+def test_counts_that_count_nothing_are_a_failure_and_no_number(tmp_path, counts):
+    with pytest.raises(MeasureError, match="counts of instructions"):
+        FakeDevice(tmp_path, STEADY, fingerprint=COUNTING, counts=counts).measure()

@@ -103,3 +103,9 @@ def test_both_protocols_bound_a_p95_and_final_is_longer():
     assert final_digest != screen_digest
     with pytest.raises(TargetError, match="there is no protocol 'scren'; did you mean screen"):
         load_protocol("scren")
+
+
+def test_the_sustained_protocol_gives_one_median_a_minute_for_ten_minutes():
+    protocol, _ = load_protocol("sustained")
+    assert (protocol.blocks, protocol.block_s, protocol.cooldown_s, protocol.retries) == (10, 60.0, 0.0, 0)
+    assert protocol.timeout_s > protocol.blocks * protocol.block_s + protocol.warmup_s

@@ -151,3 +151,12 @@ def _wait_until(holds):
 def test_layers_are_timed_by_the_drivers_own_profiler(request_for):
     answer = json.loads(run_device_program(DRIVER, "layers", request_for).stdout)
     assert answer == {"layers": [{"name": "product", "kind": "MatMul", "precision": "f32", "mean_ns": 1000}]}
+
+
+def test_instructions_are_the_growth_of_the_count_and_its_file_is_removed(request_for, tmp_path, monkeypatch):
+    counter = tmp_path / "counter"
+    counter.write_bytes((10**12).to_bytes(8, sys.byteorder))  # it stands still: nothing was executed
+    monkeypatch.setenv("AUTOKD_EDGE_COUNTER", str(counter))
+    done = run_device_program(DRIVER, "instructions", request_for)
+    assert json.loads(done.stdout) == {"instructions": [0] * device_program.COUNTED_RUNS}
+    assert not counter.exists()

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_target
-from autokd_edge.devices.fingerprint import read_fingerprint, target_here
+from autokd_edge.devices.facts import COUNTER, EMULATED, INTERPRETER, UNAME
+from autokd_edge.devices.fingerprint import fingerprint_of, read_fingerprint, target_here
 from autokd_edge.errors import TargetError
 
 N100_FLAGS = "fpu sse4_2 avx f16c fma avx2 avx_vnni xsavec"
@@ -72,6 +74,14 @@ def test_without_vnni_int8_saturates(tmp_path):
     assert target_here(host, machine(tmp_path, flags="sse4_2 avx avx2 fma f16c")).int8_saturates
 
 
+def test_bf16_is_kept_only_where_the_processor_computes_in_it(tmp_path):
+    host, _ = load_target("host")
+    bf16 = Variant(backend="openvino", precision="bf16")
+    asked = replace(host, variants=(*host.variants, bf16))
+    assert bf16 not in target_here(asked, machine(tmp_path / "without")).variants
+    assert bf16 in target_here(asked, machine(tmp_path / "with", flags=f"{N100_FLAGS} avx512_bf16")).variants
+
+
 def test_another_architecture_is_refused(tmp_path):
     host, _ = load_target("host")
     with pytest.raises(TargetError, match="x86_64; the machine is aarch64"):
@@ -87,3 +97,75 @@ def test_a_written_target_is_refused_on_a_machine_that_is_none(tmp_path):
         target_here(n100, machine(tmp_path / "older", flags="sse4_2 avx avx2 fma f16c"))
     with pytest.raises(TargetError, match="with 8 cores"):
         target_here(n100, machine(tmp_path / "larger", cores=8))
+
+
+X86_CPU = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: avx2 avx512_vnni hypervisor\n"
+
+
+def test_programs_for_another_processor_than_the_one_that_the_kernel_shows_are_emulated():
+    facts = {
+        "uname -srm": "Linux 6.1.0 aarch64\n",
+        "/proc/cpuinfo": X86_CPU,
+        "auxiliary vector": "AT_HWCAP:    119fff\nAT_HWCAP2: 0x2000\n",
+    }
+    found = fingerprint_of(facts)
+    assert (found.emulated, found.machine, found.processor) == (True, "aarch64", "emulated aarch64")
+    assert found.isa_flags == ("asimd", "asimdhp", "asimddp", "i8mm")  # of what runs there, not of its host
+    assert not fingerprint_of({**facts, "uname -srm": "Linux 6.1.0 x86_64\n"}).emulated
+    assert fingerprint_of({**facts, "uname -srm": "Linux 6.1.0 x86_64\n", "/etc/autokd-edge-emulated": ""}).emulated
+
+
+def test_a_hot_raspberry_pi_says_clocks_temperature_and_what_holds_it_down():
+    facts = {
+        "uname -srm": "Linux 6.1.0-rpi7-rpi-v8 aarch64\n",
+        "/proc/cpuinfo": "processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n",
+        "/proc/meminfo": "MemTotal: 8000 kB\nMemAvailable: 5000 kB\n",
+        "/sys/class/thermal/thermal_zone0/temp": "81200\n",
+        "/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1500000\n",
+        "/sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "600000\n",
+        "vcgencmd get_throttled": "throttled=0x50005\n",
+    }
+    found = fingerprint_of(facts)
+    assert (found.emulated, found.temperature_c, found.clock_khz) == (False, 81.2, 1_500_000)
+    assert found.throttled == ("under-voltage", "throttled")
+    assert found.available_bytes == 5000 * 1024
+
+
+ARM = {UNAME: "Linux 6.1 aarch64", "/proc/cpuinfo": "processor : 0\nFeatures : fp asimd\n"}
+
+
+def header_of(machine):
+    """The first 20 bytes of a program's file, as od prints them in two lines."""
+    return f" 127  69  76  70   2   1   1   0   0   0   0   0   0   0   0   0\n   3   0  {machine}   0\n"
+
+
+def test_a_board_whose_shell_is_a_program_for_arm_is_no_emulated_one():
+    assert not fingerprint_of({**ARM, INTERPRETER: header_of(183)}).emulated
+    assert not fingerprint_of({**ARM, INTERPRETER: header_of(40)}).emulated  # 32-bit programs under a 64-bit kernel
+    assert not fingerprint_of({**ARM, INTERPRETER: ""}).emulated
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [{INTERPRETER: header_of(62)}, {EMULATED: "QEMU"}, {"/proc/cpuinfo": "processor : 0\nflags : fpu avx2\n"}],
+)
+def test_each_sign_alone_tells_an_emulator(sign):
+    found = fingerprint_of({**ARM, **sign})
+    assert (found.emulated, found.processor) == (True, "emulated aarch64")
+
+
+def test_only_an_emulated_board_counts_instructions():
+    offered = {**ARM, COUNTER: f"/usr/local/bin/{COUNTER}\n"}
+    assert not fingerprint_of(offered).counts_instructions
+    assert fingerprint_of({**offered, EMULATED: "QEMU"}).counts_instructions
+    assert not fingerprint_of({**ARM, EMULATED: "QEMU", COUNTER: ""}).counts_instructions
+
+
+def test_an_emulated_board_stands_for_a_target_whatever_cores_it_has_but_not_without_its_flags():
+    pi, _ = load_target("raspberry-pi-4")
+    told = {**ARM, EMULATED: "QEMU", "auxiliary vector": "AT_HWCAP: 8fb\nAT_HWCAP2: 0x0\n"}
+    assert target_here(pi, fingerprint_of(told)) == pi
+    with pytest.raises(TargetError, match="with 1 cores"):
+        target_here(pi, replace(fingerprint_of(told), emulated=False))
+    with pytest.raises(TargetError, match="without asimd"):
+        target_here(pi, fingerprint_of({**told, "auxiliary vector": "AT_HWCAP: 0\n"}))

@@ -69,6 +69,7 @@ def test_a_reading_keeps_numbers_and_memory_as_they_came():
         ("machine-slowed", lambda: flags(replace(STEADY, sentinel=Sentinel(before_ns=1101, after_ns=1102)))),
         ("clocks-unlocked", lambda: flags(governor="powersave")),
         ("clocks-unlocked", lambda: flags(governor="unknown")),
+        ("throttled", lambda: flags(throttled=("under-voltage",))),
         ("virtual-machine", lambda: flags(virtual=True)),
         ("not-pinned", lambda: flags(replace(STEADY, pinned=False))),
         ("not-warm", lambda: flags(replace(STEADY, warm=False))),

@@ -163,7 +163,7 @@ class FakeBoard:
             flags=(),
         )
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
         data = _engine_graph(engine)
         samples = np.load(inputs)
         shape = tuple(dim.dim_value for dim in onnx.load_from_string(data).graph.input[0].type.tensor_type.shape.dim)

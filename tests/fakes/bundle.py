@@ -141,7 +141,7 @@ class FakeBoard:
         """Refuse: it has no clock."""
         raise MeasureError(f"a fake board measures nothing; got {engine.name}, {variant}, {target.name}, {protocol.name}")
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
         """Write the given logits."""
         assert inputs.is_file()
         assert target.threads == 1

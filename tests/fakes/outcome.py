@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 from fakes.bundle import sample_card
 from fakes.study import sample_spec, sample_study
 
+from autokd_edge.core.codec import decode, encode
+from autokd_edge.core.study import Study
 from autokd_edge.report.outcome import Outcome
 
 CLOSEST = "the closest candidate as openvino/int8 has latency 0.366 ms (limit 0.02 ms, +1730 %)"
@@ -21,6 +26,14 @@ def sample_outcome() -> Outcome:
         student=sample_spec(),
         teacher=sample_spec(nodes=2, seed=1),
     )
+
+
+def emulated_outcome() -> Outcome:
+    """Make the same outcome with readings that were emulated, the instructions counted."""
+    outcome = sample_outcome()
+    told = json.dumps(encode(outcome.study)).replace('"origin": "replay"', '"origin": "emulated"')
+    study = decode(Study, json.loads(told.replace('"instructions": null', '"instructions": 2107742')))
+    return dataclasses.replace(outcome, study=study, best=study.grades[-1])
 
 
 def infeasible_outcome() -> Outcome:

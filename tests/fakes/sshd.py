@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -33,7 +34,8 @@ class LoopbackBoard:
             subprocess.run([str(shutil.which("ssh-keygen")), "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
         shutil.copy(folder / "user.pub", folder / "authorized")
         self._config = folder / "sshd_config"
-        self._environment = {"XDG_CACHE_HOME": str(self.cache), **(environment or {})}
+        # A home of its own: what the user's login scripts do is no part of a test.
+        self._environment = {"HOME": str(folder), "XDG_CACHE_HOME": str(self.cache), **(environment or {})}
         self.write_config()
         self.trust("host.pub")
         self.client = folder / "ssh_config"
@@ -43,6 +45,12 @@ class LoopbackBoard:
         )
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def device(self) -> str:
@@ -70,7 +78,7 @@ class LoopbackBoard:
 
     def write_config(self, *, host_key: str = "host", more: str = "") -> None:
         """Write what sshd reads when it starts."""
-        said = "\n".join(f"SetEnv {name}={value}" for name, value in self._environment.items())
+        said = "SetEnv " + " ".join(f'"{name}={value}"' for name, value in self._environment.items())  # the first such line counts alone
         self._config.write_text(
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder}/{host_key}\nPidFile none\nUsePAM no\nStrictModes no\n"
             f"AuthorizedKeysFile {self.folder}/authorized\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
@@ -99,8 +107,9 @@ class LoopbackBoard:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop sshd; connections that stand go on."""
+        """Stop sshd, and the connections that stand."""
         if self._process is not None:
+            self.cut()
             self._process.terminate()
             self._process.wait()
             self._process = None
@@ -110,6 +119,10 @@ class LoopbackBoard:
         for pid in self._connections():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def logins(self) -> int:
+        """Count the connections that were ever made."""
+        return (self.folder / "sshd.log").read_text().count("Accepted publickey")
 
     def _connections(self) -> list[int]:
         assert self._process is not None

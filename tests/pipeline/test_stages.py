@@ -142,7 +142,7 @@ def test_the_accuracy_is_the_share_of_labels_that_the_engine_gives(world):
 
 def test_an_engine_that_does_not_run_on_the_images_is_a_grade_error(tmp_path):
     class DeadBoard(FlakyBoard):
-        def infer(self, engine, inputs, *, target, out):  # noqa: ARG002  the port's signature
+        def infer(self, engine, inputs, *, variant, target, out):  # noqa: ARG002  the port's signature
             raise MeasureError("the fake engine does not run", hint="look at it", retryable=True)
 
     stages = World(folder=tmp_path, board=DeadBoard()).stages

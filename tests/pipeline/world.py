@@ -39,8 +39,10 @@ from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser
 from autokd_edge.store.artifacts import FolderStore
+from autokd_edge.students.cost import cost_of
 from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.folding import initial_arrays
+from autokd_edge.students.lower_onnx import onnx_from_spec
 
 IMAGE, CLASSES = (1, 6, 6), 3
 TASK = Task(image=IMAGE, classes=CLASSES, channel_multiple=1)
@@ -151,10 +153,10 @@ class FlakyBoard(FakeBoard):
             raise MeasureError("the fake device does not answer", retryable=True)
         return super().measure(engine, variant=variant, target=target, protocol=protocol)
 
-    def infer(self, engine, inputs, *, target, out) -> None:
+    def infer(self, engine, inputs, *, variant, target, out) -> None:
         if not self._infers and self._not_teacher(engine):
             raise MeasureError("the fake engine does not run")
-        super().infer(engine, inputs, target=target, out=out)
+        super().infer(engine, inputs, variant=variant, target=target, out=out)
 
     def _not_teacher(self, engine) -> bool:
         self._teacher = self._teacher or engine.name  # the first engine that a study runs
@@ -179,6 +181,16 @@ class FakeJournal:
             raise Killed
 
 
+def write_teacher(out: Path) -> None:
+    """Write the teacher's graph."""
+    out.write_bytes(onnx_from_spec(TEACHER, initial_arrays(TEACHER)).SerializeToString())
+
+
+def answer(images: np.ndarray) -> np.ndarray:
+    """Answer the first class for every image."""
+    return np.eye(CLASSES, dtype=np.float32)[np.zeros(len(images), int)]
+
+
 @dataclass(kw_only=True)
 class World:
     """One process's view of a study: everything is new but the folder."""
@@ -201,7 +213,7 @@ class World:
             family=self.family,
             task=TASK,
             distiller=self.distiller,
-            teacher=TeacherNetwork(spec=TEACHER, arrays=initial_arrays(TEACHER)),
+            teacher=TeacherNetwork(digest=NONE, cost=cost_of(TEACHER), write_graph=write_teacher, answer=answer, run_by="fake"),
             teacher_digest=NONE,
             data_digest=NONE,
             protocols=PROTOCOLS,
@@ -238,11 +250,11 @@ def config(*, teachings: int = 2, times_teacher: float = 0.9) -> StudyConfig:
     )
 
 
-def begun(world: World) -> Study:
+def begun(world: World, *, times_teacher: float = 0.9) -> Study:
     """Read the teacher: a study in which nothing was probed yet."""
     read = world.evaluator.reference()
     referenced = Referenced(accuracy=read.accuracy, cost=read.cost, measurements=read.measurements, at_s=0.0)
-    return fold((Opened(config=config(), at_s=0.0), referenced))
+    return fold((Opened(config=config(times_teacher=times_teacher), at_s=0.0), referenced))
 
 
 def timeless(events: Iterable[Event]) -> list[Event]:

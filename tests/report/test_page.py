@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakes.outcome import infeasible_outcome, sample_outcome
+from fakes.outcome import emulated_outcome, infeasible_outcome, sample_outcome
 from fakes.study import sample_config
 
 from autokd_edge.core.study import Opened, fold
@@ -39,6 +39,14 @@ def test_the_page_has_every_section(text: str) -> None:
     ]
     assert "<summary>To do it again</summary>" in text
     assert text.count('<svg class="net"') == 2
+
+
+def test_a_page_of_emulated_readings_says_so_and_never_that_they_were_measured() -> None:
+    html = own(page(emulated_outcome()))
+    assert html.count("emulated") > 10
+    assert "replayed" not in html
+    assert re.findall(r"[^.<>]*\bmeasured\b[^.<>]*", html) == []
+    assert html.count("2,107,742 (counted by the emulator)") == 2
 
 
 def test_the_page_reaches_for_nothing_outside_of_itself(text: str) -> None:

@@ -102,3 +102,9 @@ def test_conditions_of_many_readings_take_a_line_for_each_device() -> None:
 def test_the_precision_that_ran_is_told_by_layers() -> None:
     assert wording.executed(sample_measurement(1e6, variant=INT8)) == "int8 in 11 layers, fp32 in 1"
     assert wording.executed(dataclasses.replace(sample_measurement(1e6), executed={})) == "not read back"
+
+
+def test_instructions_are_said_as_counted_by_the_emulator_and_never_as_a_time() -> None:
+    plain = sample_measurement(1e6, origin="emulated")
+    assert wording.instructions(plain) == "not counted"
+    assert wording.instructions(dataclasses.replace(plain, instructions=2_107_742)) == "2,107,742 (counted by the emulator)"

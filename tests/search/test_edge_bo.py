@@ -1,9 +1,9 @@
 import logging
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from contracts.policy import PolicyContract
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, FakeWorld, accuracy, config, latency_ns
 
@@ -47,19 +47,19 @@ def test_guided_probes_fit_far_more_often_than_random_ones():
 
 
 @pytest.mark.slow
-def test_the_best_pupil_is_near_the_optimum_and_better_than_by_random_search():
+def test_the_best_pupil_comes_nearer_to_the_optimum_than_by_random_search():
     rng = np.random.default_rng(0)
-    best = {"edge-bo": [], "random": []}
-    for seed in range(2):
-        for name, kind in {"edge-bo": EdgeBO, "random": RandomChooser}.items():
-            study = a_run(a_policy(kind(ARCHITECTURES, DISTILLATIONS)), seed=seed)
-            best[name].append(max(t.outcome.accuracy for t in study.teachings if not t.final))
     points = [ARCHITECTURES.at(rng.random(len(ARCHITECTURES)).tolist()) for _ in range(20_000)]
     guess = DISTILLATIONS.point({"tau": 4.0, "alpha": 0.9})
     pupils = [Pupil(member=Member(architecture=point, index=0), distillation=guess) for point in points]
     optimum = max(accuracy(pupil, 100) for pupil in pupils if latency_ns(pupil.member) <= 500_000)
-    assert np.median(best["edge-bo"]) > optimum - 0.3
-    assert np.median(best["edge-bo"]) > np.median(best["random"]) + 1.0
+    regret = {}
+    for name, kind in {"edge-bo": EdgeBO, "random": RandomChooser}.items():
+        studies = [a_run(a_policy(kind(ARCHITECTURES, DISTILLATIONS), Plan()), seed=seed, teachings=8) for seed in range(4)]
+        best = [max(t.outcome.accuracy for t in study.teachings if not t.final) for study in studies]
+        regret[name] = optimum - float(np.median(best))
+    assert regret["edge-bo"] < 1.0
+    assert regret["edge-bo"] < 0.6 * regret["random"]
 
 
 def test_a_memory_limit_is_learnt_beside_the_latency_limit():
@@ -124,17 +124,42 @@ def test_equal_accuracies_do_not_break_the_models():
 
 
 def test_a_model_that_cannot_be_fitted_is_said_and_the_choice_left_to_chance(caplog):
-    class FakeEndlessWorld(FakeWorld):
-        def _teach(self, action):
-            taught = super()._teach(action)
-            return replace(taught, outcome=replace(taught.outcome, accuracy=math.nan))
+    class FakeStubbornWorld(FakeWorld):
+        def _probe(self, member):
+            self.broken_probe = len(self.study.probes) > 0
+            return super()._probe(member)
 
-    world, chooser = FakeEndlessWorld(), EdgeBO(ARCHITECTURES, DISTILLATIONS)
+    world, chooser = FakeStubbornWorld(), EdgeBO(ARCHITECTURES, DISTILLATIONS)
+    world.open(config(latency_x=0.5))
+    world.do(Probe(members=chooser.probe(world.study, 16)))
+    with caplog.at_level(logging.WARNING):
+        members = chooser.probe(world.study, 8)
+    assert len(set(members) - {probed.member for probed in world.study.probes}) == 8
+    assert "left to chance: a model needs at least 2 observations; got 1" in caplog.text
+
+
+def test_the_choice_does_not_depend_on_what_else_was_drawn_in_the_process():
+    world, chooser = FakeWorld(), EdgeBO(ARCHITECTURES, DISTILLATIONS)
     world.open(config(latency_x=0.5))
     world.do(Probe(members=chooser.probe(world.study, 24)))
-    for _ in range(4):
+    for _ in range(8):
         world.do(Teach(pupil=chooser.teach(world.study), steps=100, final=False))
-    with caplog.at_level(logging.WARNING):
-        pupil = chooser.teach(world.study)
-    assert pupil not in {taught.pupil for taught in world.study.teachings}
-    assert "left to chance: InputDataError" in caplog.text
+    chosen = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        chosen.add(chooser.probe(world.study, 8))
+    assert len(chosen) == 1
+
+
+def test_the_pupils_before_the_first_model_are_unlike_each_other():
+    world = FakeWorld()
+    world.open(config(latency_x=1.0))
+    chooser = EdgeBO(ARCHITECTURES, DISTILLATIONS)
+    world.do(Probe(members=chooser.probe(world.study, 24)))
+    for _ in range(3):
+        world.do(Teach(pupil=chooser.teach(world.study), steps=100, final=False))
+    taught = np.array([ARCHITECTURES.unit(t.pupil.member.architecture) for t in world.study.teachings])
+    fits = np.array([ARCHITECTURES.unit(p.member.architecture) for p in world.study.probes if world.study.fits(p)])
+    nearest = min(np.abs(a - b).sum() for i, a in enumerate(taught) for b in taught[:i])
+    usual = np.median([np.abs(a - b).sum() for i, a in enumerate(fits) for b in fits[:i]])
+    assert nearest > 0.8 * usual

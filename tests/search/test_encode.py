@@ -12,7 +12,7 @@ from autokd_edge.search.encode import Encoder
 def test_all_columns_lie_in_the_unit_interval(seed):
     encoder = Encoder(ARCHITECTURES)
     row = encoder.rows([ARCHITECTURES.at(np.random.default_rng(seed).random(len(ARCHITECTURES)).tolist())])
-    assert row.shape == (1, encoder.width)
+    assert row.shape == (1, len(encoder.stepped))
     assert ((row >= 0) & (row <= 1)).all()
 
 
@@ -53,4 +53,4 @@ def test_in_a_union_of_families_the_counts_of_one_family_still_add_the_logarithm
 
 def test_no_points_make_no_rows_of_the_right_width():
     encoder = Encoder(ARCHITECTURES)
-    assert encoder.rows([]).shape == (0, encoder.width)
+    assert encoder.rows([]).shape == (0, len(encoder.stepped))

@@ -1,10 +1,7 @@
 """A small data set that can be learnt, a small teacher of it, and a teacher that counts what it is asked."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
-from torch import nn
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.space import Point
@@ -13,8 +10,10 @@ from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.graph import GraphWriter
 from autokd_edge.students.lower_torch import torch_from_spec
 from autokd_edge.teaching.augment import AugmentPlan
-from autokd_edge.teaching.data import DataSource, LabelledImages
-from autokd_edge.teaching.teachers import Teacher, TeacherCard
+from autokd_edge.teaching.bridge import reads_of
+from autokd_edge.teaching.kinds.layer_graph import layer_graph_teacher
+from autokd_edge.teaching.samples import DataSource, LabelledImages
+from autokd_edge.teaching.teacher import Teacher
 
 CLASSES = ("left", "middle", "right")
 IMAGE = (1, 8, 8)
@@ -55,21 +54,23 @@ def small_teacher(*, weight: float = 1.0, seed: int = 2) -> Teacher:
     spec = resnet_spec(IMAGE, len(CLASSES), (8,), 1, stem=8, seed=seed)
     arrays = torch_from_spec(spec).arrays()
     arrays[f"{spec.output}.weight"] *= weight
-    card = TeacherCard(data="small", classes=CLASSES, mean=(0.3,), std=(0.3,), spec=spec)
-    return Teacher(name="small", card=card, arrays=arrays, digest=digest_of_bytes(f"{seed} {weight}".encode()))
+    data = small_source().teaching()
+    digest = digest_of_bytes(f"{seed} {weight}".encode())
+    return layer_graph_teacher(spec, arrays, name="small", reads=reads_of(data), data=data, digest=digest)
 
 
 class FakeTeacher:
     """Answers with sums of the pixels, counts the images it sees, and stops the program at the call it is told."""
 
-    def __init__(self, *, stop_at_call: int = 0) -> None:
+    def __init__(self, *, stop_at_call: int = 0, classes: int = len(CLASSES)) -> None:
         self.calls, self.images = 0, 0
-        self.card = SimpleNamespace(spec=SimpleNamespace(classes=len(CLASSES)))
+        self.classes = classes
         self.digest = digest_of_bytes(b"fake teacher")
+        self.layers = None
         self._stop_at_call = stop_at_call
 
-    def network(self) -> "_FakeNetwork":
-        return _FakeNetwork(self)
+    def answers(self):
+        return self.answer
 
     def answer(self, images: torch.Tensor) -> torch.Tensor:
         self.calls += 1
@@ -77,16 +78,3 @@ class FakeTeacher:
         if self.calls == self._stop_at_call:
             raise KeyboardInterrupt
         return torch.stack([images.sum(dim=(1, 2, 3)), images[:, 0, 0].sum(1), images[:, 0, -1, -1]], dim=1)
-
-
-class _FakeNetwork(nn.Module):
-    def __init__(self, teacher: FakeTeacher) -> None:
-        super().__init__()
-        self._teacher = teacher
-
-    def laid_out(self, layout: torch.memory_format) -> "_FakeNetwork":
-        assert layout is torch.channels_last
-        return self
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self._teacher.answer(images)

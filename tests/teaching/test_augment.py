@@ -2,12 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from autokd_edge.teaching.augment import NO_AUGMENTATION, Augmenter, AugmentPlan
+from autokd_edge.teaching.augment import DEFAULT_PRESETS, NO_AUGMENTATION, PRESETS, Augmenter, AugmentPlan, plan_of
 
 COUNT, SHAPE = 40, (2, 6, 7)
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8))
 ALL = torch.arange(COUNT)
-PLANS = [AugmentPlan(shift=1, flip=True, cutout=0, variants=3), AugmentPlan(shift=2, flip=True, cutout=3, variants=5)]
+PLANS = [
+    AugmentPlan(shift=1, flip=True, cutout=0, variants=3),
+    AugmentPlan(shift=2, flip=True, cutout=3, variants=5),
+    AugmentPlan(shift=0, flip=False, cutout=0, variants=2, erase=0.7),
+]
 
 
 def augmenter(plan, *, seed=1, mean=(0.4, 0.5), std=(0.2, 0.3)) -> Augmenter:
@@ -92,3 +96,56 @@ def test_cutout_sets_a_square_to_the_mean_and_leaves_the_rest():
         assert len(rows) > 0
         assert rows.max() - rows.min() <= 2
         assert columns.max() - columns.min() <= 2
+
+
+def test_erasing_sets_a_rectangle_of_some_images_to_the_mean_and_leaves_the_rest():
+    vary = augmenter(AugmentPlan(shift=0, flip=False, cutout=0, variants=1, erase=0.5))
+    erased = 0
+    for plain, varied in zip(vary.plain(IMAGES), vary.varied(IMAGES, ALL, 0), strict=True):
+        changed = (plain != varied).any(dim=0)
+        assert (varied[:, changed] == 0).all()
+        if changed.any():
+            erased += 1
+            rows, columns = changed.nonzero(as_tuple=True)
+            assert len(rows) == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)  # a full rectangle
+            assert len(rows) <= 0.7 * SHAPE[1] * SHAPE[2]
+    assert 10 < erased < 30  # of 40
+
+
+class TestMixup:
+    PLAN = AugmentPlan(shift=0, flip=False, cutout=0, variants=2, mixup=0.4)
+
+    def test_partners_and_shares_depend_on_the_sample_the_epoch_and_the_seed_alone(self):
+        whole = augmenter(self.PLAN).partners(ALL, 1)
+        some = torch.tensor([5, 30, 7])
+        assert all(torch.equal(a[some], b) for a, b in zip(whole, augmenter(self.PLAN).partners(some, 3), strict=True))
+        assert not torch.equal(whole[0], augmenter(self.PLAN).partners(ALL, 0)[0])
+        assert not torch.equal(whole[1], augmenter(self.PLAN, seed=2).partners(ALL, 1)[1])
+
+    def test_an_images_own_share_is_at_least_a_half(self):
+        _, shares = augmenter(self.PLAN).partners(ALL, 0)
+        assert (shares >= 0.5).all()
+        assert (shares <= 1).all()
+        assert 0.6 < shares.mean() < 0.99
+
+    def test_without_mixup_there_are_no_partners(self):
+        assert augmenter(PLANS[0]).partners(ALL, 0) is None
+
+
+class TestPresets:
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_each_preset_changes_images(self, name):
+        plan = plan_of((name,), (3, 32, 32), 100)
+        assert plan != NO_AUGMENTATION
+        assert plan.variants == 4
+
+    def test_sizes_go_with_the_image(self):
+        assert [plan_of(("crop", "cutout"), (3, side, side), 100).shift for side in (8, 32, 64)] == [1, 4, 8]
+        assert [plan_of(("crop", "cutout"), (3, side, side), 100).cutout for side in (8, 32, 64)] == [2, 8, 16]
+
+    def test_many_samples_have_fewer_variants_because_each_costs_a_pass_of_the_teacher(self):
+        assert plan_of(DEFAULT_PRESETS, (3, 32, 32), 50_000).variants == 2
+
+    def test_a_plan_stays_as_it_is_and_no_preset_is_no_augmentation(self):
+        assert plan_of(PLANS[1], (1, 8, 8), 10) == PLANS[1]
+        assert plan_of((), (1, 8, 8), 10) == NO_AUGMENTATION

@@ -1,214 +1,44 @@
-import dataclasses
-import gzip
-
 import numpy as np
 import pytest
 from teaching.small import CLASSES, small_images, small_source
 
 from autokd_edge.errors import DataError
-from autokd_edge.teaching.data import FASHION_CLASSES, LabelledImages, data_source, read_idx, stratified
+from autokd_edge.teaching.augment import NO_AUGMENTATION
+from autokd_edge.teaching.data import data_source
 
 
-def write_idx(path, array: np.ndarray) -> None:
-    head = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-    path.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes(), compresslevel=1))
-
-
-def write_fashion(folder, *, train=5_100, test=20, label=lambda i: i % 10) -> None:
-    """Write a data set of Fashion-MNIST's form."""
-    folder.mkdir(exist_ok=True)
-    for part, count in (("train", train), ("t10k", test)):
-        write_idx(folder / f"{part}-images-idx3-ubyte.gz", np.arange(count)[:, None, None] * np.ones((1, 28, 28)) % 251)
-        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", np.array([label(i) for i in range(count)]))
-
-
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "images.gz"
-    write_idx(path, np.arange(24).reshape(2, 3, 4))
-    return path
-
-
-class TestReadIdx:
-    def test_an_idx_file_gives_its_array(self, file):
-        assert np.array_equal(read_idx(file, dims=3), np.arange(24).reshape(2, 3, 4))
-
-    def test_a_missing_file_is_named_with_the_command_that_gets_it(self, tmp_path):
-        with pytest.raises(DataError, match=r"none\.gz' does not\. Hint: apt-get install"):
-            read_idx(tmp_path / "none.gz", dims=1)
-
-    def test_a_folder_is_no_file(self, tmp_path):
-        with pytest.raises(DataError, match="not a whole gzip file"):
-            read_idx(tmp_path, dims=1)
-
-    def test_a_file_that_is_not_gzip_is_refused(self, file):
-        file.write_bytes(b"images")
-        with pytest.raises(DataError, match="not a whole gzip file"):
-            read_idx(file, dims=3)
-
-    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-    def test_a_cut_file_is_refused(self, file, share):
-        data = file.read_bytes()
-        file.write_bytes(data[: int(share * len(data))])
-        with pytest.raises(DataError, match="not a whole gzip file"):
-            read_idx(file, dims=3)
-
-    def test_a_changed_byte_is_refused(self, tmp_path):
-        path = tmp_path / "images.gz"
-        write_idx(path, np.random.default_rng(0).integers(0, 256, (20, 20, 20)))
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 255
-        path.write_bytes(data)
-        with pytest.raises(DataError, match="not a whole gzip file"):
-            read_idx(path, dims=3)
-
-    @pytest.mark.parametrize(
-        "inside",
-        [b"", b"\0\0", b"\0\0\x08", b"\0\0\x0d\x03" + bytes(12), b"\x01\0\x08\x03" + bytes(12), b"\0\0\x08\x01" + bytes(12)],
-        ids=["nothing", "half a head", "no dimensions", "floats", "wrong magic", "labels for images"],
-    )
-    def test_another_format_is_refused_with_its_head(self, file, inside):
-        file.write_bytes(gzip.compress(inside))
-        with pytest.raises(DataError, match="must be an IDX file of 3-dimensional bytes; its head is"):
-            read_idx(file, dims=3)
-
-    @pytest.mark.parametrize("change", [-1, 1])
-    def test_a_file_with_too_few_or_too_many_values_is_refused(self, file, change):
-        data = gzip.decompress(file.read_bytes())
-        file.write_bytes(gzip.compress(data[:change] if change < 0 else data + b"\0"))
-        with pytest.raises(DataError, match=f"must hold 24 values; it holds {24 + change}"):
-            read_idx(file, dims=3)
-
-
-class TestStratified:
-    def test_the_two_parts_are_disjoint_whole_and_of_the_size_asked_for(self):
-        labels = small_images(997).labels
-        for held in (1, 50, 300, 996):
-            chosen, rest = stratified(labels, held)
-            assert len(chosen) == held
-            assert sorted([*chosen, *rest]) == list(range(997))
-
-    def test_classes_have_the_share_that_they_have_in_the_whole(self):
-        labels = np.repeat([0, 1, 2, 3], [1000, 500, 100, 20])
-        counts = np.bincount(labels[stratified(labels, 162)[0]])
-        assert np.abs(counts - [100, 50, 10, 2]).max() <= 1
-
-    def test_the_split_is_the_same_every_time_and_no_run_of_neighbours(self):
-        labels = np.zeros(100, np.int64)
-        # Written down: a split that changed would let one version teach with what another held out.
-        assert stratified(labels, 10)[0].tolist() == [3, 11, 14, 29, 34, 42, 53, 56, 93, 99]
-        assert stratified(np.arange(90) % 3, 6)[0].tolist() == [1, 12, 24, 34, 56, 80]
-
-
-class TestDataSource:
-    def test_teaching_never_asks_for_the_test_set(self):
-        source = small_source()
-        assert len(source.teaching().train) == 150
-        with pytest.raises(AssertionError, match="test set"):
-            source.test()
-
-    def test_training_and_validation_samples_are_the_whole_development_part(self):
-        data = small_source().teaching()
-        together = np.concatenate([data.train.images, data.validation.images])
-        assert sorted(i.tobytes() for i in together) == sorted(i.tobytes() for i in small_images(200).images)
-        assert (len(data.train), len(data.validation), data.image) == (150, 50, (1, 8, 8))
-
-    def test_mean_and_deviation_are_those_of_the_training_split_alone(self):
-        data = small_source().teaching()
-        pixels = data.train.images / 255
-        assert data.mean == pytest.approx([pixels.mean()])
-        assert data.std == pytest.approx([pixels.std()])
-        assert data.mean != pytest.approx([small_images(200).images.mean() / 255], abs=1e-9)
-
-    def test_the_digest_names_the_content(self):
-        source = small_source()
-        digest = source.teaching().digest
-        assert small_source().teaching().digest == digest
-        images = small_images(200)
-        images.images[7, 0, 0, 0] ^= 1
-        relabelled = small_images(200)
-        relabelled.labels[3] = (relabelled.labels[3] + 1) % 3
-        changed = [
-            dataclasses.replace(source, develop=lambda: images),
-            dataclasses.replace(source, develop=lambda: relabelled),
-            dataclasses.replace(source, validation=51),
-            dataclasses.replace(source, name="another"),
-        ]
-        assert len({digest, *(other.teaching().digest for other in changed)}) == 5
-
-    @pytest.mark.parametrize("samples", [1, 49, 50])
-    def test_a_data_set_that_leaves_nothing_to_train_on_is_refused(self, samples):
-        with pytest.raises(DataError, match=f"more than the 50 samples held out; it has {samples}"):
-            small_source(samples=samples).teaching()
-
-    def test_images_and_labels_must_go_together(self):
-        with pytest.raises(DataError, match="with n labels"):
-            LabelledImages(images=np.zeros((3, 1, 4, 4), np.uint8), labels=np.zeros(2, np.int64))
-        with pytest.raises(DataError, match="must be uint8"):
-            LabelledImages(images=np.zeros((2, 1, 4, 4), np.float32), labels=np.zeros(2, np.int64))
-
-
-class TestDigits:
-    def test_every_fifth_of_the_real_digits_is_for_the_test(self):
-        source = data_source("digits")
-        data, test = source.teaching(), source.test()
-        assert (len(data.train), len(data.validation), len(test)) == (1137, 300, 360)
-        assert (data.image, data.classes) == ((1, 8, 8), tuple("0123456789"))
-        development = {image.tobytes() for image in (*data.train.images, *data.validation.images)}
-        assert len(development & {image.tobytes() for image in test.images}) < 4  # a digit may be drawn alike twice
-
-
-class TestFashionMNIST:
-    def test_a_folder_with_the_four_files_is_read(self, tmp_path):
-        write_fashion(tmp_path / "data")
-        source = data_source(f"fashion-mnist:{tmp_path / 'data'}")
-        data = source.teaching()
-        assert (len(data.train), len(data.validation), len(source.test())) == (100, 5_000, 20)
-        assert (data.image, data.classes, data.name) == ((1, 28, 28), FASHION_CLASSES, "fashion-mnist")
-
-    @pytest.mark.parametrize("part", ["train", "t10k"])
-    @pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
-    def test_each_missing_file_is_named_before_anything_is_read(self, tmp_path, part, kind):
-        write_fashion(tmp_path, train=10)
-        (tmp_path / f"{part}-{kind}-ubyte.gz").unlink()
-        with pytest.raises(DataError, match=f"four .gz files must lie in '{tmp_path}'; it has no {part}-{kind}-ubyte.gz"):
-            data_source(f"fashion-mnist:{tmp_path}")
-
-    def test_a_folder_that_is_not_there_is_named(self, tmp_path):
-        with pytest.raises(DataError, match="no train-images"):
-            data_source(f"fashion-mnist:{tmp_path / 'none'}")
-
-    @pytest.mark.parametrize("label", [10, 255])
-    def test_a_label_out_of_range_is_refused(self, tmp_path, label):
-        write_fashion(tmp_path, label=lambda i: label if i == 3 else i % 10)
-        with pytest.raises(DataError, match="must be 0 to 9 and not empty"):
-            data_source(f"fashion-mnist:{tmp_path}").teaching()
-
-    def test_an_empty_data_set_is_refused(self, tmp_path):
-        write_fashion(tmp_path, train=0)
-        with pytest.raises(DataError, match="not empty"):
-            data_source(f"fashion-mnist:{tmp_path}").teaching()
-
-    def test_more_labels_than_images_are_refused(self, tmp_path):
-        write_fashion(tmp_path)
-        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.zeros(5_101))
-        with pytest.raises(DataError, match=r"\(5100, 1, 28, 28\) and \(5101,\)"):
-            data_source(f"fashion-mnist:{tmp_path}").teaching()
-
-    def test_a_cut_test_file_does_not_keep_the_search_from_teaching(self, tmp_path):
-        write_fashion(tmp_path)
-        (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(b"cut")
-        source = data_source(f"fashion-mnist:{tmp_path}")
-        assert source.teaching().name == "fashion-mnist"
-        with pytest.raises(DataError, match="t10k"):
-            source.test()
-
-
-@pytest.mark.parametrize("name", ["cifar", "", "digits:folder", "Digits"])
+@pytest.mark.parametrize("name", ["cifar", "", "digits:folder", "Digits", "imagefolder", "hf:", "npz", "cifar10", "cifar20:x"])
 def test_an_unknown_data_set_is_refused_with_the_known_ones(name):
-    with pytest.raises(DataError, match="must be one of digits, fashion-mnist, fashion-mnist:FOLDER"):
+    with pytest.raises(DataError, match="must be one of digits, fashion-mnist, fashion-mnist:FOLDER, imagefolder:PATH, hf:NAME"):
         data_source(name)
 
 
 def test_classes_are_those_of_the_source():
     assert small_source().teaching().classes == CLASSES
+
+
+def test_an_image_size_brings_every_part_to_it():
+    source = data_source("digits", image_size=16)
+    assert source.teaching().image == (1, 16, 16)
+    assert source.test().images.shape == (360, 1, 16, 16)
+
+
+@pytest.mark.parametrize("size", [7, 0, -1, 513])
+def test_an_image_size_that_no_student_can_read_is_refused(size):
+    with pytest.raises(DataError, match=f"image size must be 8 to 512 pixels; got {size}. Hint: --image-size 64"):
+        data_source("digits", image_size=size)
+
+
+def test_augmentation_is_asked_for_by_name(tmp_path):
+    assert data_source("digits", augment="none").teaching().augmentation == NO_AUGMENTATION
+    plan = data_source("digits", augment="flip,mixup").teaching().augmentation
+    assert (plan.shift, plan.flip, plan.mixup, plan.variants) == (0, True, 0.2, 4)
+    samples = small_images(100)
+    np.savez(tmp_path / "d.npz", images=samples.images, labels=samples.labels)
+    assert data_source(f"npz:{tmp_path / 'd.npz'}").teaching().augmentation.flip
+
+
+@pytest.mark.parametrize("text", ["", "blur", "crop,blur", "crop, flip"])
+def test_an_unknown_augmentation_is_refused_with_the_known_ones(text):
+    with pytest.raises(DataError, match="augmentation must be none or some of crop, flip, cutout, erase, mixup; got"):
+        data_source("digits", augment=text)

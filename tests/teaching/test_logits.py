@@ -6,7 +6,7 @@ from teaching.small import IMAGE, PLAN, FakeTeacher, small_images, small_teacher
 
 from autokd_edge.errors import StoreError
 from autokd_edge.teaching.augment import Augmenter
-from autokd_edge.teaching.logits import TeacherLogits
+from autokd_edge.teaching.logits import KEPT, TeacherLogits
 
 COUNT = 60
 IMAGES = torch.from_numpy(small_images(COUNT).images)
@@ -33,13 +33,11 @@ def ask(logits: TeacherLogits, index: torch.Tensor, epoch: int) -> torch.Tensor:
 def test_cached_logits_are_those_of_the_teacher_on_the_very_images(file):
     teacher = small_teacher()
     logits = TeacherLogits(teacher, augmenter(), samples=COUNT, file=file)
-    network = teacher.network()
+    answers = teacher.answers()
     for epoch in range(2 * PLAN.variants):
         for index in batches(epoch):
             images = augmenter().varied(IMAGES[index], index, epoch)
-            with torch.no_grad():
-                expected = network(images)
-            assert torch.allclose(logits.of(images, index, epoch), expected, atol=1e-5)
+            assert torch.allclose(logits.of(images, index, epoch), answers(images), atol=1e-5)
 
 
 def test_each_variant_of_each_sample_is_computed_once(file):
@@ -97,3 +95,31 @@ def test_a_disk_without_room_for_the_table_is_said_before_anything_is_taught(tmp
         with pytest.raises(StoreError, match=r"No space left.*Hint: free some space"):
             TeacherLogits(FakeTeacher(), augmenter(), samples=5_000, file=disk / "logits.npy")
         assert list(disk.iterdir()) == []
+
+
+class ManyClasses(FakeTeacher):
+    """Answers with 1,000 logits."""
+
+    def __init__(self) -> None:
+        super().__init__(classes=1_000)
+
+    def answer(self, images: torch.Tensor) -> torch.Tensor:
+        super().answer(images)
+        places = torch.arange(1_000)[None] * images.mean(dim=(1, 2, 3))[:, None]
+        return 8 * torch.sin(places)
+
+
+def test_of_many_classes_the_largest_are_kept_and_the_rest_share_what_is_left(file):
+    teacher = ManyClasses()
+    logits = TeacherLogits(teacher, augmenter(), samples=COUNT, file=file)
+    index = torch.arange(16)
+    whole = teacher.answer(augmenter().varied(IMAGES[index], index, 0))
+    found = ask(logits, index, 0)
+    assert torch.equal(found, ask(logits, index, 0))  # out of the table, as when it was new
+    largest, places = whole.topk(KEPT, dim=1)
+    assert torch.allclose(found.gather(1, places), largest, atol=0.01)  # float16
+    p, q = (v.softmax(dim=1) for v in (whole, found))
+    assert torch.allclose(p.gather(1, places).sum(1), q.gather(1, places).sum(1), atol=0.01)
+    rest = found.scatter(1, places, torch.nan)
+    assert (rest.nan_to_num(-99).amax(1) == rest.nan_to_num(99).amin(1)).all()
+    assert file.stat().st_size < 0.04 * PLAN.variants * COUNT * 1_000 * 4 + 200

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import os
 import signal
 import subprocess
@@ -15,13 +16,15 @@ from safetensors.torch import load_file
 from teaching.small import POINT, FakeTeacher, small_source, small_student, small_teacher
 
 from autokd_edge.core.space import Point
-from autokd_edge.errors import StoreError, TeachError
+from autokd_edge.errors import StoreError, TeacherError, TeachError
 from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.lower_torch import torch_from_spec
 from autokd_edge.teaching.augment import Augmenter, AugmentPlan
 from autokd_edge.teaching.data import data_source
+from autokd_edge.teaching.lesson import AVERAGED_FROM, PEAK_RATE, SAVE_EVERY, Lesson, rate
+from autokd_edge.teaching.losses import LOSSES, CrossEntropy, Lessons, Outputs
 from autokd_edge.teaching.teachers import load_teacher
-from autokd_edge.teaching.trainer import BATCH, PEAK_RATE, SAVE_EVERY, KDDistiller, _rate, accuracy_of
+from autokd_edge.teaching.trainer import KDDistiller, accuracy_of, check_loss
 
 STEPS = SAVE_EVERY + 30
 MANY_VARIANTS = AugmentPlan(shift=1, flip=False, cutout=0, variants=1_000)  # no logits are ever found in the cache
@@ -177,27 +180,13 @@ def test_a_student_of_the_labels_alone_learns_what_can_be_learnt(tmp_path):
     assert taught.loss < 0.8
 
 
-def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(tmp_path):
-    teaching = KDDistiller(data_source("digits").teaching(), FakeTeacher(), seed=5, cache=tmp_path)
-    per_epoch = 1137 // BATCH
-    epochs = []
-    for epoch in range(2):
-        found = [teaching._batch(epoch * per_epoch + step) for step in range(per_epoch)]
-        assert {number for number, _ in found} == {epoch}
-        epochs.append(torch.cat([index for _, index in found]))
-        assert len(set(epochs[-1].tolist())) == per_epoch * BATCH
-    assert not torch.equal(*epochs)
-    again = KDDistiller(data_source("digits").teaching(), FakeTeacher(), seed=5, cache=tmp_path)
-    assert torch.equal(again._batch(per_epoch)[1], epochs[1][:BATCH])
-
-
 def test_the_learning_rate_rises_to_its_peak_and_ends_near_nothing():
-    rates = [_rate(step, 100) for step in range(100)]
+    rates = [rate(step, 100) for step in range(100)]
     assert max(rates) == PEAK_RATE == rates[24]
     assert rates[:25] == sorted(rates[:25])
     assert rates[24:] == sorted(rates[24:], reverse=True)
     assert rates[-1] < 0.01 * PEAK_RATE
-    assert _rate(0, 1) == PEAK_RATE
+    assert rate(0, 1) == PEAK_RATE
 
 
 def test_weights_without_their_record_are_taught_again_to_the_same_weights(uninterrupted, tmp_path):
@@ -220,3 +209,78 @@ def test_a_student_of_the_digits_comes_near_its_real_teacher(tmp_path):
     spec = resnet_spec(data.image, 10, (8, 16), 1, stem=8, seed=3)
     taught = KDDistiller(data, teacher, seed=0, cache=tmp_path).teach(spec, POINT, steps=150, seed=0, out=tmp_path / "w.safetensors")
     assert taught.accuracy > 90
+
+
+def test_a_loss_needs_what_the_teacher_can_give():
+    with pytest.raises(TeacherError, match=r"loss must be one of kd, dkd, dist, ce, ls, at, sp, crd; got 'kdd'. Hint: --loss kd"):
+        check_loss("kdd", small_teacher())
+    with pytest.raises(TeacherError, match=r"loss 'dkd' needs a teacher; without one it must be one of ce, ls. Hint: --loss ls"):
+        check_loss("dkd", None)
+    with pytest.raises(TeacherError, match="loss 'at' compares features, which are read off a layer graph; 'small' is none"):
+        check_loss("at", dataclasses.replace(small_teacher(), layers=None))
+    check_loss("ls", None)
+    check_loss("crd", small_teacher())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_teaches_and_goes_on_where_it_was_stopped_to_the_same_weights(tmp_path, loss):
+    data = small_source().teaching()
+    teacher = None if not LOSSES[loss].needs_teacher else small_teacher()
+    steps = SAVE_EVERY + 5
+    point = LOSSES[loss].space.at([0.3] * len(LOSSES[loss].space))
+
+    def new(name: str) -> KDDistiller:
+        return KDDistiller(data, teacher, seed=5, cache=tmp_path / name, loss=loss)
+
+    taught = new("a").teach(small_student(), point, steps=steps, seed=7, out=tmp_path / "whole.safetensors")
+    assert math.isfinite(taught.loss)
+    stopped = new("b")
+    batches = stopped._batches
+
+    class StoppingBatches:
+        augment = batches.augment
+
+        def at(self, step: int):
+            if step == SAVE_EVERY + 2:
+                raise KeyboardInterrupt
+            return batches.at(step)
+
+    stopped._batches = StoppingBatches()
+    with pytest.raises(KeyboardInterrupt):
+        stopped.teach(small_student(), point, steps=steps, seed=7, out=tmp_path / "stopped.safetensors")
+    new("c").teach(small_student(), point, steps=steps, seed=7, out=tmp_path / "stopped.safetensors")
+    assert equal(tmp_path / "whole.safetensors", tmp_path / "stopped.safetensors")
+
+
+def test_mixed_images_teach_too(tmp_path):
+    plan = AugmentPlan(shift=0, flip=False, cutout=0, variants=2, mixup=0.3)
+    taught = distiller(tmp_path, plan=plan).teach(small_student(), POINT, steps=5, seed=1, out=tmp_path / "w.safetensors")
+    assert math.isfinite(taught.loss)
+
+
+@pytest.mark.slow
+def test_a_long_lesson_keeps_the_better_of_its_weights_and_their_average(tmp_path):
+    data = small_source().teaching()
+    point = Point(values=())
+    teaching = KDDistiller(data, None, seed=5, cache=tmp_path, loss="ce")
+    taught = teaching.teach(small_student(), point, steps=AVERAGED_FROM, seed=7, out=tmp_path / "w.safetensors")
+    network = torch_from_spec(small_student())
+    network.load_arrays(load_file(tmp_path / "w.safetensors"))
+    augment = Augmenter(data.augmentation, samples=len(data.train), seed=0, image=data.image, mean=data.mean, std=data.std)
+    assert accuracy_of(network, data.validation, augment) == taught.accuracy > 90
+
+
+def test_the_average_follows_the_weights(tmp_path):
+    lessons = Lessons(student_channels=(), teacher_channels=(), labels=torch.zeros(0), seed=0)
+    lesson = Lesson(small_student(), AVERAGED_FROM, 1, tmp_path / "p", CrossEntropy(Point(values=()), lessons))
+    seen = []
+    for _ in range(3):
+        lesson.descend(
+            lesson.teaches(lesson.forward(torch.randn(8, 1, 8, 8)), Outputs(logits=torch.empty(0)), torch.arange(8) % 3, torch.arange(8))
+        )
+        seen.append([value.detach().clone() for value in lesson._state])
+    first, second, third = (values[0] for values in seen)
+    assert torch.allclose(lesson.averaged_weights()[0], (first + second + third) / 3, atol=1e-6)  # of few steps, the plain mean
+    lesson.swap()
+    assert torch.allclose(lesson._state[0], (first + second + third) / 3, atol=1e-6)
+    assert torch.equal(lesson.averaged_weights()[0], third)

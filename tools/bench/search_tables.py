@@ -9,6 +9,10 @@ and ``--quantile`` may be given more than once and every combination is a proble
 quantile of the measured latencies, so the exact optimum is known; regret is its accuracy minus that
 of the best taught network that keeps the limit, in points. Interrupted, the same command goes on
 with the runs that the JSON file lacks.
+
+``edge-bo`` is told the paths of a cell, ``edge-bo-one-hot`` its operations alone, as the others are.
+``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random`` and Optuna's samplers
+teach what they propose, and learn its latency with its accuracy.
 """
 
 from __future__ import annotations
@@ -23,17 +27,21 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table
 
 from autokd_edge.core.study import GradeEngine, Stop, Teach
 from autokd_edge.ports import Policy
+from autokd_edge.search.evolution import EvolutionChooser
+from autokd_edge.search.optuna_search import OptunaProposer
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
-from autokd_edge.search.random_search import RandomChooser
+from autokd_edge.search.random_search import RandomChooser, RandomProposer
+from autokd_edge.search.ungated import UngatedPolicy
 
 GOALS = (1.0, 0.5, 0.1)  # points of regret
 SHOWN = (5, 10, 15, 20, 25, 30, 50, 100, 150, 200)  # teachings
@@ -43,8 +51,8 @@ def main() -> None:
     """Run what the JSON file lacks, write it after every run, print the summary."""
     args = _arguments()
     done = json.loads(args.json.read_text())["runs"] if args.json.exists() else []
-    for accuracy, latency, quantile in itertools.product(args.accuracy, args.latency, args.quantile):
-        table = read_table(args.table, accuracy, latency)
+    tables = {names: read_table(args.table, *names) for names in itertools.product(args.accuracy, args.latency)}
+    for ((accuracy, latency), table), quantile in itertools.product(tables.items(), args.quantile):
         for policy, seed in itertools.product(args.policies.split(","), range(args.seeds)):
             key = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
             if not any(all(run[k] == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
@@ -97,10 +105,26 @@ def _random_with_gate(table: Table, probes: int) -> Policy:
     return PhasedPolicy(RandomChooser(table.space, NOTHING), (VARIANT,), _plan(probes))
 
 
+def _evolution(table: Table, probes: int) -> Policy:
+    return PhasedPolicy(EvolutionChooser(table.space, NOTHING), (VARIANT,), _plan(probes))
+
+
+def _random(table: Table, probes: int) -> Policy:
+    return UngatedPolicy(RandomProposer(table.space, NOTHING), (VARIANT,), _plan(probes))
+
+
+def _optuna(sampler: Literal["tpe", "gp"], table: Table, probes: int) -> Policy:
+    return UngatedPolicy(OptunaProposer(table.space, NOTHING, sampler), (VARIANT,), _plan(probes))
+
+
 POLICIES: Mapping[str, Callable[[Table, int], Policy]] = {
     "edge-bo": _edge_bo,
     "edge-bo-one-hot": _edge_bo_plain,
     "random-gate": _random_with_gate,
+    "random": _random,
+    "evolution": _evolution,
+    "optuna-tpe": partial(_optuna, "tpe"),
+    "optuna-gp": partial(_optuna, "gp"),
 }
 
 
@@ -157,7 +181,7 @@ def _write(args: argparse.Namespace, runs: Sequence[Mapping[str, Any]]) -> None:
     document = {
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: version(name) for name in ("autokd-edge", "torch", "botorch", "gpytorch", "numpy")},
+        "versions": {name: version(name) for name in ("autokd-edge", "torch", "botorch", "gpytorch", "numpy", "scipy", "optuna")},
         "python": platform.python_version(),
         "command": shlex.join(["python", *sys.argv]),
         "summary": _summary(runs),

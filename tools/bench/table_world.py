@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,27 +102,37 @@ class Paths:
     """Describe a cell by its paths from the first node to the last (path encoding, White et al., arXiv 1910.11858).
 
     ``op_a-b`` is the operation on the edge from node a to node b. A path is the sequence of its
-    operations, skips left out; one through ``none`` does not exist. Columns count equal paths, up to 2.
+    operations, skips left out; one through ``none`` does not exist. Columns count equal paths (up to
+    2), and then, over all paths, each operation and each pair of operations that follow each other,
+    the first and the last node counting as operations (n-grams of a path, as in the Weisfeiler-Lehman
+    features of NAS-BOWL, Ru et al., arXiv 2006.07556).
     """
 
     def __init__(self, space: SearchSpace) -> None:
         edges = {(int(m[1]), int(m[2])): p for p in space.parameters if isinstance(p, Choice) and (m := EDGE.match(p.name))}
         if len(edges) != len(space):
             raise ValueError("every column must be named op_<from node>-<to node>")
-        last = max(b for _, b in edges)
-        self._routes = _routes(edges, last)
-        kinds = {kind for route in self._routes for kind in _sequences([edges[edge] for edge in route])}
-        self._column = {kind: i for i, kind in enumerate(sorted(kinds))}
+        self._routes = _routes(edges, max(b for _, b in edges))
+        kinds = sorted({kind for route in self._routes for kind in _sequences([edges[edge] for edge in route])})
+        grams = sorted({gram for kind in kinds for gram in _grams(kind)})
+        self._path, self._gram = ({key: i for i, key in enumerate(keys)} for keys in (kinds, grams))
 
     def __call__(self, point: Point) -> Sequence[float]:
         """Return the columns."""
-        row = [0.0] * len(self._column)
+        paths, grams = [0.0] * len(self._path), [0.0] * len(self._gram)
         for route in self._routes:
             operations = tuple(str(point[f"op_{a}-{b}"]) for a, b in route)
             if "none" not in operations:
-                i = self._column[_without_skips(operations)]
-                row[i] = min(1.0, row[i] + 0.5)
-        return row
+                path = _without_skips(operations)
+                paths[self._path[path]] = min(1.0, paths[self._path[path]] + 0.5)
+                for gram in _grams(path):
+                    grams[self._gram[gram]] += 1 / len(self._routes)
+        return [*paths, *grams]
+
+
+def _grams(path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    whole = ("first", *path, "last")
+    return [*((operation,) for operation in path), *pairwise(whole)]
 
 
 def _routes(edges: Mapping[tuple[int, int], Choice], last: int, node: int = 0) -> list[tuple[tuple[int, int], ...]]:

@@ -22,14 +22,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does,
 import torch
 from bench_facts import facts
 
+from autokd_edge.core.space import Point
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.students.families.nago import NagoFamily
-from autokd_edge.teaching.augment import Augmenter
+from autokd_edge.teaching.batches import TrainingBatches
 from autokd_edge.teaching.data import data_source
+from autokd_edge.teaching.lesson import Lesson
 from autokd_edge.teaching.logits import TeacherLogits
-from autokd_edge.teaching.losses import distillation_loss
+from autokd_edge.teaching.losses import KD, CrossEntropy, Lessons, Loss, Outputs
 from autokd_edge.teaching.teachers import load_teacher
-from autokd_edge.teaching.trainer import Lesson
 
 STUDENTS = {
     "small dense": {"N_t": 3, "N_m": 1, "N_b": 3, "width": 50_000, "op": "conv3x3"},
@@ -37,7 +38,7 @@ STUDENTS = {
     "separable": {"N_t": 3, "N_m": 1, "N_b": 3, "width": 50_000, "op": "separable"},
 }
 LAW = 1.05
-BATCH, BATCHES = 128, 8
+BATCHES = 8
 
 
 def main() -> int:
@@ -48,27 +49,28 @@ def main() -> int:
     options = parser.parse_args()
     data = data_source("fashion-mnist").teaching()
     teacher = load_teacher("example:fashion-mnist", data)
-    augment = Augmenter(data.augmentation, samples=len(data.train), seed=0, image=data.image, mean=data.mean, std=data.std)
-    images, labels = torch.from_numpy(data.train.images.copy()), torch.from_numpy(data.train.labels)
-    index = [torch.arange(BATCH) + BATCH * number for number in range(BATCHES)]
+    batches = TrainingBatches(data, seed=0)
+    nothing = Outputs(logits=torch.empty(0))
     family, task = NagoFamily(), Task(image=data.image, classes=len(data.classes), channel_multiple=8)
     results = {}
     with tempfile.TemporaryDirectory() as name:
-        logits = TeacherLogits(teacher, augment, samples=len(data.train), file=Path(name) / "logits.npy")
-        for rows in index:
-            logits.of(augment.varied(images[rows], rows, 0), rows, 0)
+        logits = TeacherLogits(teacher, batches.augment, samples=len(data.train), file=Path(name) / "logits.npy")
+        for step in range(BATCHES):
+            batch = batches.at(step)
+            logits.of(batch.images, batch.index, batch.epoch)
 
-        def distilled(lesson: Lesson, rows: torch.Tensor) -> None:
-            batch = augment.varied(images[rows], rows, 0)
-            lesson.descend(distillation_loss(lesson.forward(batch), logits.of(batch, rows, 0), labels[rows], tau=4.0, alpha=0.9))
+        def distilled(lesson: Lesson, step: int) -> None:
+            batch = batches.at(step)
+            answers = Outputs(logits=logits.of(batch.images, batch.index, batch.epoch))
+            lesson.descend(lesson.teaches(lesson.forward(batch.images), answers, batch.labels, batch.index))
 
-        def plain(lesson: Lesson, rows: torch.Tensor) -> None:
-            batch = augment.varied(images[rows], rows, 0)
-            lesson.descend(torch.nn.functional.cross_entropy(lesson.forward(batch), labels[rows]))
+        def plain(lesson: Lesson, step: int) -> None:
+            batch = batches.at(step)
+            lesson.descend(lesson.teaches(lesson.forward(batch.images), nothing, batch.labels, batch.index))
 
         for label, values in STUDENTS.items():
             spec = family.spec(family.space(task).point(values), task, 0)
-            results[label] = _compare(spec, Path(name), index, options.steps, distilled, plain)
+            results[label] = _compare(spec, Path(name), options.steps, distilled, plain)
             print(label, results[label], flush=True)
     worst = max(result["ratio"] for result in results.values())
     document = {**facts(), "law": LAW, "worst_ratio": worst, "students": results}
@@ -80,18 +82,22 @@ def main() -> int:
 def _compare(
     spec: StudentSpec,
     folder: Path,
-    index: list[torch.Tensor],
     steps: int,
-    distilled: Callable[[Lesson, torch.Tensor], None],
-    plain: Callable[[Lesson, torch.Tensor], None],
+    distilled: Callable[[Lesson, int], None],
+    plain: Callable[[Lesson, int], None],
 ) -> dict[str, float]:
-    lessons = {distilled: Lesson(spec, steps + 3, 0, folder / "a"), plain: Lesson(spec, steps + 3, 0, folder / "b")}
-    seconds: dict[Callable[[Lesson, torch.Tensor], None], list[float]] = {distilled: [], plain: []}
+    unknown = Lessons(student_channels=(), teacher_channels=(), labels=torch.empty(0), seed=0)
+    losses: dict[Callable[[Lesson, int], None], Loss] = {
+        distilled: KD(Point(values=(("tau", 4.0), ("alpha", 0.9))), unknown),
+        plain: CrossEntropy(Point(values=()), unknown),
+    }
+    lessons = {take: Lesson(spec, steps + 3, 0, folder / str(number), loss) for number, (take, loss) in enumerate(losses.items())}
+    seconds: dict[Callable[[Lesson, int], None], list[float]] = {distilled: [], plain: []}
     for step in range(steps + 3):
         order = (distilled, plain) if step % 2 else (plain, distilled)
         for take in order:
             began = time.perf_counter()
-            take(lessons[take], index[step % len(index)])
+            take(lessons[take], step % BATCHES)
             seconds[take].append(time.perf_counter() - began)
     kd, ce = (statistics.median(seconds[take][3:]) for take in (distilled, plain))
     return {"distillation_ms": 1e3 * kd, "cross_entropy_ms": 1e3 * ce, "ratio": kd / ce}

@@ -10,8 +10,8 @@ from autokd_edge.devices.runtime import LinkedRuntime, Runtime, refuse_other_var
 from autokd_edge.ports import Link
 
 NAME = "openvino"
-# Layers that are not quantised run in f32 in both variants: the graph's own quantisers decide the rest.
-PRECISION_HINTS = {"fp32": "f32", "int8": "f32"}
+# Layers that are not quantised run in f32 beside int8 ones: the graph's own quantisers decide the rest.
+PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVINOBuilder:

@@ -8,6 +8,7 @@ from autokd_edge.backends.openvino.quantize import NNCFQuantizer
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.lease import Lease
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.ports import Backend
 
 
 @pytest.fixture(scope="session")
@@ -21,16 +22,23 @@ def int8():
 
 
 @pytest.fixture(scope="session")
-def builder():
-    return OpenVINOBuilder(LocalLink())
-
-
-@pytest.fixture(scope="session")
-def quantizer():
-    return NNCFQuantizer(LocalLink())
-
-
-@pytest.fixture(scope="session")
-def board(tmp_path_factory):
+def backend(tmp_path_factory):
     folder = tmp_path_factory.mktemp("openvino")
-    return OpenVINOBoard(LocalLink(), Lease(folder / "lock"), folder)
+    board = OpenVINOBoard(LocalLink(), Lease(folder / "lock"), folder)
+    quantizer = NNCFQuantizer(LocalLink())
+    return Backend(name="openvino", builder=OpenVINOBuilder(LocalLink()), quantizer=quantizer, board=board, layer_timer=board)
+
+
+@pytest.fixture(scope="session")
+def builder(backend):
+    return backend.builder
+
+
+@pytest.fixture(scope="session")
+def quantizer(backend):
+    return backend.quantizer
+
+
+@pytest.fixture(scope="session")
+def board(backend):
+    return backend.board

@@ -16,8 +16,8 @@ class TestOpenVINOBoard(BoardContract):
         assert set(reading.executed) <= {"f32", "i32", "i64"}
         assert "executed-precision-differs" not in reading.flags
 
-    def test_a_second_inference_gives_the_same_bytes(self, board, engine, target, tmp_path):
+    def test_a_second_inference_gives_the_same_bytes(self, board, engine, variant, target, tmp_path):
         samples = write_samples(tmp_path / "samples.npy", 3)
         for name in ("a.npy", "b.npy"):
-            board.infer(engine, samples, target=target, out=tmp_path / name)
+            board.infer(engine, samples, variant=variant, target=target, out=tmp_path / name)
         assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()

@@ -11,15 +11,19 @@ from fakes.link import FakeLink
 from onnx import numpy_helper
 
 from autokd_edge.backends.openvino.quantize import NNCFQuantizer
+from autokd_edge.core.target import Variant
 from autokd_edge.errors import MeasureError, QuantizeError
+
+INT8 = Variant(backend="openvino", precision="int8")
 
 
 @pytest.fixture(scope="module")
-def quantized(quantizer, int8, target, tmp_path_factory):
+def quantized(backend, target, tmp_path_factory):
     """A folder with a graph, samples and the graph quantised by them for a processor with VNNI."""
     folder = tmp_path_factory.mktemp("quantized")
     graph, samples = write_graph(folder / "graph.onnx", channels=16), write_samples(folder / "samples.npy", 32)
-    quantizer.quantize(graph, samples, variant=int8, target=replace(target, int8_saturates=False), out=folder / "q.onnx")
+    without = replace(target, int8_saturates=False)
+    backend.quantizer.quantize(graph, samples, variant=INT8, target=without, out=folder / "q.onnx")
     return folder
 
 
@@ -33,7 +37,7 @@ class TestNNCFQuantizer(QuantizerContract):
         logits = []
         for name, made in (("graph.onnx", replace(variant, precision="fp32")), ("q.onnx", variant)):
             builder.build(quantized / name, variant=made, target=target, out=tmp_path / "engine")
-            board.infer(tmp_path / "engine", quantized / "samples.npy", target=target, out=tmp_path / "logits.npy")
+            board.infer(tmp_path / "engine", quantized / "samples.npy", variant=made, target=target, out=tmp_path / "logits.npy")
             logits.append(np.load(tmp_path / "logits.npy"))
         reading = board.measure(tmp_path / "engine", variant=variant, target=target, protocol=protocol)
         assert reading.executed.get("u8", 0) + reading.executed.get("i8", 0) >= 3  # three convolutions

@@ -1,0 +1,1 @@
+"""TensorRT on Jetson boards, through the trtexec that JetPack ships."""

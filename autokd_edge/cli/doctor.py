@@ -1,0 +1,60 @@
+"""`autokd-edge doctor`: can a search run there, and what mends it if not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from autokd_edge.cli.options import FAILED, Device, Json
+
+if TYPE_CHECKING:
+    from autokd_edge.api.doctor import Examination
+
+_STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
+
+
+def doctor(
+    target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
+    device: Device = None,
+    install: Annotated[bool, typer.Option("--install", help="Put the target's runtimes into a virtual environment on the device.")] = False,
+    lock_clocks: Annotated[bool, typer.Option("--lock-clocks", help="Hold its clocks still meanwhile, where permitted.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove first what is ours on the device.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Examine a device: what its descriptor says, what it says itself, what is missing and the command that mends it."""
+    from autokd_edge.api.doctor import examine_device
+
+    seen = examine_device(target, device, install=install, lock_clocks=lock_clocks, clean=clean)
+    if as_json:
+        sys.stdout.write(json.dumps(_document(seen), indent=1, ensure_ascii=False) + "\n")
+    else:
+        _print(seen)
+    if not seen.fit:
+        raise typer.Exit(FAILED)
+
+
+def _document(seen: Examination) -> dict[str, object]:
+    names = ("what", "descriptor", "device", "weight", "mend")
+    findings = [{name: getattr(finding, name) for name in names} for finding in seen.findings]
+    return {"target": seen.target, "device": seen.device, "fit": seen.fit, "done": list(seen.done), "findings": findings}
+
+
+def _print(seen: Examination) -> None:
+    console = Console()
+    for line in seen.done:
+        console.print(line, soft_wrap=True, markup=False)
+    place = "this machine" if seen.device is None else seen.device
+    table = Table(title=Text(f"target '{seen.target}' on {place}"), title_justify="left", header_style="bold")
+    for column in ("What", "The descriptor", "The device", "", "What mends it"):
+        table.add_column(column, overflow="fold")
+    for finding in seen.findings:
+        mark = Text(finding.weight, style=_STYLES[finding.weight])
+        table.add_row(Text(finding.what), Text(finding.descriptor, style="dim"), Text(finding.device), mark, Text(finding.mend))
+    console.print(table)
+    console.print("a search can run there" if seen.fit else "a search cannot run there", soft_wrap=True)

@@ -1,0 +1,93 @@
+"""The policy of optimisers that teach whatever they propose: baselines for the strategies that ask the device first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from autokd_edge.core.space import Point
+from autokd_edge.core.study import Action, Failed, Probe, Pupil, Stop, Study, Teach
+from autokd_edge.core.target import Variant
+from autokd_edge.search import pace
+from autokd_edge.search.finals import Finals, begun
+from autokd_edge.search.history import before_probes, lessons, searched, tried
+from autokd_edge.search.plan import Plan
+
+
+class Proposer(Protocol):
+    """An optimiser that learns a candidate's latency and accuracy together."""
+
+    def propose(self, study: Study) -> Pupil | None:
+        """Return a pupil that was never probed or taught, by a pure function of the study; None where there is none."""
+
+
+class UngatedPolicy:
+    """Probes what is proposed, and teaches it also where it breaks a limit; only what fits goes into the final.
+
+    What cannot be built cannot be taught: the optimiser is asked again.
+    """
+
+    def __init__(
+        self,
+        proposer: Proposer,
+        variants: tuple[Variant, ...],
+        plan: Plan | None = None,
+        *,
+        members: Callable[[Point], int] | None = None,
+    ) -> None:
+        """Make a policy; ``members`` is ``StudentFamily.members``, None where every family has enough of them."""
+        if not variants:
+            raise ValueError("a policy must have at least one variant to grade")
+        self._proposer = proposer
+        self._variants = variants
+        self._plan = plan or Plan()
+        self._members = members
+
+    def next(self, study: Study) -> Action:
+        """Return the next action; a pure function of the study."""
+        if study.shipped is not None:
+            return Stop(reason="the bundle is written")
+        if not begun(study):
+            action = self._search(study)
+            if action is not None:
+                return action
+        return Finals(study, self._plan, self._variants, self._members).next()
+
+    def _search(self, study: Study) -> Action | None:
+        pending = self._pending(study)
+        if pending is not None:
+            return Teach(pupil=pending, steps=study.config.search_steps, final=False)
+        if self._over(study):
+            return None if lessons(study) else Stop(reason=_nothing_taught(study))
+        pupil = self._proposer.propose(study)
+        return None if pupil is None else Probe(members=(pupil.member,))
+
+    def _pending(self, study: Study) -> Pupil | None:
+        """Return the pupil whose member was probed last, where it was built and not taught yet."""
+        if not study.probes or isinstance(study.probes[-1].outcome, Failed):
+            return None
+        member = study.probes[-1].member
+        if any(pupil.member == member for pupil in tried(study)):
+            return None
+        pupil = self._proposer.propose(before_probes(study, len(study.probes) - 1))
+        assert pupil is not None, "the same study gave this member before"
+        return pupil
+
+    def _over(self, study: Study) -> bool:
+        done, budget = searched(study), study.config.budget
+        latest = done[-self._plan.failures :]
+        if len(latest) == self._plan.failures and all(isinstance(taught.outcome, Failed) for taught in latest):
+            return True
+        if len(study.probes) - len(done) >= self._plan.most_probes:
+            return True
+        if budget.seconds is not None:
+            return bool(done) and study.elapsed_s + pace.teach_s(study) > self._plan.search_share * budget.seconds
+        return budget.teachings is not None and len(done) >= budget.teachings
+
+
+def _nothing_taught(study: Study) -> str:
+    outcomes = [*(probed.outcome for probed in study.probes), *(taught.outcome for taught in study.teachings)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    last = f"; the last failure: {failures[-1].error} in stage '{failures[-1].stage}': {failures[-1].message}" if failures else ""
+    what = "taught" if study.teachings else "measured"
+    return f"no candidate could be {what} after {len(study.probes)} probes{last}"

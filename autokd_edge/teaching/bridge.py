@@ -1,0 +1,124 @@
+"""From images as students read them to images as a teacher reads them: channels, size and normalisation.
+
+Notation: m, s mean and deviation by channel in pixel / 255; x the student's input, (p - m_s) / s_s.
+The teacher wants (p - m_t) / s_t = x * (s_s / s_t) + (m_s - m_t) / s_t, after resizing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from autokd_edge.core.student import INPUT
+from autokd_edge.errors import TeacherError
+from autokd_edge.teaching.samples import TeachingData
+
+SAME = 1e-4  # 0.03 of a grey level: no network tells these apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """How a network reads images: shape ``(c, h, w)``, and mean and std by channel in units of pixel / 255."""
+
+    image: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.mean) == len(self.std) == self.image[0] or min(self.std, default=0.0) <= 0 or min(self.image) < 1:
+            raise ValueError(f"an image {self.image} needs a mean and a positive std for each channel; got {self.mean} and {self.std}")
+
+
+def reads_of(data: TeachingData) -> Reads:
+    """Return how students of a data set read it."""
+    return Reads(image=data.image, mean=data.mean, std=data.std)
+
+
+class Bridge(nn.Module):
+    """Turns a student's input ``(b, c, h, w)`` into a teacher's."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, student: Reads, teacher: Reads, *, name: str) -> None:
+        """Compute the map; raises TeacherError where a teacher of gray images meets colour."""
+        super().__init__()
+        if teacher.image[0] != student.image[0] and student.image[0] != 1:
+            raise TeacherError(
+                f"a teacher must have as many channels as the images, or read gray images as colour; '{name}' reads "
+                f"{teacher.image[0]}, the images have {student.image[0]}"
+            )
+        wide = [np.broadcast_to(np.array(values, np.float64), teacher.image[0]) for values in (student.mean, student.std)]
+        mean, std = np.array(teacher.mean), np.array(teacher.std)
+        self.copies = teacher.image[0] // student.image[0]
+        self.size = None if teacher.image[1:] == student.image[1:] else teacher.image[1:]
+        equal = np.allclose([wide[0] - mean, wide[1] - std], 0, atol=SAME)
+        self.normalises = not equal
+        self.register_buffer("scale", torch.tensor(wide[1] / std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor((wide[0] - mean) / std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Bring a batch to the teacher's channels, size and normalisation."""
+        if self.copies > 1:
+            images = torch.cat([images] * self.copies, dim=1)
+        if self.size is not None:
+            images = nn.functional.interpolate(images, size=self.size, mode="bilinear", align_corners=False)
+        return images * self.scale + self.shift if self.normalises else images
+
+
+def bridged_graph(model: onnx.ModelProto, bridge: Bridge, student: Reads) -> onnx.ModelProto:
+    """Return the teacher's graph with the bridge before it, reading ``input (1, c, h, w)`` and giving its first output alone.
+
+    Raises:
+        TeacherError: the graph does not have one image input.
+    """
+    graph = model.graph
+    given = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in given]
+    if len(inputs) != 1 or not graph.output:
+        raise TeacherError(f"a teacher's graph must have one input and an output; it has {len(inputs)} and {len(graph.output)}")
+    inner = inputs[0].name
+    nodes, constants, last = _nodes(bridge, student)
+    if nodes:
+        nodes[-1].output[0] = last = "bridge_out"
+    for node in graph.node:
+        node.name = f"teacher_{node.name}"
+        node.input[:] = [last if name == inner else name for name in node.input]
+    first = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [1, *student.image])
+    output = graph.output[0]
+    shape = output.type.tensor_type.shape
+    if shape.dim:
+        shape.dim[0].Clear()
+        shape.dim[0].dim_value = 1
+    made = helper.make_graph([*nodes, *graph.node], "teacher", [first], [output], [*graph.initializer, *constants])
+    return helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version, functions=model.functions)
+
+
+def _nodes(bridge: Bridge, student: Reads) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], str]:
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+    value = INPUT
+
+    def constant(name: str, array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+        constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def put(op: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401  an attribute may be of many types
+        nodes.append(helper.make_node(op, inputs, [f"bridge_{len(nodes)}"], name=f"bridge_{op}_{len(nodes)}", **attributes))
+        return f"bridge_{len(nodes) - 1}"
+
+    if bridge.copies > 1:
+        value = put("Concat", *[value] * bridge.copies, axis=1)
+    if bridge.size is not None:
+        size = constant("bridge_size", np.array([1, bridge.copies * student.image[0], *bridge.size], np.int64))
+        value = put("Resize", value, "", "", size, mode="linear", coordinate_transformation_mode="half_pixel")
+    if bridge.normalises:
+        value = put("Mul", value, constant("bridge_scale", bridge.scale.numpy()))
+        value = put("Add", value, constant("bridge_shift", bridge.shift.numpy()))
+    return nodes, constants, value

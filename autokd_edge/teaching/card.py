@@ -1,0 +1,74 @@
+"""What a teacher's owner says of it in FILE.card.json: its classes, and how it reads images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autokd_edge.core.codec import CodecError, decode
+from autokd_edge.errors import TeacherError
+from autokd_edge.teaching.bridge import Reads, reads_of
+from autokd_edge.teaching.samples import TeachingData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is said; ``mean`` and ``std`` in units of pixel / 255, ``image`` as ``(c, h, w)``. What is not said is as the data has it."""
+
+    classes: tuple[str, ...] | None = None
+    image: tuple[int, int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def reads(self, data: TeachingData, name: str) -> Reads:
+        """Return how the teacher reads images; raises TeacherError where its numbers contradict one another."""
+        reads = reads_of(data)
+        channels = reads.image[0] if self.image is None else self.image[0]
+        wide = [v * channels if len(v) == 1 else v for v in (reads.mean, reads.std)]
+        try:
+            return Reads(image=self.image or reads.image, mean=self.mean or wide[0], std=self.std or wide[1])
+        except ValueError as error:
+            raise TeacherError(f"the card of teacher '{name}' must be about one kind of images: {error}") from error
+
+    def or_else(self, other: Card) -> Card:
+        """Return this card with what it leaves open taken from another."""
+        return replace(
+            self,
+            classes=self.classes or other.classes,
+            image=self.image or other.image,
+            mean=self.mean or other.mean,
+            std=self.std or other.std,
+        )
+
+
+def card_beside(path: Path) -> Card:
+    """Read ``FILE.card.json`` beside a teacher's file; an empty card where there is none.
+
+    Raises:
+        TeacherError: the card is no JSON or says something unknown.
+    """
+    place = path.with_suffix(".card.json")
+    if not place.is_file():
+        return Card()
+    try:
+        return decode(Card, json.loads(place.read_text()))
+    except (OSError, ValueError, CodecError) as error:
+        raise TeacherError(f"teacher card '{place}' must hold classes, image, mean or std: {error}") from error
+
+
+def check_classes(name: str, known: tuple[str, ...] | None, count: int, data: TeachingData) -> None:
+    """Refuse a teacher of other classes than the data's; where it names none, their number decides. Raises TeacherError."""
+    if known is not None and known != data.classes:
+        raise TeacherError(
+            f"teacher and data must have the same classes; '{name}' knows {_listed(known)}, '{data.name}' has {_listed(data.classes)}"
+        )
+    if count != len(data.classes):
+        raise TeacherError(
+            f"teacher and data must have the same classes; '{name}' gives {count} logits, '{data.name}' has {_listed(data.classes)}"
+        )
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    shown = ", ".join(classes[:3])
+    return f"{len(classes)} classes ({shown}{', ...' if len(classes) > 3 else ''})"

@@ -1,0 +1,1 @@
+"""One file a kind of data set; each turns what lies on the disk into a ``DataSource``."""

@@ -1,0 +1,113 @@
+"""Networks of the user's own, compiled with the fake backend: to the bundle, and refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes.command import run_here
+from fakes.plugin import install_plugin, write_target
+
+from autokd_edge.bundle.checker import read_bundle
+from autokd_edge.students.families.resnet import resnet_spec
+from autokd_edge.students.lower_onnx import onnx_from_spec
+
+pytestmark = pytest.mark.slow
+DIGITS = (1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> Path:
+    """A folder to stand in, with a target and models; the fake backend is installed beside it."""
+    folder = tmp_path_factory.mktemp("compile")
+    install_plugin(folder / "site")
+    write_target(folder / "fake.toml")
+    write_target(folder / "float.toml")
+    floats = (folder / "float.toml").read_text().replace('[[variants]]\nbackend = "fake"\nprecision = "int8"\n\n', "")
+    (folder / "float.toml").write_text(floats)
+    write_model(folder / "net.onnx")
+    return folder
+
+
+def write_model(path: Path, *, image=DIGITS, classes=10) -> None:
+    path.write_bytes(onnx_from_spec(resnet_spec(image, classes, (8,), 1, stem=4, seed=2)).SerializeToString())
+
+
+@pytest.fixture
+def run(here, monkeypatch):
+    monkeypatch.syspath_prepend(here / "site")
+    return lambda *words: run_here("compile", *map(str, words), folder=here)
+
+
+def test_every_variant_is_built_graded_and_measured_and_the_fastest_good_one_is_bundled(run, here):
+    done = run("net.onnx", "--target", "fake.toml", "--data", "digits", "--out", "auto", "--json")
+    assert done.status == 0, done.err
+    document = json.loads(done.out)
+    assert [(engine["variant"], engine["shipped"]) for engine in document["engines"]] == [("fake/fp32", False), ("fake/int8", True)]
+    assert document["engines"][1]["quantized"]["keep"] == []
+    bundle = read_bundle(here / "auto")
+    assert str(bundle.card.variant) == "fake/int8"
+    assert bundle.engine.sha256 == document["engine_sha256"] == bundle.shipped.engine
+    assert {(a.what, a.split) for a in bundle.card.accuracies} == {
+        (w, s) for w in ("network in fp32", "engine") for s in ("validation", "test")
+    }
+    assert bundle.card.labels == tuple("0123456789")
+    assert "student.int8.onnx" in {file.name for file in bundle.files}
+
+
+def test_the_bundle_runs_like_any_other(run, here, monkeypatch):
+    assert run("net.onnx", "--target", "fake.toml", "--precision", "fp32", "--out", "plain").status == 0
+    monkeypatch.syspath_prepend(here / "site")
+    ran = run_here("run", "plain", "--protocol", "screen", "--json", folder=here)
+    assert (ran.status, json.loads(ran.out)["selftest_passed"]) == (0, True)
+
+
+def test_without_images_only_fp32_is_compiled_and_nothing_is_graded(run, here):
+    done = run("net.onnx", "--target", "fake.toml", "--out", "blind", "--json")
+    assert [(e["variant"], e["accuracy_validation_percent"]) for e in json.loads(done.out)["engines"]] == [("fake/fp32", None)]
+    card = read_bundle(here / "blind").card
+    assert (card.accuracies, card.input.preprocessing.mean, card.input.preprocessing.std) == ((), (0.0,), (1.0,))
+
+
+def test_the_table_says_what_came_of_each_variant(run):
+    done = run("net.onnx", "--target", "fake.toml", "--data", "digits", "--out", "table", "--mean", "0.5", "--std", "0.25")
+    assert done.status == 0
+    assert "in the bundle" in done.out
+    assert "replayed" in done.out
+    assert "measured" not in done.out
+    assert "autokd-edge run table" in done.out
+
+
+def test_an_external_normalisation_goes_into_the_bundle(run, here):
+    run("net.onnx", "--target", "fake.toml", "--precision", "fp32", "--data", "digits", "--out", "norm", "--mean", "0.5", "--std", "0.25")
+    assert read_bundle(here / "norm").card.input.preprocessing.mean == (0.5,)
+
+
+BAD = {
+    "no model": (["none.onnx"], "a model must be a file; 'none.onnx' is none"),
+    "int8 without images": (["net.onnx", "--precision", "int8"], "int8 needs calibration images, and there is no data set"),
+    "a precision of no use": (["net.onnx", "--precision", "fp64"], "precision must be one of auto, fp32, fp16, bf16, int8; got 'fp64'"),
+    "a precision that the target lacks": (["net.onnx", "--precision", "fp16"], "precision must be one of auto, fp32, int8 for target"),
+    "a limit without images": (["net.onnx", "--max-drop", "1"], "needs images to grade engines with"),
+    "a limit that is no number": (["net.onnx", "--data", "digits", "--max-drop", "some"], "must be 0 to 100 points; got 'some'"),
+    "an unknown data set": (["net.onnx", "--data", "cats"], "data set must be one of"),
+    "images of another size": (["large.onnx", "--data", "digits"], "(1, 8, 8) and 10 classes; 'large.onnx' takes (1, 9, 9)"),
+    "a mean alone": (["net.onnx", "--mean", "0.5"], "mean and std must be given together"),
+    "a mean for three channels": (["net.onnx", "--data", "digits", "--mean", "1,2,3", "--std", "1"], "mean must be 1 numbers"),
+    "a std of zero": (["net.onnx", "--data", "digits", "--mean", "0", "--std", "0"], "std must be positive"),
+    "an unknown target": (["net.onnx", "--target", "hast"], "there is no target 'hast'"),
+    "something in the way": (["net.onnx", "--out", "site"], "'site' is something else"),
+    "an address that is none": (["net.onnx", "--device", "http://x"], "http://x"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), BAD.values(), ids=BAD)
+def test_wrong_input_is_one_sentence_and_leaves_nothing(run, here, words, said):
+    write_model(here / "large.onnx", image=(1, 9, 9))
+    given = words if "--target" in words else [*words, "--target", "fake.toml"]
+    out = [] if "--out" in words else ["--out", "wrong"]
+    refused = run(*given, *out)
+    assert refused.status == 2
+    assert said in refused.err
+    assert refused.err.count("\n") == 1
+    assert not (here / "wrong").exists()
+    assert not [path for path in here.iterdir() if path.name.startswith(".wrong")]

@@ -1,0 +1,115 @@
+"""A doctor on this machine and on one behind a real sshd."""
+
+import json
+import os
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from fakes.command import run_here
+from fakes.sshd import LoopbackBoard
+
+pytestmark = pytest.mark.slow
+
+
+def write_wheel(folder, name, release):
+    """Write a package that holds its name and version alone, as an index would give it."""
+    info = f"{name}-{release}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """A board without a runtime, whose package index is a folder; its python3 is this one, without what is installed."""
+    folder = tmp_path_factory.mktemp("doctor")
+    wheels, tools = folder / "wheels", folder / "bin"
+    wheels.mkdir()
+    tools.mkdir()
+    write_wheel(wheels, "openvino", version("openvino"))
+    write_wheel(wheels, "numpy", "1.0")
+    (tools / "python3").symlink_to(os.path.realpath(sys.executable))
+    environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PATH": f"{tools}:/usr/bin:/bin"}
+    with LoopbackBoard(folder / "board", environment=environment) as board, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", board.path_with_client())
+        yield board
+
+
+def examined(tmp_path, *argv):
+    done = run_here("doctor", "--json", *argv, folder=tmp_path)
+    document = json.loads(done.out)
+    assert done.status == (0 if document["fit"] else 1)
+    return document, {finding["what"]: finding for finding in document["findings"]}
+
+
+def test_this_machine_can_run_a_search(tmp_path):
+    document, findings = examined(tmp_path)
+    assert document["fit"]
+    assert findings["runtime openvino"]["device"].startswith(f"openvino {version('openvino')}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_runtime_is_named_installed_found_and_removed_again(board, tmp_path):
+    document, findings = examined(tmp_path, "--device", board.device)
+    assert not document["fit"]
+    missing = findings["runtime openvino"]
+    assert (missing["weight"], f"'{board.device}' must have the package" in missing["device"]) == ("wrong", True)
+    assert missing["mend"].endswith(f"--device {board.device} --install")
+
+    document, findings = examined(tmp_path, "--device", board.device, "--install")
+    assert document["done"] == [f"installed openvino=={version('openvino')}, numpy"]
+    assert findings["runtime openvino"]["weight"] == "ok"
+    assert document["fit"]
+    assert (board.cache / "autokd-edge" / "venv" / "bin" / "python").exists()
+
+    document, _ = examined(tmp_path, "--device", board.device, "--clean")
+    assert (document["done"], document["fit"]) == (["removed what was ours"], False)
+    assert not (board.cache / "autokd-edge" / "venv").exists()
+
+
+def test_a_target_that_the_device_is_not_is_said_and_its_runtimes_are_looked_at_all_the_same(tmp_path):
+    document, findings = examined(tmp_path, "--target", "intel-n100")
+    if document["fit"]:
+        pytest.skip("this machine is an Intel N100")
+    assert findings["target"]["weight"] == "wrong"
+    assert "runtime openvino" in findings
+
+
+def test_a_backend_that_nobody_provides_is_one_finding_among_the_others(tmp_path):
+    text = (Path(__file__).parents[2] / "targets" / "host.toml").read_text().replace('backend = "openvino"', 'backend = "unheard-of"')
+    (tmp_path / "odd.toml").write_text(text)
+    document, findings = examined(tmp_path, "--target", "odd.toml")
+    assert not document["fit"]
+    assert "got 'unheard-of'" in findings["runtimes"]["device"]
+    assert findings["architecture"]["weight"] == "ok"
+
+
+def test_the_table_says_all_this_to_people(tmp_path):
+    done = run_here("doctor", "--lock-clocks", folder=tmp_path)
+    assert done.status == 0
+    assert done.out.startswith("clocks: ")
+    assert done.out.endswith("a search can run there\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--install",), "--install and --clean must have a device to work on; none was given. Hint: --device ssh://user@host"),
+        (("--target", "nowhere"), "there is no target 'nowhere'"),
+        (("--device", "pi@board"), "a device must be ssh://user@host"),
+    ],
+)
+def test_wrong_input_is_refused(tmp_path, argv, said):
+    done = run_here("doctor", *argv, folder=tmp_path)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.last
+
+
+def test_nobody_at_the_address_is_one_sentence_and_status_1(tmp_path):
+    done = run_here("doctor", "--device", "ssh://nobody@127.0.0.1:1", folder=tmp_path)
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)

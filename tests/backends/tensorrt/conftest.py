@@ -1,0 +1,60 @@
+"""The stand-in trtexec of one version for the conformance suites."""
+
+import dataclasses
+
+import pytest
+from fakes.jetson import FakeJetson
+
+from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
+from autokd_edge.core.target import Variant
+from autokd_edge.devices.descriptors import load_target
+from autokd_edge.devices.link import LocalLink
+
+
+def variant_of(precision):
+    return Variant(backend="tensorrt", precision=precision)
+
+
+@pytest.fixture(scope="session")
+def variant():
+    return variant_of("fp32")
+
+
+@pytest.fixture(scope="session")
+def int8():
+    return variant_of("int8")
+
+
+@pytest.fixture(scope="session")
+def target():
+    return load_target("jetson-orin-nano")[0]
+
+
+@pytest.fixture(scope="session")
+def nano():
+    return load_target("jetson-nano")[0]
+
+
+@pytest.fixture(scope="session")
+def jetson(tmp_path_factory):
+    return FakeJetson(tmp_path_factory.mktemp("jetson"), "8.6.1")
+
+
+@pytest.fixture(scope="session")
+def builder(jetson):
+    return jetson.builder
+
+
+@pytest.fixture(scope="session")
+def board(jetson):
+    return jetson.board
+
+
+@pytest.fixture(scope="session")
+def quantizer():
+    return ExplicitQuantizer("tensorrt", LocalLink())
+
+
+@pytest.fixture(scope="session")
+def protocol(protocol):
+    return dataclasses.replace(protocol, warmup_s=0.002)

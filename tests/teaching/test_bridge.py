@@ -1,0 +1,58 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from autokd_edge.core.student import INPUT
+from autokd_edge.errors import TeacherError
+from autokd_edge.teaching.bridge import Bridge, Reads, bridged_graph
+
+GRAY = Reads(image=(1, 6, 8), mean=(0.3,), std=(0.2,))
+COLOUR = Reads(image=(3, 6, 8), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+LARGE = Reads(image=(3, 12, 10), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+NEAR = Reads(image=(1, 6, 8), mean=(0.30005,), std=(0.2,))
+
+
+def identity(reads: Reads) -> onnx.ModelProto:
+    """Write a graph that gives its input."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *reads.image]) for name in ("pixels", "seen")]
+    graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["seen"])], "g", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize(("student", "teacher"), [(GRAY, COLOUR), (GRAY, LARGE), (COLOUR, LARGE), (GRAY, GRAY), (GRAY, NEAR)])
+def test_the_bridge_in_torch_and_in_the_graph_are_the_same(student, teacher):
+    bridge = Bridge(student, teacher, name="t")
+    image = torch.randn(1, *student.image)
+    seen = ReferenceEvaluator(bridged_graph(identity(teacher), bridge, student)).run(None, {INPUT: image.numpy()})[0]
+    assert seen.shape == (1, *teacher.image)
+    np.testing.assert_allclose(seen, bridge(image).numpy(), atol=1e-5)
+
+
+def test_the_teacher_sees_the_pixels_by_its_own_mean_and_deviation():
+    pixels = torch.rand(2, 1, 6, 8)
+    seen = Bridge(GRAY, COLOUR, name="t")((pixels - 0.3) / 0.2)
+    for channel in range(3):
+        assert torch.allclose(seen[:, channel], (pixels[:, 0] - COLOUR.mean[channel]) / COLOUR.std[channel], atol=1e-5)
+
+
+def test_where_nothing_differs_there_is_no_bridge():
+    for teacher in (GRAY, NEAR):
+        bridge = Bridge(GRAY, teacher, name="t")
+        image = torch.randn(1, 1, 6, 8)
+        assert bridge(image) is image
+        assert [node.op_type for node in bridged_graph(identity(teacher), bridge, GRAY).graph.node] == ["Identity"]
+
+
+def test_a_teacher_of_gray_images_cannot_read_colour():
+    with pytest.raises(TeacherError, match=r"must have as many channels as the images, .*; 'mine' reads 1, the images have 3"):
+        Bridge(COLOUR, GRAY, name="mine")
+
+
+def test_a_graph_of_two_inputs_is_refused():
+    model = identity(GRAY)
+    model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+    with pytest.raises(TeacherError, match="must have one input and an output; it has 2 and 1"):
+        bridged_graph(model, Bridge(GRAY, GRAY, name="t"), GRAY)
