@@ -12,7 +12,7 @@ search: setup data
 
 test: setup data
 	@sh tools/system_packages.sh postgresql chromium openssh-server
-	@sh tools/system_packages.sh debootstrap qemu-user-static qemu-user openssh-client gcc libc6-dev
+	@sh tools/system_packages.sh debootstrap qemu-user-static qemu-user openssh-client gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -137,6 +137,17 @@ class LayerTimer(PortProtocol):
         """
 
 
+class LibraryBuilder(PortProtocol):
+    """Compiles an ONNX graph into what other programs link in; a backend that has one needs no runtime on the device."""
+
+    def library(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
+        """Write the static library and its C header into ``folder``: the engine's own kernels and weights.
+
+        Raises:
+            BuildError: the compiler refused the graph.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """One runtime: its compiler, its quantiser and its way of running; some say the times of layers too."""
@@ -146,6 +157,7 @@ class Backend:
     quantizer: Quantizer
     board: Board
     layer_timer: LayerTimer | None = None
+    library: LibraryBuilder | None = None  # where an engine is a program of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,15 @@ def _tensorrt_rtx(_place: Place) -> Backend:
     return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=ExplicitQuantizer(NAME, LocalLink()), board=AbsentGPU())
 
 
+def _tvm(place: Place) -> Backend:
+    from autokd_edge.backends.tvm.board import TVMBoard
+    from autokd_edge.backends.tvm.builder import NAME, TVMBuilder
+    from autokd_edge.backends.tvm.quantize import TVMQuantizer
+
+    builder = TVMBuilder()
+    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=TVMBoard(builder, place), library=builder)
+
+
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
     from autokd_edge.search.edge_bo import EdgeBO
     from autokd_edge.search.policy import PhasedPolicy
@@ -133,6 +142,7 @@ RUNTIMES: Mapping[str, Callable[[], Runtime]] = {"openvino": _openvino_runtime, 
 BACKENDS: Mapping[str, Callable[[Place], Backend]] = {
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,
+    "tvm": _tvm,
     "tensorrt": _tensorrt,
     "tensorrt_rtx": _tensorrt_rtx,
 }

@@ -27,6 +27,8 @@ VENDORS = (
     "botorch",
     "gpytorch",
     "scipy",
+    "tvm",
+    "tvm_ffi",
     "optuna",
 )
 # What teaches or models is torch by nature; everything else must load without it.

@@ -42,8 +42,9 @@ def run_bundle(folder: Path, *, protocol: str, device: str | None = None) -> Bun
             manifest = check_bundle(folder)
         else:
             card = read_bundle(folder).card
-            toolchain = wiring.backends_of(card.target, Path(scratch), there)[card.variant.backend].builder.toolchain()
-            manifest = check_bundle(folder, machine=there.fingerprint().machine, version=toolchain.get(card.runtime.package))
+            builder = wiring.backends_of(card.target, Path(scratch), there)[card.variant.backend].builder
+            version = None if card.runtime is None else builder.toolchain().get(card.runtime.package)
+            manifest = check_bundle(folder, machine=there.fingerprint().machine, version=version)
         card = manifest.card
         board = wiring.backends_of(card.target, Path(scratch), there)[card.variant.backend].board
         selftest = run_selftest(folder, manifest, board)

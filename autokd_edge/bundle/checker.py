@@ -27,7 +27,9 @@ def check_bundle(folder: Path, *, machine: str | None = None, version: str | Non
     """
     manifest = read_bundle(folder)
     _check_machine(manifest, platform.machine() if machine is None else machine)
-    _check_version(manifest.card.runtime, _installed(manifest.card.runtime) if version is None else version)
+    runtime = manifest.card.runtime
+    if runtime is not None:
+        _check_version(runtime, _installed(runtime) if version is None else version)
     return manifest
 
 

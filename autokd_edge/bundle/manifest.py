@@ -119,7 +119,7 @@ class Card:
     data: str
     target: Target  # as it was when the engine was measured
     variant: Variant
-    runtime: Runtime
+    runtime: Runtime | None  # None where the engine is a program of its own
     toolchain: dict[str, str]
     fingerprint: Fingerprint
     input: ModelInput

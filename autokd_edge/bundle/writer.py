@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import importlib.metadata
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class BundleFiles:
     quantized_graph: Path | None
     selftest_inputs: Path  # .npy, float32 (n, c, h, w), preprocessed
     selftest_logits: Path  # .npy, float32 (n, classes), as the engine gave them
+    more: Mapping[str, Path] = field(default_factory=dict)  # by name: what goes beside an engine that is a program of its own
 
 
 def write_bundle(folder: Path, files: BundleFiles, card: Card) -> Manifest:
@@ -74,9 +76,12 @@ def _fill(folder: Path, files: BundleFiles, card: Card) -> Manifest:
         QUANTIZED_GRAPH: files.quantized_graph,
         SELFTEST_INPUTS: files.selftest_inputs,
         SELFTEST_LOGITS: files.selftest_logits,
-        PREDICT: Path(__file__).with_name(PREDICT),
+        PREDICT: None if card.runtime is None else Path(__file__).with_name(PREDICT),
+        **files.more,
     }
     engine = _add(folder, files.engine_name, files.engine)
+    if card.runtime is None:
+        (folder / files.engine_name).chmod(0o755)
     entries = [_add(folder, name, source) for name, source in sources.items() if source is not None]
     (folder / README).write_text(_readme(card, files.engine_name))
     entries.append(_entry(folder / README))
@@ -119,9 +124,16 @@ def _replace(folder: Path, finished: Path) -> None:
 
 
 def _readme(card: Card, engine: str) -> str:
+    built = f"{engine} classifies images of {card.data}; it was built for target {card.target.name} as {card.variant} and needs"
+    check = "Check that nothing changed and that it computes what it did when it was built: autokd-edge run FOLDER\n"
+    if card.runtime is None:
+        return (
+            f"{built} nothing but Linux on {card.target.architecture}.\n"
+            "On the board: make run (the self-test), make run IMAGE=file.pgm (or .ppm; compiles classify.c with the board's cc)\n"
+            f"In your own program: autokd_student.h and libautokd_student.a; classify.c is the example.\n{check}"
+        )
     needs = f"{card.runtime.package}=={card.runtime.version}"
     return (
-        f"{engine} classifies images of {card.data}; it was built for target {card.target.name} as {card.variant} and needs {needs}.\n"
-        f"Classify: pip install numpy {needs}; python {PREDICT} IMAGE.pgm (or .ppm, .npy; other formats with Pillow)\n"
-        "Check that nothing changed and that it computes what it did when it was built: autokd-edge run FOLDER\n"
+        f"{built} {needs}.\n"
+        f"Classify: pip install numpy {needs}; python {PREDICT} IMAGE.pgm (or .ppm, .npy; other formats with Pillow)\n{check}"
     )

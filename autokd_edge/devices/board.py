@@ -114,7 +114,7 @@ class RuntimeBoard:
                 "threads": target.threads,
                 **self._settings(variant),
             }
-            self._ask("infer", request, _INFER_TIMEOUT_S)
+            self.ask("infer", request, _INFER_TIMEOUT_S)
 
     def layers(self, engine: Path, *, variant: Variant, target: Target) -> tuple[LayerTime, ...]:
         """Say what the runtime's own profiler says of the layers, in a process of its own.
@@ -124,7 +124,7 @@ class RuntimeBoard:
         """
         request = {"engine": self._place.link.push(engine), "threads": target.threads, **self._settings(variant)}
         with self._place.lease.hold("profiling layers"):
-            answer = self._ask("layers", request, _INFER_TIMEOUT_S)
+            answer = self.ask("layers", request, _INFER_TIMEOUT_S)
         try:
             found = decode(LayerTimes, answer).layers
         except CodecError as error:
@@ -140,7 +140,7 @@ class RuntimeBoard:
             raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
-        return answer_from_json(self._ask("measure", request, protocol.timeout_s))
+        return answer_from_json(self.ask("measure", request, protocol.timeout_s))
 
     def _instructions(self, request: Json, fingerprint: Fingerprint, protocol: Protocol) -> int | None:
         """Count the instructions of an inference where the device can; of several threads the counts would run together."""
@@ -158,7 +158,7 @@ class RuntimeBoard:
         """Measure the null engine once: the median peak memory of processes that do nothing but run it."""
         if target.threads not in self._baselines:
             request = {"engine": self._place.link.push(null), "threads": target.threads, **self._runtime.settings(self._float)}
-            peaks = [self._ask("memory", request, protocol.timeout_s)["peak_rss_bytes"] for _ in range(_NULL_READINGS)]
+            peaks = [self.ask("memory", request, protocol.timeout_s)["peak_rss_bytes"] for _ in range(_NULL_READINGS)]
             self._baselines[target.threads] = Baseline(null_rss_bytes=int(statistics.median(peaks)), sentinel_ns=None)
         return self._baselines[target.threads]
 
@@ -168,7 +168,8 @@ class RuntimeBoard:
         fastest = min(filter(None, (known.sentinel_ns, answer.sentinel.before_ns, answer.sentinel.after_ns)))
         self._baselines[threads] = replace(known, sentinel_ns=fastest)
 
-    def _ask(self, mode: str, request: Json, timeout_s: float) -> Json:
+    def ask(self, mode: str, request: Json, timeout_s: float) -> Json:
+        """Put one question to the device; a backend whose engines are programs of their own answers it another way."""
         return LinkedRuntime(runtime=self._runtime, link=self._place.link).ask(mode, request, timeout_s=timeout_s, failure=MeasureError)
 
     def _reference(self, name: str, write: Callable[[Path], None], target: Target, fingerprint: Fingerprint) -> Path:

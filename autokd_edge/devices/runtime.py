@@ -105,6 +105,7 @@ class LinkedRuntime:
                 "samples": self.link.push(samples),
                 "out": made,
                 "int8_saturates": target.int8_saturates,
+                "isa_flags": list(target.isa_flags),
                 "keep": list(keep),
             }
             argv = [*self.link.python, self.link.push(QUANTIZE_PROGRAM), self.link.push(self.runtime.quantize_driver)]

@@ -70,7 +70,7 @@ class Stages:
 
     def _quantized(self, graph: Artifact, samples: Path, variant: Variant, keep: Sequence[str] = ()) -> tuple[Artifact, QuantizeReport]:
         backend = self.backends[variant.backend]
-        facts = [str(variant), self.target.int8_saturates, list(keep), dict(backend.builder.toolchain())]
+        facts = [str(variant), self.target.int8_saturates, list(self.target.isa_flags), list(keep), dict(backend.builder.toolchain())]
         recipe = [graph.digest, digest_of_file(samples), facts]
         key = digest_of_json(["report", recipe])
 
@@ -89,7 +89,8 @@ class Stages:
     def engine(self, graph: Artifact, variant: Variant) -> Artifact:
         """Build an engine."""
         builder = self.backends[variant.backend].builder
-        facts = [self.target.architecture, self.target.threads, self.target.opset_max, self.target.static_shapes_only]
+        machine = [self.target.architecture, list(self.target.isa_flags), self.target.threads]
+        facts = [*machine, self.target.opset_max, self.target.static_shapes_only]
         recipe = [graph.digest, str(variant), facts, dict(builder.toolchain())]
         return self._made("engine", recipe, lambda out: builder.build(self.store.path(graph), variant=variant, target=self.target, out=out))
 

@@ -1,0 +1,95 @@
+"""Compile ONNX graphs into programs that need no runtime, each in a process of its own on this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from autokd_edge.backends.tvm import linker
+from autokd_edge.backends.tvm.compiler import Compiler
+from autokd_edge.backends.tvm.processor import processor_of
+from autokd_edge.core.digest import digest_of_file, digest_of_json
+from autokd_edge.core.target import Target, Variant
+from autokd_edge.devices.runtime import refuse_other_variants
+from autokd_edge.errors import BuildError
+
+NAME = "tvm"
+PRECISIONS = ("fp32", "int8")
+INSTALL = "pip install 'autokd-edge[tvm]'"
+_PACKAGES = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime")  # the last one quantises
+_HERE = Path(__file__).parent
+
+
+class TVMBuilder:
+    """Builds on this machine for x86-64 and aarch64."""
+
+    def __init__(self, *, timeout_s: float = 120.0) -> None:
+        self._compiler = Compiler(install=INSTALL)
+        self._timeout_s = timeout_s  # a 60-convolution student takes 1.5 s
+
+    def toolchain(self) -> Mapping[str, str]:
+        """Return the versions of TVM and of the C compilers that are here, and the digest of our own sources.
+
+        Raises:
+            BuildError: a package is not installed.
+        """
+        try:
+            versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+        except importlib.metadata.PackageNotFoundError as error:
+            raise BuildError(f"backend '{NAME}' needs the package '{error.name}'", hint=INSTALL) from error
+        return versions | _compilers() | {f"{NAME}/sources": _sources_digest()}
+
+    def build(self, graph: Path, *, variant: Variant, target: Target, out: Path) -> None:
+        """Compile a graph into a program for the target and write it to ``out``; nothing is left there after a failure.
+
+        Raises:
+            BuildError: the variant is not one of this backend's, the target is of another architecture, a
+                compiler is missing or refused the graph, or it took too long (retryable).
+        """
+        self._compile(graph, variant, target, out, library=False)
+
+    def library(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
+        """Write ``libautokd_student.a`` and ``autokd_student.h`` into a folder: the engine's own kernels and weights.
+
+        Raises:
+            BuildError: as ``build`` does.
+        """
+        self._compile(graph, variant, target, folder, library=True)
+
+    def _compile(self, graph: Path, variant: Variant, target: Target, out: Path, *, library: bool) -> None:
+        refuse_other_variants(variant, NAME, PRECISIONS)
+        if target.threads != 1:
+            raise BuildError(f"backend '{NAME}' builds engines of 1 thread; target '{target.name}' asks for {target.threads}")
+        processor = processor_of(target)
+        linker.tool(target.architecture, "gcc")
+        versions = self.toolchain()
+        request = {
+            "graph": str(graph.resolve()),
+            "out": str(out.resolve()),
+            "library": library,
+            "architecture": target.architecture,
+            "processor": asdict(processor),
+            "threads": target.threads,
+            "toolchain": {NAME: versions["apache-tvm"], "gcc": linker.compiler_version(target.architecture)},
+        }
+        self._compiler.ask(request, timeout_s=self._timeout_s)
+
+
+@cache  # neither changes while this process runs
+def _compilers() -> dict[str, str]:
+    found = {}
+    for architecture in ("x86_64", "aarch64"):
+        try:
+            found[f"gcc-{architecture}"] = linker.compiler_version(architecture)
+        except BuildError:
+            continue  # said when something is to be built for it
+    return found
+
+
+@cache
+def _sources_digest() -> str:
+    files = sorted([*_HERE.glob("*.py"), *_HERE.glob("*.c")])
+    return digest_of_json([[file.name, digest_of_file(file)] for file in files])

@@ -1,0 +1,64 @@
+"""Compile and link C with the GNU compiler of a processor: a static library and a static program, equal bytes each time."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from autokd_edge.backends.tvm.c_source import MODEL
+from autokd_edge.errors import BuildError
+
+PROGRAM_SOURCE = Path(__file__).with_name("engine.c")
+LIBRARY = "libautokd_student.a"
+_PACKAGES = {"x86_64": "gcc libc6-dev", "aarch64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"}
+# Nothing of this C is hot. GCC 12 for aarch64 crashes where it vectorises the search of the largest of 4 numbers.
+_FLAGS = ("-std=gnu11", "-O2", "-fno-tree-vectorize", "-ffunction-sections", "-fdata-sections", "-fno-ident")
+_TIMEOUT_S = 60.0
+
+
+def tool(architecture: str, name: str) -> str:
+    """Return the path of a GNU tool for an architecture; raises BuildError with what to install."""
+    found = shutil.which(f"{architecture}-linux-gnu-{name}")
+    if found is None:
+        raise BuildError(
+            f"backend 'tvm' needs {architecture}-linux-gnu-{name} to build for {architecture}; it is not installed",
+            hint=f"apt-get install {_PACKAGES[architecture]}",
+        )
+    return found
+
+
+def compiler_version(architecture: str) -> str:
+    """Return the version of the C compiler for an architecture, as it says it."""
+    return _run([tool(architecture, "gcc"), "-dumpfullversion"], Path.cwd()).strip()
+
+
+def link_library(architecture: str, folder: Path, kernels: str) -> Path:
+    """Make the library of the model's C file and the kernels' object; only ``autokd_run`` is seen from outside."""
+    gcc = tool(architecture, "gcc")
+    _run([gcc, *_FLAGS, "-Wa,-I.", "-c", MODEL, "-o", "model.o"], folder)
+    _run([tool(architecture, "ld"), "-r", "-o", "student.o", "model.o", kernels], folder)
+    _run([tool(architecture, "objcopy"), "--keep-global-symbol=autokd_run", "student.o"], folder)
+    _run([tool(architecture, "ar"), "rcsD", LIBRARY, "student.o"], folder)
+    return folder / LIBRARY
+
+
+def link_program(architecture: str, folder: Path) -> Path:
+    """Make the program around the library, with nothing left to load at run time."""
+    shutil.copyfile(PROGRAM_SOURCE, folder / PROGRAM_SOURCE.name)
+    # Without a build id and symbols, equal sources give equal bytes.
+    flags = (*_FLAGS, "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
+    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, LIBRARY, "-lm", "-o", "engine"], folder)
+    return folder / "engine"
+
+
+def _run(argv: Sequence[str], folder: Path) -> str:
+    try:
+        done = subprocess.run(list(argv), cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{Path(argv[0]).name} must end within {_TIMEOUT_S:g} s", retryable=True) from error
+    if done.returncode != 0:
+        said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[-200:])
+        raise BuildError(f"{Path(argv[0]).name} failed: {said}")
+    return done.stdout

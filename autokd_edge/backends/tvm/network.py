@@ -1,0 +1,119 @@
+"""A Relax function under construction: values with their layout, and the conversions between layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autokd_edge.backends.tvm import kernels
+
+Vendor = Any  # TVM's objects, which have no types
+Array = npt.NDArray[Any]
+
+# TVM's OpPatternKind of an operation that takes pointwise operations behind it into its own loop.
+ANCHOR = 4
+# In the names of kernels that sum integers.
+INTEGER = "_int8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantisation:
+    """What 8-bit numbers stand for: ``(q - zero) * scale``."""
+
+    scale: np.float32
+    zero: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A tensor: its variable, its shape as it lies in memory, and what it means."""
+
+    var: Vendor
+    shape: tuple[int, ...]
+    channels_last: bool = False  # an image as (n, h, w, c) where ONNX says (n, c, h, w)
+    quantisation: Quantisation | None = None
+
+    @property
+    def dtype(self) -> str:
+        """Type of the numbers, in numpy's words."""
+        return str(self.var.ty.dtype.dtype)
+
+
+class Network:
+    """Collects the kernels of one network, each as a call of a TIR function."""
+
+    def __init__(self, builder: Vendor) -> None:
+        self._builder = builder
+
+    def emit(
+        self, name: str, function: Callable[..., Any], *arguments: Value | Array, pattern: int | None = None, like: Value | None = None
+    ) -> Value:
+        """Add one kernel; ``like`` gives the layout of what it makes."""
+        from tvm import relax
+
+        passed = [a.var if isinstance(a, Value) else relax.const(np.ascontiguousarray(a)) for a in arguments]
+        more = {} if pattern is None else {"primfunc_attrs": {"op_pattern": pattern}}
+        var = self._builder.emit_te(function, *passed, primfunc_name_hint=name, **more)
+        shape = tuple(int(d) for d in var.ty.shape)
+        return Value(var=var, shape=shape, channels_last=like is not None and like.channels_last and len(shape) == 4)
+
+    def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array) -> Value:
+        """Apply a scalar function; arrays are scalars ``(1,)``, per channel, or of the first value's own layout."""
+        return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, like=first)
+
+    def image(self, value: Value) -> Value:
+        """Return an image as NHWC."""
+        if value.channels_last or len(value.shape) != 4:
+            return value
+        made = self._reordered(value, (0, 2, 3, 1), "to_nhwc")
+        return replace(made, channels_last=True, quantisation=value.quantisation)
+
+    def plain(self, value: Value) -> Value:
+        """Return a tensor in the order that ONNX gives its dimensions."""
+        if not value.channels_last:
+            return value
+        return replace(self._reordered(value, (0, 3, 1, 2), "to_nchw"), quantisation=value.quantisation)
+
+    def real(self, value: Value) -> Value:
+        """Return the real numbers that a value stands for."""
+        meaning = value.quantisation
+        if meaning is None:
+            return value
+        # The numbers are arguments, not part of the code: kernels that differ in them alone are one kernel.
+        zero, scale = np.array([meaning.zero], np.float32), np.array([meaning.scale], np.float32)
+        return self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale)
+
+    def padded(self, value: Value, pads: Sequence[tuple[int, int]], number: float) -> Value:
+        """Put borders around a value where there are any."""
+        if not any(map(any, pads)):
+            return value
+        made = self.emit("pad", lambda tensor: kernels.padded(tensor, pads, number), value, like=value)
+        return replace(made, quantisation=value.quantisation)
+
+    def reshaped(self, value: Value, shape: Sequence[int]) -> Value:
+        """Give a plain tensor another shape."""
+        source = value if _pixels(value) == 1 else self.plain(value)
+        if source.shape == tuple(shape):
+            return replace(source, channels_last=False)
+        made = self.emit("reshape", lambda tensor: kernels.reshaped(tensor, shape), source)
+        return replace(made, quantisation=value.quantisation)
+
+    def _reordered(self, value: Value, order: Sequence[int], name: str) -> Value:
+        shape = tuple(value.shape[axis] for axis in order)
+        if _pixels(value) == 1 or 1 in {value.shape[1], value.shape[3]}:
+            # One channel or one pixel: the numbers lie in the same order.
+            same = [d for d in value.shape if d != 1] == [d for d in shape if d != 1]
+            if same:
+                return self.emit(name, lambda tensor: kernels.reshaped(tensor, shape), value)
+        return self.emit(name, lambda tensor: kernels.transposed(tensor, order), value)
+
+
+def _pixels(value: Value) -> int:
+    """Count the pixels of an image; 0 for what is none."""
+    if len(value.shape) != 4:
+        return 0
+    return value.shape[1] * value.shape[2] if value.channels_last else value.shape[2] * value.shape[3]

@@ -1,0 +1,110 @@
+"""Engines for Arm, run by an emulator: their numbers, and what their readings call themselves."""
+
+import numpy as np
+import onnx
+import pytest
+from contracts.backend import SHAPES, STUDENTS
+from contracts.board import BoardContract
+from fakes.emulated import EmulatedLink
+from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
+from students.networks import arrays_of, run_onnx, trained_like
+
+from autokd_edge.backends.tvm.board import TVMBoard
+from autokd_edge.devices.board import Place
+from autokd_edge.devices.descriptors import load_target
+from autokd_edge.devices.lease import Lease
+from autokd_edge.errors import MeasureError
+from autokd_edge.students.lower_onnx import onnx_from_spec
+
+NETWORKS = {"odd channels": SHAPES["odd channels"], **STUDENTS}
+
+
+@pytest.fixture(scope="session")
+def pi4():
+    return load_target("raspberry-pi-4")[0]
+
+
+@pytest.fixture(scope="session")
+def pi5():
+    return load_target("raspberry-pi-5")[0]
+
+
+def emulated(builder, folder, core):
+    link = EmulatedLink(core)
+    place = Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint)
+    return TVMBoard(builder, place)
+
+
+@pytest.fixture(scope="session")
+def a72(builder, tmp_path_factory):
+    return emulated(builder, tmp_path_factory.mktemp("a72"), "cortex-a72")
+
+
+@pytest.fixture(scope="session")
+def a76(builder, tmp_path_factory):
+    return emulated(builder, tmp_path_factory.mktemp("a76"), "max")  # this emulator knows no core with the dot product by name
+
+
+@pytest.fixture
+def student(tmp_path):
+    def write(spec, count):
+        model = onnx_from_spec(spec, arrays_of(trained_like(spec, seed=1)))
+        (tmp_path / "student.onnx").write_bytes(model.SerializeToString(deterministic=True))
+        samples = np.random.default_rng(3).standard_normal((count, *spec.input), dtype=np.float32)
+        np.save(tmp_path / "samples.npy", samples)
+        return tmp_path / "student.onnx", tmp_path / "samples.npy"
+
+    return write
+
+
+@pytest.mark.slow
+class TestEmulatedBoard(BoardContract):
+    @pytest.fixture
+    def board(self, a72):
+        return a72
+
+    @pytest.fixture
+    def target(self, pi4):
+        return pi4
+
+    @pytest.fixture
+    def origin(self):
+        return "emulated"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+def test_float_logits_on_arm_are_those_of_onnx_runtime_to_five_digits(spec, student, builder, variant, pi4, a72, tmp_path):
+    graph, samples = student(spec, 3)
+    builder.build(graph, variant=variant, target=pi4, out=tmp_path / "engine")
+    a72.infer(tmp_path / "engine", samples, target=pi4, out=tmp_path / "logits.npy")
+    expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["a72", "a76"])
+def test_quantised_logits_on_arm_are_those_of_the_quantised_graph(core, builder, quantizer, int8, request, tmp_path):
+    board, target = request.getfixturevalue(core), request.getfixturevalue({"a72": "pi4", "a76": "pi5"}[core])
+    graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
+    quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")
+    builder.build(tmp_path / "q.onnx", variant=int8, target=target, out=tmp_path / "engine")
+    board.infer(tmp_path / "engine", samples, target=target, out=tmp_path / "logits.npy")
+    expected = run_onnx(onnx.load(tmp_path / "q.onnx"), np.load(samples))
+    assert np.abs(np.load(tmp_path / "logits.npy") - expected).max() < 0.02 * expected.std()
+
+
+@pytest.mark.slow
+def test_an_engine_for_arm_is_refused_by_this_machine(builder, board, variant, pi4, target, tmp_path):
+    builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=pi4, out=tmp_path / "engine")
+    np.save(tmp_path / "samples.npy", np.zeros((1, 1, 12, 12), np.float32))
+    with pytest.raises(MeasureError, match="must be built for the machine that runs it, x86_64; this one is for aarch64"):
+        board.infer(tmp_path / "engine", tmp_path / "samples.npy", target=target, out=tmp_path / "logits.npy")
+
+
+@pytest.mark.slow
+def test_a_processor_without_what_an_engine_needs_is_told_in_one_sentence(builder, variant, pi5, a72, tmp_path):
+    builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=pi5, out=tmp_path / "engine")
+    samples = write_samples(tmp_path / "samples.npy", 2)
+    with pytest.raises(MeasureError, match="this engine needs a processor with dotprod, fullfp16; the one here lacks something of it"):
+        a72.infer(tmp_path / "engine", samples, target=pi5, out=tmp_path / "logits.npy")

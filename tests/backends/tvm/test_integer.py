@@ -1,0 +1,81 @@
+"""Layers in integers, against ONNX Runtime's own arithmetic of the same quantised graph."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from students.networks import run_onnx
+
+LAYERS = {  # (channels in, height, width), (channels out, kernel), stride, groups, ReLU behind
+    "1x1": ((16, 7, 9), (24, 1), 1, 1, True),
+    "1x1, stride 2": ((8, 9, 8), (16, 1), 2, 1, False),
+    "3x3": ((16, 8, 8), (32, 3), 1, 1, True),
+    "3x3 of an image": ((1, 28, 28), (16, 3), 1, 1, True),
+    "3x3 of three channels, stride 2": ((3, 15, 17), (8, 3), 2, 1, False),
+    "5x5": ((12, 9, 9), (20, 5), 1, 1, True),
+    "depthwise": ((24, 9, 7), (24, 3), 1, 24, True),
+    "depthwise, stride 2": ((16, 10, 10), (16, 3), 2, 16, False),
+    "grouped": ((8, 6, 6), (16, 3), 1, 2, False),
+    "odd channels": ((7, 5, 5), (11, 3), 1, 1, True),
+    "many channels": ((64, 7, 7), (128, 1), 1, 1, True),
+}
+ENDS = ("input", "logits")
+
+
+def write_layer(path, image, weight, stride, groups, *, relu):
+    """Write a convolution whose output, flattened, is what the graph gives."""
+    channels, kernel = weight
+    rng = np.random.default_rng(channels * kernel)
+    fan_in = image[0] // groups * kernel**2
+    arrays = {
+        "w": rng.normal(0, fan_in**-0.5, (channels, image[0] // groups, kernel, kernel)) * rng.uniform(0.2, 2, (channels, 1, 1, 1)),
+        "b": rng.normal(0, 0.5, channels),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "w", "b"], ["conv"], name="conv", strides=[stride] * 2, pads=[kernel // 2] * 4, group=groups)
+    ]
+    if relu:
+        nodes.append(helper.make_node("Relu", ["conv"], ["relu"], name="relu"))
+    nodes.append(helper.make_node("Flatten", [nodes[-1].output[0]], ["logits"], name="flat"))
+    return write_model(path, nodes, image, {name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+def write_model(path, nodes, image, arrays):
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in zip(ENDS, ((1, *image), None), strict=True)]
+    weights = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "layer", ends[:1], ends[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def quantum_of(model):
+    """Return the step of the numbers that the graph gives: the last DequantizeLinear's scale."""
+    node = [node for node in model.graph.node if node.op_type == "DequantizeLinear"][-1]
+    return float(next(numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == node.input[1]))
+
+
+@pytest.fixture
+def ours_and_theirs(builder, quantizer, board, int8, target, tmp_path):
+    def run(graph, image):
+        samples = np.random.default_rng(7).standard_normal((8, *image), dtype=np.float32)
+        np.save(tmp_path / "samples.npy", samples)
+        quantizer.quantize(graph, tmp_path / "samples.npy", variant=int8, target=target, out=tmp_path / "q.onnx")
+        builder.build(tmp_path / "q.onnx", variant=int8, target=target, out=tmp_path / "engine")
+        board.infer(tmp_path / "engine", tmp_path / "samples.npy", target=target, out=tmp_path / "logits.npy")
+        model = onnx.load(tmp_path / "q.onnx")
+        return np.load(tmp_path / "logits.npy"), run_onnx(model, samples), quantum_of(model)
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("image", "weight", "stride", "groups", "relu"), LAYERS.values(), ids=LAYERS)
+def test_a_convolution_in_integers_is_within_a_quantum_of_the_quantised_graph(
+    image, weight, stride, groups, relu, ours_and_theirs, tmp_path
+):
+    graph = write_layer(tmp_path / "layer.onnx", image, weight, stride, groups, relu=relu)
+    ours, theirs, quantum = ours_and_theirs(graph, image)
+    steps = np.abs(ours - theirs) / quantum
+    assert theirs.std() > 10 * quantum  # zeros would agree as well
+    assert steps.max() < 1.01
+    assert (steps > 0.5).mean() < 1e-3  # ties alone round another way

@@ -1,0 +1,32 @@
+"""The rule's choices."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autokd_edge.backends.tvm.processor import Processor
+from autokd_edge.backends.tvm.schedule import lanes_for, tile_for
+
+WIDE = Processor(triple="", cpu="", features=(), lanes=16, registers=32, dot="")
+NARROW = Processor(triple="", cpu="", features=(), lanes=8, registers=16, dot="")
+
+
+@pytest.mark.parametrize(("channels", "lanes"), [(64, 16), (24, 8), (10, 2), (7, 1), (16, 16), (40, 8)])
+def test_a_vector_divides_the_channels(channels, lanes):
+    assert lanes_for(channels, 16) == lanes
+
+
+@given(st.integers(1, 56), st.integers(1, 56), st.integers(1, 512), st.sampled_from([WIDE, NARROW]), st.sampled_from([1, 4]))
+def test_a_tile_divides_its_loops_and_fits_in_the_registers(height, row, channels, processor, most):
+    for pixels in (row, height * row):  # a row, or all pixels of a 1x1 convolution
+        tile = tile_for(pixels, row, channels, processor, vectors_most=most)
+        assert pixels % tile.pixels == 0
+        assert channels % (tile.vectors * tile.lanes) == 0
+        assert tile.pixels * tile.vectors <= processor.accumulators
+        assert tile.vectors <= most
+
+
+@pytest.mark.parametrize(("row", "channels", "pixels", "vectors"), [(28, 64, 4, 4), (7, 64, 7, 2), (14, 32, 7, 2), (14, 16, 14, 1)])
+def test_the_tile_is_the_one_with_the_fewest_loads_for_each_product(row, channels, pixels, vectors):
+    tile = tile_for(row, row, channels, WIDE, vectors_most=4)
+    assert (tile.pixels, tile.vectors) == (pixels, vectors)
