@@ -33,11 +33,11 @@ def main() -> int:
     for designed in scale.designed:
         ledger.once(f"latency {designed}", lambda name=designed: lab.latency_of(name))
         bound_ns = ledger.records[f"latency {designed}"]["median_ns"]
-        ledger.once(f"found {designed}", lambda name=designed, ns=bound_ns: lab.search(f"kd-{name}", ns, labels_alone=False))
+        ledger.once(f"found {designed}", lambda name=designed, ns=bound_ns: lab.search(f"kd-{name}", ns, "kd"))
         _teach(ledger, lab, scale, designed)
     designed = scale.compared
     bound_ns = ledger.records[f"latency {designed}"]["median_ns"]
-    ledger.once(f"found by labels {designed}", lambda: lab.search(f"ce-{designed}", bound_ns, labels_alone=True))
+    ledger.once(f"found by labels {designed}", lambda: lab.search(f"ce-{designed}", bound_ns, "ce"))
     for seed in scale.seeds:
         pupil = ledger.records[f"found by labels {designed}"].get("pupil")
         if pupil is not None:

@@ -13,13 +13,12 @@ from autokd_edge.api.search import SearchJob
 from autokd_edge.core.codec import decode, encode
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.space import Choice, Point, SearchSpace
-from autokd_edge.core.student import StudentSpec
+from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.study import Grade, Lesson, Member, Pupil, Study
 from autokd_edge.pipeline.evaluate import FINAL, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop
 from autokd_edge.pipeline.ship import shipment
-from autokd_edge.ports import Distiller, TaughtNetwork
+from autokd_edge.search.candidates import GUESS
 from autokd_edge.search.chooser import Chooser
 from autokd_edge.search.edge_bo import EdgeBO
 from autokd_edge.search.plan import Plan
@@ -29,8 +28,7 @@ from autokd_edge.search.verdicts import best_grade
 from autokd_edge.store.journal import SQLJournal
 from autokd_edge.students.cost import cost_of
 
-# Distillation points of the losses for hand-designed students; KD's is the usual setting of public code.
-LOSSES: Mapping[str, Mapping[str, float]] = {"ce": {"tau": 1.0, "alpha": 0.0}, "kd": {"tau": 4.0, "alpha": 0.9}}
+LOSSES = ("ce", "kd", "dkd", "dist", "at", "sp", "crd")
 EQUAL = 1.05  # latency of a found student over the hand-designed one's, at most
 
 
@@ -62,7 +60,7 @@ SCALES: Mapping[str, Scale] = {
         data="digits",
         designed=("resnet8",),
         compared="resnet8",
-        losses=("ce", "kd"),
+        losses=("ce", "kd", "dkd", "at"),
         seeds=(0,),
         family="mbconv",
         pool=4,
@@ -89,7 +87,7 @@ SCALES: Mapping[str, Scale] = {
         data="fashion-mnist",
         designed=_ALL,
         compared="resnet8",
-        losses=tuple(LOSSES),
+        losses=LOSSES,
         seeds=(0, 1, 2),
         family="nago,mbconv",
         pool=48,
@@ -99,19 +97,6 @@ SCALES: Mapping[str, Scale] = {
         strategy="edge-bo",
     ),
 }
-
-
-class LabelsAlone:
-    """A distiller that only ever teaches by cross-entropy: alpha 0."""
-
-    space = SearchSpace(parameters=(Choice(name="tau", values=(1.0,)), Choice(name="alpha", values=(0.0,))))
-
-    def __init__(self, distiller: Distiller) -> None:
-        self._distiller = distiller
-
-    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
-        """Teach as the port says."""
-        return self._distiller.teach(spec, distillation, steps=steps, seed=seed, out=out)
 
 
 class Lab:
@@ -135,7 +120,8 @@ class Lab:
         variants = tuple(variant for variant in job.target.variants if variant.precision in scale.precisions)
         self._job = replace(job, target=replace(job.target, variants=variants))
         work.joinpath("lab").mkdir(parents=True, exist_ok=True)
-        self._evaluator = self._job.evaluator()
+        self._evaluators: dict[str, Evaluator] = {}
+        self._evaluator = self._taught_by("kd")
 
     def latency_of(self, designed: str) -> dict[str, Any]:
         """Read a hand-designed student, untrained, by the final protocol."""
@@ -145,15 +131,19 @@ class Lab:
         reading = evaluator.stages.measurement(engine, evaluator.screen_variant, evaluator.protocols[FINAL])
         return {"median_ns": reading.median_ns, "origin": reading.origin, "parameters": cost_of(spec).parameters}
 
-    def search(self, name: str, bound_ns: float, *, labels_alone: bool) -> dict[str, Any]:
+    def _taught_by(self, loss: str) -> Evaluator:
+        """Return what teaches by a loss; the same data, teacher and artifacts for all."""
+        if loss not in self._evaluators:
+            self._evaluators[loss] = replace(self._job, config=replace(self._job.config, loss=loss)).evaluator()
+        return self._evaluators[loss]
+
+    def search(self, name: str, bound_ns: float, loss: str) -> dict[str, Any]:
         """Search for a student that is as fast; say which pupil was found, and its engines beside the teacher."""
-        evaluator = self._evaluator
-        if labels_alone:
-            evaluator = replace(evaluator, distiller=LabelsAlone(evaluator.distiller))
+        evaluator = self._taught_by(loss)
         limits = Limits(
             latency=LatencyLimit(percent=50.0, bound_ns=round(bound_ns * EQUAL), times_teacher=None), memory=None, max_drop=None
         )
-        config = replace(self._job.config, limits=limits, budget=Budget(seconds=None, teachings=self._scale.teachings))
+        config = replace(self._job.config, loss=loss, limits=limits, budget=Budget(seconds=None, teachings=self._scale.teachings))
         journal = SQLJournal(self._job.folder.journal_url)
         loop = StudyLoop(
             name=name, journal=journal, evaluator=evaluator, policy=self._policy(evaluator), watch=lambda _study, _action: None
@@ -167,9 +157,8 @@ class Lab:
 
     def teach_designed(self, designed: str, loss: str, seed: int) -> dict[str, Any]:
         """Teach a hand-designed student in full by one loss; the seed draws its first weights and its dropout."""
-        evaluator = replace(self._evaluator, family=wiring.family_named(designed), seed=seed)
-        distillation = evaluator.distiller.space.point(LOSSES[loss])
-        return self._taught(evaluator, Pupil(member=_only(seed), distillation=distillation))
+        evaluator = replace(self._taught_by(loss), family=wiring.family_named(designed), seed=seed)
+        return self._taught(evaluator, Pupil(member=_only(seed), distillation=_usual(evaluator.distiller.space)))
 
     def teach_found(self, pupil: dict[str, Any], seed: int) -> dict[str, Any]:
         """Teach a found student in full by plain KD with the same distillation point as hand-designed ones.
@@ -181,7 +170,7 @@ class Lab:
         evaluator = replace(self._evaluator, seed=seed)
         alone = evaluator.family.members(found.member.architecture) == 1
         member = replace(found.member, index=seed) if alone else found.member
-        return self._taught(evaluator, Pupil(member=member, distillation=evaluator.distiller.space.point(LOSSES["kd"])))
+        return self._taught(evaluator, Pupil(member=member, distillation=_usual(evaluator.distiller.space)))
 
     def _taught(self, evaluator: Evaluator, pupil: Pupil) -> dict[str, Any]:
         """Teach and grade as an fp32 engine on the test set; a failure is said in words."""
@@ -230,6 +219,12 @@ class Lab:
 
 def _read(reading: Measurement) -> dict[str, Any]:
     return {"median_ns": reading.median_ns, "memory_bytes": reading.memory.engine_bytes, "origin": reading.origin}
+
+
+def _usual(space: SearchSpace) -> Point:
+    """Return the point that a search tries first: the usual tau and alpha, the middle of everything else's range."""
+    middle = dict(space.at([0.5] * len(space)))
+    return space.point({name: GUESS.get(name, value) for name, value in middle.items()})
 
 
 def _only(index: int) -> Member:
