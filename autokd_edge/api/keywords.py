@@ -29,4 +29,5 @@ class SearchKeywords(TypedDict, total=False):
     policy: NotRequired[str]
     search_steps: NotRequired[int]
     final_steps: NotRequired[int | None]
+    final_epochs: NotRequired[float | None]
     final_members: NotRequired[int]

@@ -107,7 +107,7 @@ class SearchJob:
             limits=limits,
             budget=budget,
             search_steps=options.search_steps,
-            final_steps=options.final_steps,
+            final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,
             device=options.device,
@@ -154,7 +154,7 @@ class SearchJob:
             journal = SQLJournal(self.folder.journal_url)
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
-            evaluator = self._evaluator()
+            evaluator = self.evaluator()
             family = evaluator.family
             policy = wiring.policy_named(self.config.policy)(
                 family.space(evaluator.task), evaluator.distiller.space, self.target, family.members
@@ -208,7 +208,8 @@ class SearchJob:
     def _backends(self) -> dict[str, Backend]:
         return wiring.backends_of(self.target, self.folder.work / "backends", self.device)
 
-    def _evaluator(self) -> Evaluator:
+    def evaluator(self) -> Evaluator:
+        """Put together what carries out the actions of this study; its files lie in the run's folder."""
         work = self.folder.work
         stages = Stages(
             target=self.target,

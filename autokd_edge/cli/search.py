@@ -58,6 +58,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
+    final_epochs: Annotated[float | None, typer.Option(help="The same in passes over the training images.")] = None,
     final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
     as_json: Json = False,
 ) -> None:
@@ -86,6 +87,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         policy=policy,
         search_steps=search_steps,
         final_steps=final_steps,
+        final_epochs=final_epochs,
         final_members=final_members,
     )
     options.check()  # before torch is imported, which takes seconds

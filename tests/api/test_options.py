@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import typing
 
 import pytest
@@ -72,6 +73,27 @@ def test_a_plain_study_name_is_taken(name):
 def test_steps_and_members_must_be_at_least_one(name):
     with pytest.raises(InputError, match=f"{name.replace('_', '-')} must be at least 1; got 0"):
         options(**{name: 0}).check()
+
+
+@pytest.mark.parametrize(("epochs", "samples", "steps"), [(2.0, 1_280, 20), (0.5, 1_300, 5), (3.0, 100, 3), (0.01, 1_280, 1)])
+def test_final_epochs_are_passes_over_whole_batches_of_the_training_images(epochs, samples, steps):
+    assert options(final_epochs=epochs).final_steps_for(samples) == steps
+
+
+def test_without_epochs_the_steps_are_taken_as_they_are():
+    assert options(final_steps=7).final_steps_for(1_000) == 7
+    assert options().final_steps_for(1_000) is None
+
+
+@pytest.mark.parametrize("epochs", [0.0, -1.0, math.inf, math.nan])
+def test_final_epochs_must_be_above_zero(epochs):
+    with pytest.raises(InputError, match="final-epochs must be above 0; got"):
+        options(final_epochs=epochs).check()
+
+
+def test_final_steps_and_epochs_together_are_refused():
+    with pytest.raises(InputError, match=r"one is enough; got 5 and 2\. Hint: --final-epochs 2"):
+        options(final_epochs=2.0, final_steps=5).check()
 
 
 def test_the_keywords_of_the_python_function_are_the_fields_of_the_options():
