@@ -4,6 +4,7 @@ import dataclasses
 
 import onnx
 import pytest
+from contracts.builder import BuilderContract
 from fakes.graphs import write_graph, write_samples
 from onnx import TensorProto, helper
 from students.networks import nago_members
@@ -15,6 +16,11 @@ from autokd_edge.errors import BuildError, NoDeviceError, UnsupportedOperationEr
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 TASK = Task(image=(1, 16, 16), classes=5, channel_multiple=8)
+
+
+@pytest.mark.slow
+class TestRTXBuilder(BuilderContract):
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -106,4 +112,4 @@ def test_measuring_and_running_say_that_the_gpu_is_not_here(target, variant, pro
     with pytest.raises(NoDeviceError, match=r"compute capability 8.6, 8.9, 12.0\) is built ahead of time and cannot be measured here"):
         AbsentGPU().measure(tmp_path / "engine", variant=variant, target=target, protocol=protocol)
     with pytest.raises(NoDeviceError, match="cannot be run here"):
-        AbsentGPU().infer(tmp_path / "engine", tmp_path / "samples", target=target, out=tmp_path / "logits")
+        AbsentGPU().infer(tmp_path / "engine", tmp_path / "samples", variant=variant, target=target, out=tmp_path / "logits")
