@@ -88,9 +88,9 @@ class RuntimeBoard:
             fixed = dict(self._runtime.settings(self._float))
             timing = {**request, "sentinel": push(sentinel), "sentinel_settings": fixed, "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
+            counted = self._instructions(request, fingerprint, protocol)
         held_down = dict.fromkeys((*fingerprint.throttled, *self._place.fingerprint().throttled))
         fingerprint = replace(fingerprint, throttled=tuple(held_down))
-            counted = self._instructions(request, fingerprint, protocol)
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
             engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin

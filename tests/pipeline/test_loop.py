@@ -247,7 +247,6 @@ CHANGES = {
     "device": "ssh://board",
     "seed": 1,
     "protocols": {"screen": OTHER},
-    "device": "ssh://board",
     "loss": "dkd",
 }
 

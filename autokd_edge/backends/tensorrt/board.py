@@ -84,7 +84,7 @@ class TrtexecBoard:
         done = next(runs for found, runs in kept if found is answer)
         return _with_more(made, done, version, target, warmup_ms=1000 * protocol.warmup_s)
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
         """Run an engine on each sample, each a process of trtexec: seconds a sample on a board. Its input must be called "input".
 
         Raises:

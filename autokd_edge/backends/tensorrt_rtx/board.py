@@ -16,7 +16,7 @@ class AbsentGPU:
         """Refuse; raises NoDeviceError."""
         raise _refusal(target, "measured")
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
         """Refuse; raises NoDeviceError."""
         raise _refusal(target, "run")
 

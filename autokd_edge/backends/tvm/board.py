@@ -33,10 +33,10 @@ class TVMBoard(RuntimeBoard):
         with self._executable(engine) as program:
             return super().measure(program, variant=variant, target=target, protocol=protocol)
 
-    def infer(self, engine: Path, inputs: Path, *, target: Target, out: Path) -> None:
+    def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Run an engine on each sample, as ``RuntimeBoard`` does; raises MeasureError."""
         with self._executable(engine) as program:
-            super().infer(program, inputs, target=target, out=out)
+            super().infer(program, inputs, variant=variant, target=target, out=out)
 
     def ask(self, mode: str, request: Json, timeout_s: float) -> Json:
         """Start the engine itself: there is no runtime to drive; the sentinel is timed by its own program, before and after."""

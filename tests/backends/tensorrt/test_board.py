@@ -123,7 +123,7 @@ def test_logits_that_trtexec_rounds_to_six_digits_stay_near(tmp_path, target):
     jetson = FakeJetson(tmp_path)
     graph, samples = write_graph(tmp_path / "g.onnx"), write_samples(tmp_path / "s.npy", 2)
     jetson.builder.build(graph, variant=FP16, target=target, out=tmp_path / "e")
-    jetson.board.infer(tmp_path / "e", samples, target=target, out=tmp_path / "l.npy")
+    jetson.board.infer(tmp_path / "e", samples, variant=FP16, target=target, out=tmp_path / "l.npy")
     np.testing.assert_allclose(
         np.load(tmp_path / "l.npy"), logits_by_onnxruntime(graph.read_bytes(), np.load(samples)), rtol=1e-4, atol=1e-4
     )

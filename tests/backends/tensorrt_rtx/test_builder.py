@@ -106,4 +106,4 @@ def test_measuring_and_running_say_that_the_gpu_is_not_here(target, variant, pro
     with pytest.raises(NoDeviceError, match=r"compute capability 8.6, 8.9, 12.0\) is built ahead of time and cannot be measured here"):
         AbsentGPU().measure(tmp_path / "engine", variant=variant, target=target, protocol=protocol)
     with pytest.raises(NoDeviceError, match="cannot be run here"):
-        AbsentGPU().infer(tmp_path / "engine", tmp_path / "samples", target=target, out=tmp_path / "logits")
+        AbsentGPU().infer(tmp_path / "engine", tmp_path / "samples", variant=variant, target=target, out=tmp_path / "logits")
