@@ -30,7 +30,7 @@ from autokd_edge.ports import ImageSets, Split
 from autokd_edge.store.artifacts import FolderStore
 
 if TYPE_CHECKING:
-    from autokd_edge.teaching.data import DataSource, TeachingData
+    from autokd_edge.teaching.samples import DataSource, TeachingData
 
 SELFTEST_SAMPLES = 16
 SELFTEST_TOLERANCE = 1e-2  # as for students: another processor sums in another order

@@ -64,5 +64,5 @@ class EvolutionChooser:
     @staticmethod
     def _winner(study: Study, rng: np.random.Generator) -> Pupil:
         population = lessons(study)[-_POPULATION:]
-        drawn = [population[i] for i in rng.permutation(len(population))[:_TOURNAMENT]]
+        drawn = [population[int(i)] for i in rng.permutation(len(population))[:_TOURNAMENT]]
         return max(drawn, key=lambda lesson: lesson[1])[0]

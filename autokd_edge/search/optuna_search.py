@@ -95,7 +95,7 @@ class OptunaProposer:
         space, taken = self._spaces[part], dict[str, Value]()
         for parameter in space.parameters:
             when = parameter.when
-            if when is None or (when.parameter in taken and float(taken[when.parameter]) > when.above):
+            if when is None or (when.parameter in taken and when.met(taken[when.parameter])):
                 taken[parameter.name] = _inside(parameter, trial._suggest(f"{part}.{parameter.name}", _distribution(parameter)))  # noqa: SLF001  the one verb for every kind
         return space.point(taken)
 

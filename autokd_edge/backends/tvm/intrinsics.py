@@ -34,7 +34,7 @@ def dot_product(dot: Dot, lanes: int) -> str:
 def _description(dtype: str, lanes: int) -> Vendor:
     from tvm.script import tirx as T
 
-    @T.prim_func(s_tir=True)
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM's script is not typed
     def description(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (4,), dtype, offset_factor=1)  # noqa: N806
         B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)  # noqa: N806
@@ -56,7 +56,7 @@ def _vnni(lanes: int) -> Vendor:
 
     instruction, bytes_, sums = _X86[lanes], f"int8x{4 * lanes}", f"int32x{lanes}"
 
-    @T.prim_func(s_tir=True)
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM's script is not typed
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (4,), "uint8", offset_factor=1)  # noqa: N806
         B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)  # noqa: N806
@@ -81,7 +81,7 @@ def _sdot(lanes: int) -> Vendor:
     if lanes != 4:
         raise ValueError(f"sdot gives 4 sums; got {lanes} lanes")
 
-    @T.prim_func(s_tir=True)
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM's script is not typed
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (4,), "int8", offset_factor=1)  # noqa: N806
         B = T.match_buffer(b, (4, 4), "int8", offset_factor=1)  # noqa: N806

@@ -152,7 +152,8 @@ def _agree(model: onnx.ModelProto, module: nn.Module, data: TeachingData) -> boo
         runtime: Any = importlib.import_module("onnxruntime")
         found = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {INPUT: image.numpy()})[0]
     except ImportError:
-        found = ReferenceEvaluator(model).run(None, {INPUT: image.numpy()})[0]
+        answers: Any = ReferenceEvaluator(model).run(None, {INPUT: image.numpy()})
+        found = answers[0]
     return bool(np.allclose(found, wanted, rtol=AGREE, atol=AGREE * float(np.abs(wanted).max())))
 
 
