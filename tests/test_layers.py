@@ -42,6 +42,7 @@ TORCH_BY_NATURE = (
     "autokd_edge.search.kernel",
     "autokd_edge.search.likelihood",
     "autokd_edge.search.surrogate",
+    "autokd_edge.api.checking",
     "autokd_edge.api.search",
     "autokd_edge.api.shipping",
 )

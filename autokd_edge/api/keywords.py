@@ -14,6 +14,7 @@ class SearchKeywords(TypedDict, total=False):
     device: NotRequired[str | None]
     max_latency: NotRequired[str | None]
     max_memory: NotRequired[str | None]
+    max_instructions: NotRequired[str | None]
     max_drop: NotRequired[str | None]
     max_quant_drop: NotRequired[str]
     budget: NotRequired[str]
@@ -28,4 +29,5 @@ class SearchKeywords(TypedDict, total=False):
     policy: NotRequired[str]
     search_steps: NotRequired[int]
     final_steps: NotRequired[int | None]
+    final_epochs: NotRequired[float | None]
     final_members: NotRequired[int]

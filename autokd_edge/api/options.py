@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
-from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, Limits, parse_budget, parse_drop, parse_latency, parse_memory
+from autokd_edge.core.limits import (
+    MAX_QUANT_DROP,
+    Budget,
+    Limits,
+    parse_budget,
+    parse_drop,
+    parse_instructions,
+    parse_latency,
+    parse_memory,
+)
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.errors import InputError
 
+BATCH = 128  # images of an optimiser step; the trainer's own
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
@@ -18,8 +29,9 @@ class SearchOptions:
     """The options of ``autokd-edge search`` under the same names, unread.
 
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
-    ``out``, and ``runs/STUDY``. Steps are batches of 128 images. ``device`` is the address of what
-    measures, by default the machine that searches.
+    ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
+    ones in passes over the training images. ``device`` is the address of what measures, by default the
+    machine that searches.
     """
 
     data: str
@@ -28,6 +40,7 @@ class SearchOptions:
     device: str | None = None
     max_latency: str | None = None
     max_memory: str | None = None
+    max_instructions: str | None = None
     max_drop: str | None = None
     max_quant_drop: str = f"{MAX_QUANT_DROP:g}"
     budget: str = "30min"
@@ -42,6 +55,7 @@ class SearchOptions:
     policy: str = "edge-bo"
     search_steps: int = 200
     final_steps: int | None = None
+    final_epochs: float | None = None
     final_members: int = 8
 
     def limits(self) -> Limits:
@@ -51,11 +65,18 @@ class SearchOptions:
             memory=None if self.max_memory is None else parse_memory(self.max_memory),
             max_drop=None if self.max_drop is None else parse_drop(self.max_drop),
             max_quant_drop=parse_drop(self.max_quant_drop, option="--max-quant-drop"),
+            instructions=None if self.max_instructions is None else parse_instructions(self.max_instructions),
         )
 
     def budgeted(self) -> Budget:
         """Read the budget; raises LimitError."""
         return parse_budget(self.budget)
+
+    def final_steps_for(self, samples: int) -> int | None:
+        """Return the steps of the last teaching on so many training images; None where the time left decides."""
+        if self.final_epochs is None:
+            return self.final_steps
+        return math.ceil(self.final_epochs * (samples // min(BATCH, samples)))
 
     def check(self) -> None:
         """Refuse what can be seen from the text alone; raises InputError."""
@@ -69,6 +90,13 @@ class SearchOptions:
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
+        if self.final_epochs is not None and not 0 < self.final_epochs < math.inf:  # nor NaN
+            raise InputError(f"final-epochs must be above 0; got {self.final_epochs:g}", hint="--final-epochs 20")
+        if self.final_epochs is not None and self.final_steps is not None:
+            raise InputError(
+                f"final-steps and final-epochs say the same, so one is enough; got {self.final_steps} and {self.final_epochs:g}",
+                hint=f"--final-epochs {self.final_epochs:g}",
+            )
         for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps), ("final-members", self.final_members)):
             if steps is not None and steps < 1:
                 raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} {8 if name == 'final-members' else 200}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Protocol, samples_needed
+from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.student import Task
 from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig
 from autokd_edge.core.target import Target, Variant
@@ -25,7 +26,7 @@ from autokd_edge.errors import LimitError, TargetError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import Backend
+from autokd_edge.ports import Backend, Policy
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
@@ -79,7 +80,13 @@ class SearchJob:
         wiring.family_named(options.family)
         wiring.policy_named(options.policy)
         device = wiring.device_of(options.device)
-        target = target_here(load_target(options.target)[0], device.fingerprint())
+        machine = device.fingerprint()
+        target = target_here(load_target(options.target)[0], machine)
+        if limits.instructions is not None and not (machine.counts_instructions and target.threads == 1):
+            raise LimitError(
+                f"instructions are counted on an emulated board alone, of one thread; '{device.link.device or 'this machine'}' counts none",
+                hint="--max-latency 0.5x, or --device of a board of tools/emulated_board.py",
+            )
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
         teacher = None if options.teacher == NONE else load_teacher(options.teacher, data)
@@ -100,7 +107,7 @@ class SearchJob:
             limits=limits,
             budget=budget,
             search_steps=options.search_steps,
-            final_steps=options.final_steps,
+            final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,
             device=options.device,
@@ -147,7 +154,7 @@ class SearchJob:
             journal = SQLJournal(self.folder.journal_url)
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
-            evaluator = self._evaluator()
+            evaluator = self.evaluator()
             family = evaluator.family
             policy = wiring.policy_named(self.config.policy)(
                 family.space(evaluator.task), evaluator.distiller.space, self.target, family.members
@@ -159,6 +166,20 @@ class SearchJob:
             write_page(self.folder.report, finish.outcome)
             self.folder.write_summary(summarise(finish.outcome))
         return finish
+
+    def study(self, policy: Callable[[SearchSpace, SearchSpace], Policy], watch: Watch) -> Study:
+        """Run a study under another policy, made from the two spaces, until it stops; nothing is shipped or reported.
+
+        Raises:
+            InputError: the store or the folder cannot be used.
+            StageError: the teacher could not be read on the target.
+            DeviceError: the device, or the way to it, failed.
+        """
+        with self.folder.held(self.name):
+            evaluator = self.evaluator()
+            journal = SQLJournal(self.folder.journal_url)
+            made = policy(evaluator.family.space(evaluator.task), evaluator.distiller.space)
+            return StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=made, watch=watch).run(self.config)[0]
 
     def _shipped(self, study: Study, evaluator: Evaluator, journal: SQLJournal) -> tuple[Manifest | None, Study]:
         graded = best_grade(study)
@@ -187,7 +208,8 @@ class SearchJob:
     def _backends(self) -> dict[str, Backend]:
         return wiring.backends_of(self.target, self.folder.work / "backends", self.device)
 
-    def _evaluator(self) -> Evaluator:
+    def evaluator(self) -> Evaluator:
+        """Put together what carries out the actions of this study; its files lie in the run's folder."""
         work = self.folder.work
         stages = Stages(
             target=self.target,

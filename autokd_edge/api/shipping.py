@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from autokd_edge.api.native import engine_name, files_beside, runtime_of
 from autokd_edge.bundle.manifest import (
     MANIFEST,
     Accuracy,
@@ -17,11 +17,9 @@ from autokd_edge.bundle.manifest import (
     Network,
     Preprocessing,
     Reading,
-    Runtime,
     StudentFacts,
     TeacherFacts,
 )
-from autokd_edge.bundle.native import native_files
 from autokd_edge.bundle.writer import BundleFiles, write_bundle
 from autokd_edge.core.digest import Digest, digest_of_file
 from autokd_edge.core.student import INPUT
@@ -48,36 +46,24 @@ def ship(study: Study, graded: Graded, evaluator: Evaluator, *, name: str, data:
         inputs, logits = Path(scratch) / "inputs.npy", Path(scratch) / "logits.npy"
         np.save(inputs, goods.selftest_inputs)
         np.save(logits, goods.selftest_logits)
-        more = _native_files(goods, card, evaluator, Path(scratch))
+        backend = evaluator.stages.backends[graded.variant.backend]
+        graph = goods.float_graph if goods.quantized_graph is None else goods.quantized_graph
         files = BundleFiles(
             engine=goods.engine,
-            engine_name="engine" if more else "engine.blob",
+            engine_name=engine_name(backend),
             float_graph=goods.float_graph,
             quantized_graph=goods.quantized_graph,
             selftest_inputs=inputs,
             selftest_logits=logits,
-            more=more,
+            more=files_beside(backend, graph, card, Path(scratch)),
         )
         manifest = write_bundle(folder, files, card)
     return manifest, digest_of_file(folder / MANIFEST)
 
 
-def _native_files(goods: Shipment, card: Card, evaluator: Evaluator, scratch: Path) -> Mapping[str, Path]:
-    """Return what goes beside an engine that is a program of its own, by name: nothing for any other engine."""
-    builder = evaluator.stages.backends[card.variant.backend].library
-    if builder is None:
-        return {}
-    graph = goods.float_graph if goods.quantized_graph is None else goods.quantized_graph
-    folder = scratch / "library"
-    folder.mkdir()
-    builder.library(graph, variant=card.variant, target=card.target, folder=folder)
-    return native_files(folder, card)
-
-
 def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *, name: str, data: TeachingData) -> Card:
     measurement, spec = goods.grade.measurement, evaluator.spec(graded.pupil.member)
-    backend = graded.variant.backend
-    alone = evaluator.stages.backends[backend].library is not None
+    backend = evaluator.stages.backends[graded.variant.backend]
     processor = measurement.fingerprint.processor
     readings = [Reading(what="teacher", measurement=m) for m in goods.reference.measurements if m.protocol == measurement.protocol]
     readings += [
@@ -90,8 +76,8 @@ def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *
         data=data.name,
         target=evaluator.stages.target,
         variant=graded.variant,
-        runtime=None if alone else Runtime(package=backend, version=measurement.toolchain[backend]),
-        toolchain=dict(evaluator.stages.backends[backend].builder.toolchain()),
+        runtime=runtime_of(backend, measurement),
+        toolchain=dict(backend.builder.toolchain()),
         fingerprint=measurement.fingerprint,
         input=ModelInput(
             name=INPUT,

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from autokd_edge.cli.check import check
 from autokd_edge.cli.compile import compile as compile_
 from autokd_edge.cli.doctor import doctor
 from autokd_edge.cli.options import FAILED, INTERRUPTED, WRONG_INPUT
@@ -20,7 +21,7 @@ from autokd_edge.cli.search import search
 from autokd_edge.cli.targets import targets
 from autokd_edge.errors import AutoKDError, InputError
 
-COMMANDS = (search, compile_, profile, targets, report, run, doctor)
+COMMANDS = (search, check, compile_, profile, targets, report, run, doctor)
 # Click's, or that of the copy of Click inside newer Typers, which has no public name.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -31,6 +31,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     device: Device = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
+    max_instructions: Annotated[
+        str | None, typer.Option(help="5M, or 0.5x of the teacher's; counted on an emulated board, in place of a latency.")
+    ] = None,
     max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
     max_quant_drop: Annotated[
         str, typer.Option(help="Points of accuracy that INT8 may lose; noisy layers stay in float until it holds.")
@@ -55,6 +58,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
+    final_epochs: Annotated[float | None, typer.Option(help="The same in passes over the training images.")] = None,
     final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +72,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         device=device,
         max_latency=max_latency,
         max_memory=max_memory,
+        max_instructions=max_instructions,
         max_drop=max_drop,
         max_quant_drop=max_quant_drop,
         budget=budget,
@@ -82,6 +87,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         policy=policy,
         search_steps=search_steps,
         final_steps=final_steps,
+        final_epochs=final_epochs,
         final_members=final_members,
     )
     options.check()  # before torch is imported, which takes seconds

@@ -12,6 +12,7 @@ from autokd_edge.errors import LimitError
 
 _TIME_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _SIZE_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_COUNTS = {"k": 10**3, "M": 10**6, "G": 10**9, "": 1}
 _SPAN_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)([A-Za-z]*)\Z")
 # Points: twice the standard error of 0.25 points that an accuracy of 93 % has on 10,000 images.
@@ -36,6 +37,14 @@ class MemoryLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionLimit:
+    """Bound on the instructions of one inference, counted under emulation; a number, or a multiple of the teacher's count."""
+
+    bound: int | None
+    times_teacher: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a student must keep on its target.
 
@@ -47,13 +56,14 @@ class Limits:
     memory: MemoryLimit | None
     max_drop: float | None
     max_quant_drop: float = MAX_QUANT_DROP
+    instructions: InstructionLimit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slack:
-    """One limit against one reading; both in the limit's own unit (ns, bytes, points)."""
+    """One limit against one reading; both in the limit's own unit (ns, bytes, instructions, points)."""
 
-    limit: str  # "latency" | "memory" | "accuracy"
+    limit: str  # "latency" | "memory" | "instructions" | "accuracy"
     reading: float
     bound: float
 
@@ -78,7 +88,7 @@ def device_slacks(limits: Limits, reading: Measurement, teacher: Measurement | N
     """Compare a reading with the device limits; ``teacher`` was read by the same protocol, None where no limit is relative.
 
     Raises:
-        LimitError: the reading has too few samples for the limit's percentile.
+        LimitError: the reading has too few samples for the limit's percentile, or its instructions were not counted.
     """
     slacks = []
     if limits.latency is not None:
@@ -88,6 +98,9 @@ def device_slacks(limits: Limits, reading: Measurement, teacher: Measurement | N
     if limits.memory is not None:
         most = limits.memory.bound_bytes or _relative(teacher, lambda m: m.memory.engine_bytes, limits.memory.times_teacher)
         slacks.append(Slack(limit="memory", reading=reading.memory.engine_bytes, bound=most))
+    if limits.instructions is not None:
+        most = limits.instructions.bound or _relative(teacher, _counted, limits.instructions.times_teacher)
+        slacks.append(Slack(limit="instructions", reading=_counted(reading), bound=most))
     return tuple(slacks)
 
 
@@ -132,6 +145,14 @@ def parse_memory(text: str) -> MemoryLimit:
     return MemoryLimit(bound_bytes=max(1, round(value * _SIZE_BYTES[unit])), times_teacher=None)
 
 
+def parse_instructions(text: str) -> InstructionLimit:
+    """Read ``5M``, ``800k``, ``1.5G``, ``5000000`` or ``0.5x``; raises LimitError."""
+    value, unit = _quantity(text, "instruction limit", (*_COUNTS, "x"), "--max-instructions 5M")
+    if unit == "x":
+        return InstructionLimit(bound=None, times_teacher=value)
+    return InstructionLimit(bound=max(1, round(value * _COUNTS[unit])), times_teacher=None)
+
+
 def parse_drop(text: str, *, option: str = "--max-drop") -> float:
     """Read points of accuracy, ``1.5`` or ``1.5%``, that were given to an option; raises LimitError."""
     try:
@@ -154,8 +175,14 @@ def parse_budget(text: str) -> Budget:
 def _quantity(text: str, what: str, units: tuple[str, ...], hint: str) -> tuple[float, str]:
     match = _QUANTITY.match(text)
     if match is None or match[2] not in units or not float(match[1]) > 0 or math.isinf(float(match[1])):
-        raise LimitError(f"{what} must be a positive number with one of {', '.join(units)}; got '{text}'", hint=hint)
+        raise LimitError(f"{what} must be a positive number with one of {', '.join(filter(None, units))}; got '{text}'", hint=hint)
     return float(match[1]), match[2]
+
+
+def _counted(reading: Measurement) -> int:
+    if reading.instructions is None:
+        raise LimitError("instructions must be counted where they are limited; an emulated board alone does", hint="--max-latency 30ms")
+    return reading.instructions
 
 
 def _relative(teacher: Measurement | None, quantity: Callable[[Measurement], float], times: float | None) -> float:

@@ -139,6 +139,12 @@ class RuntimeBoard:
         except BuildError as error:
             raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
+    def count(self, request: Json, timeout_s: float) -> Json:
+        """Count the instructions of single inferences: the program that drives the runtime reads its own count."""
+        link = self._place.link
+        argv = [COUNTER, *link.python, link.push(DEVICE_PROGRAM), link.push(self._runtime.driver), "instructions"]
+        return ask(link, argv, request, timeout_s=timeout_s, failure=MeasureError)
+
     def _timed(self, request: Json, protocol: Protocol) -> Answer:
         return answer_from_json(self.ask("measure", request, protocol.timeout_s))
 
@@ -146,9 +152,7 @@ class RuntimeBoard:
         """Count the instructions of an inference where the device can; of several threads the counts would run together."""
         if not fingerprint.counts_instructions or request["threads"] != 1:
             return None
-        link = self._place.link
-        argv = [COUNTER, *link.python, link.push(DEVICE_PROGRAM), link.push(self._runtime.driver), "instructions"]
-        answer = ask(link, argv, request, timeout_s=protocol.timeout_s, failure=MeasureError)
+        answer = self.count(request, protocol.timeout_s)
         try:
             return round(statistics.median(decode(Counts, answer).instructions))
         except CodecError as error:

@@ -93,7 +93,7 @@ def _reading_lines(outcome: Outcome) -> tuple[Line, ...]:
         ),
         _read("Samples", pair, lambda m: f"{m.count:,} in {len(m.blocks_ns)} blocks"),
         _read("Peak memory over a null engine", pair, lambda m: wording.size(m.memory.engine_bytes), _memory(pair, slacks)),
-        *([_read("Instructions of one inference", pair, wording.instructions)] if _instructions_known(pair) else []),
+        *_instructions(pair, slacks),
         _read("Variant", pair, lambda m: str(m.variant)),
         _read("Precision executed", pair, wording.executed),
         _read("Device", pair, wording.device),
@@ -120,13 +120,16 @@ def _memory(pair: Pair[Measurement], slacks: tuple[Slack, ...]) -> str:
     return ", ".join(filter(None, (ratio, _limit(slacks, "memory"))))
 
 
-def _instructions_known(pair: Pair[Measurement]) -> bool:
-    return any(reading is not None and reading.instructions is not None for reading in pair)
+def _instructions(pair: Pair[Measurement], slacks: tuple[Slack, ...]) -> tuple[Line, ...]:
+    """Say the counts where there are any."""
+    if all(reading is None or reading.instructions is None for reading in pair):
+        return ()
+    return (_read("Instructions of one inference", pair, wording.instructions, _limit(slacks, "instructions")),)
 
 
 def _limit(slacks: tuple[Slack, ...], limit: str) -> str:
-    say = wording.latency if limit == "latency" else wording.size
-    return next((f"limit {say(slack.bound)}, {'kept' if slack.excess <= 0 else 'broken'}" for slack in slacks if slack.limit == limit), "")
+    found = next((slack for slack in slacks if slack.limit == limit), None)
+    return "" if found is None else f"limit {wording.quantity(limit, found.bound)}, {'kept' if found.excess <= 0 else 'broken'}"
 
 
 def _origin_and_flags(measurement: Measurement) -> str:

@@ -112,7 +112,7 @@ def _engine(outcome: Outcome, graded: Graded, grade: Grade) -> dict[str, Json]:
     }
 
 
-_UNITS = {"latency": "ns", "memory": "bytes", "accuracy": "points below the teacher"}
+_UNITS = {"latency": "ns", "memory": "bytes", "instructions": "instructions of one inference", "accuracy": "points below the teacher"}
 
 
 def _cost(cost: Cost | None) -> dict[str, int]:

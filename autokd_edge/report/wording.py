@@ -67,8 +67,14 @@ def slack(compared: Slack) -> str:
     """Say a reading beside its limit: latency 196 µs (limit 299 µs)."""
     if compared.limit == "accuracy":
         return f"accuracy drop {compared.reading:.2f} points (limit {compared.bound:.2f})"
-    say = latency if compared.limit == "latency" else size
-    return f"{compared.limit} {say(compared.reading)} (limit {say(compared.bound)})"
+    return f"{compared.limit} {quantity(compared.limit, compared.reading)} (limit {quantity(compared.limit, compared.bound)})"
+
+
+def quantity(limit: str, value: float) -> str:
+    """Say a reading or a bound of a device limit in the unit of that limit."""
+    if limit == "instructions":
+        return large(round(value))
+    return latency(value) if limit == "latency" else size(value)
 
 
 def origins(measurements: Iterable[Measurement]) -> str:

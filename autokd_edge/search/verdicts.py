@@ -54,6 +54,8 @@ def said(slack: Slack) -> str:
     """Say a reading, its bound and the distance, in the units that users type."""
     if slack.limit == "accuracy":
         return f"an accuracy drop of {slack.reading:.2f} points (limit {slack.bound:.2f}, {slack.excess:+.2f})"
+    if slack.limit == "instructions":
+        return f"{slack.reading:,.0f} instructions (limit {slack.bound:,.0f}, {slack.excess:+.1%})"
     scale, unit = 1e6, "ms" if slack.limit == "latency" else "MB"  # from ns and from bytes
     distance = f"{slack.excess:+.1%}" if slack.excess <= 1 else f"{1 + slack.excess:.3g} times the limit"
     return f"{slack.limit} {slack.reading / scale:.4g} {unit} (limit {slack.bound / scale:.4g} {unit}, {distance})"

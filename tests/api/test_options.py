@@ -1,11 +1,12 @@
 import dataclasses
+import math
 import typing
 
 import pytest
 
 from autokd_edge.api.keywords import SearchKeywords
 from autokd_edge.api.options import MOST_SEED, SearchOptions
-from autokd_edge.core.limits import Budget
+from autokd_edge.core.limits import Budget, InstructionLimit
 from autokd_edge.errors import InputError, LimitError
 
 GOOD = SearchOptions(data="digits", teacher="example:digits")
@@ -22,9 +23,12 @@ def test_only_data_and_teacher_must_be_given():
 
 
 def test_limits_are_read_as_they_are_written():
-    limits = options(max_latency="p99:3ms", max_memory="0.5x", max_drop="1.5%").limits()
+    limits = options(max_latency="p99:3ms", max_memory="0.5x", max_drop="1.5%", max_instructions="1.5M").limits()
     assert (limits.latency.percent, limits.latency.bound_ns) == (99.0, 3_000_000)
     assert (limits.memory.times_teacher, limits.max_drop) == (0.5, 1.5)
+    assert limits.instructions == InstructionLimit(bound=1_500_000, times_teacher=None)
+    assert options(max_instructions="5000").limits().instructions == InstructionLimit(bound=5000, times_teacher=None)
+    assert options(max_instructions="0.25x").limits().instructions == InstructionLimit(bound=None, times_teacher=0.25)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,7 @@ def test_limits_are_read_as_they_are_written():
             for text in ("-3ms", "3", "abc", "p0:3ms", "p100:3ms", "99:3ms", "0x", "0ms", "3 ms", "", "infms", "1e3ms")
         ],
         *[("max_memory", text) for text in ("-1MB", "20", "MB", "0B", "1TB", "")],
+        *[("max_instructions", text) for text in ("-1M", "5m", "M", "0", "0x", "1e6", "")],
         *[("max_drop", text) for text in ("-1", "101", "abc", "nan", "")],
         *[("budget", text) for text in ("0", "-5", "abc", "8m", "0s", "1.5", "")],
     ],
@@ -68,6 +73,27 @@ def test_a_plain_study_name_is_taken(name):
 def test_steps_and_members_must_be_at_least_one(name):
     with pytest.raises(InputError, match=f"{name.replace('_', '-')} must be at least 1; got 0"):
         options(**{name: 0}).check()
+
+
+@pytest.mark.parametrize(("epochs", "samples", "steps"), [(2.0, 1_280, 20), (0.5, 1_300, 5), (3.0, 100, 3), (0.01, 1_280, 1)])
+def test_final_epochs_are_passes_over_whole_batches_of_the_training_images(epochs, samples, steps):
+    assert options(final_epochs=epochs).final_steps_for(samples) == steps
+
+
+def test_without_epochs_the_steps_are_taken_as_they_are():
+    assert options(final_steps=7).final_steps_for(1_000) == 7
+    assert options().final_steps_for(1_000) is None
+
+
+@pytest.mark.parametrize("epochs", [0.0, -1.0, math.inf, math.nan])
+def test_final_epochs_must_be_above_zero(epochs):
+    with pytest.raises(InputError, match="final-epochs must be above 0; got"):
+        options(final_epochs=epochs).check()
+
+
+def test_final_steps_and_epochs_together_are_refused():
+    with pytest.raises(InputError, match=r"one is enough; got 5 and 2\. Hint: --final-epochs 2"):
+        options(final_epochs=2.0, final_steps=5).check()
 
 
 def test_the_keywords_of_the_python_function_are_the_fields_of_the_options():

@@ -23,7 +23,7 @@ from autokd_edge.api.search import SearchJob
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.core.digest import digest_of_file
 from autokd_edge.core.study import Event, Failed, Grade, Graded, Opened, Probed, Referenced, Screened, Shipped, Taught, fold
-from autokd_edge.errors import BundleError, StoreError
+from autokd_edge.errors import BundleError, LimitError, StoreError
 from autokd_edge.search.verdicts import best_grade
 from autokd_edge.store.journal import SQLJournal
 from autokd_edge.teaching.data import data_source
@@ -289,6 +289,11 @@ class TestSearchJob:
     def test_reading_a_job_writes_nothing(self, tmp_path):
         job = self.job(out=str(tmp_path / "out"))
         assert job.folder.root == tmp_path / "out"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_limit_on_instructions_is_refused_where_nobody_counts_them(self, tmp_path):
+        with pytest.raises(LimitError, match="counted on an emulated board alone, of one thread; 'this machine' counts none"):
+            self.job(out=str(tmp_path / "out"), max_instructions="5M")
         assert list(tmp_path.iterdir()) == []
 
     def test_equal_options_have_one_name_and_others_another(self):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from autokd_edge.core.limits import (
     Budget,
+    InstructionLimit,
     LatencyLimit,
     Limits,
     MemoryLimit,
@@ -134,3 +136,18 @@ def test_the_accuracy_excess_is_in_points() -> None:
     (slack,) = accuracy_slack(limits, 92.0, 94.0)
     assert slack == Slack(limit="accuracy", reading=2.0, bound=1.5)
     assert math.isclose(slack.excess, 0.5)
+
+
+def test_counted_instructions_are_compared_with_their_own_limit_and_never_with_a_latency() -> None:
+    teacher = dataclasses.replace(sample_measurement(5e6, origin="emulated"), instructions=8_000_000)
+    student = dataclasses.replace(sample_measurement(9e6, origin="emulated"), instructions=2_000_000)
+    half = Limits(latency=None, memory=None, max_drop=None, instructions=InstructionLimit(bound=None, times_teacher=0.5))
+    assert device_slacks(half, student, teacher) == (Slack(limit="instructions", reading=2_000_000, bound=4_000_000),)
+    fixed = dataclasses.replace(half, instructions=InstructionLimit(bound=1_000_000, times_teacher=None))
+    assert device_slacks(fixed, student, teacher)[0].excess == 1.0
+
+
+def test_a_limit_on_instructions_that_nobody_counted_is_refused() -> None:
+    limits = Limits(latency=None, memory=None, max_drop=None, instructions=InstructionLimit(bound=1, times_teacher=None))
+    with pytest.raises(LimitError, match="instructions must be counted where they are limited"):
+        device_slacks(limits, sample_measurement(1e6), sample_measurement(1e6))

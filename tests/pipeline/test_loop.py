@@ -244,7 +244,6 @@ CHANGES = {
     "search_steps": 11,
     "final_steps": None,
     "final_members": 1,
-    "device": "ssh://board",
     "seed": 1,
     "protocols": {"screen": OTHER},
     "loss": "dkd",

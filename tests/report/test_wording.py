@@ -108,3 +108,7 @@ def test_instructions_are_said_as_counted_by_the_emulator_and_never_as_a_time() 
     plain = sample_measurement(1e6, origin="emulated")
     assert wording.instructions(plain) == "not counted"
     assert wording.instructions(dataclasses.replace(plain, instructions=2_107_742)) == "2,107,742 (counted by the emulator)"
+
+
+def test_a_limit_on_instructions_is_said_in_their_own_unit() -> None:
+    assert wording.slack(Slack(limit="instructions", reading=2_100_000, bound=4_000_000)) == "instructions 2.10 M (limit 4.00 M)"

@@ -1,7 +1,8 @@
 from search.fake_world import FP32, INT8, NONE, TEACHER_NS, FakeWorld, config, measurement
 
+from autokd_edge.core.limits import Slack
 from autokd_edge.core.study import Cost, Failed, Grade, Graded, Member, Probed, Pupil, Screened
-from autokd_edge.search.verdicts import best_grade, closest
+from autokd_edge.search.verdicts import best_grade, closest, said
 
 FAILED = Failed(stage="build", error="BuildError", message="refused", retryable=False)
 
@@ -96,3 +97,8 @@ def test_where_nothing_was_measured_or_nothing_is_limited_nothing_is_closest():
     failed = a_world()
     failed.events.append(Probed(member=a_pupil(1).member, outcome=FAILED, at_s=2.0))
     assert closest(failed.study) is None
+
+
+def test_a_broken_limit_on_instructions_is_said_in_instructions():
+    slack = Slack(limit="instructions", reading=6_000_000, bound=4_000_000)
+    assert said(slack) == "6,000,000 instructions (limit 4,000,000, +50.0%)"

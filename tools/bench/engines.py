@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,9 @@ from autokd_edge.students.lower_onnx import onnx_from_spec
 TASK = Task(image=(3, 32, 32), classes=10, channel_multiple=8)
 SEARCHED = {"nago 3x3": ("nago", {"op": "conv3x3"}), "nago separable": ("nago", {"op": "separable"}), "mbconv": ("mbconv", {})}
 DESIGNED = ("resnet8", "mobilenetv2-0.5", "mobilenetv3-small-0.5", "shufflenetv2-0.5", "mcunet-like")
-ORT, FP32, INT8 = (Variant(backend=b, precision=p) for b, p in (("onnxruntime", "fp32"), ("tvm", "fp32"), ("tvm", "int8")))
+ORT, FP32, FP16, INT8 = (
+    Variant(backend=b, precision=p) for b, p in (("onnxruntime", "fp32"), ("tvm", "fp32"), ("tvm", "fp16"), ("tvm", "int8"))
+)
 CALIBRATION = 16  # speed does not depend on the ranges
 MEMBERS = {"nago 3x3": 2, "nago separable": 1, "mbconv": 2}
 
@@ -106,8 +108,6 @@ def _written(spec: StudentSpec, path: Path) -> Path:
 
 
 def _allowing(target: Target) -> Target:
-    from dataclasses import replace
-
     return replace(target, variants=(ORT, FP32, INT8))
 
 
@@ -130,13 +130,13 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _instructions(graph: Path, folder: Path) -> dict[str, int]:
-    """Count the aarch64 instructions of one inference, fp32 and int8, on a core with the dot product."""
+    """Count the aarch64 instructions of one inference, fp32, fp16 and int8, on a core with the dot product."""
     board, _ = load_target("raspberry-pi-5")
     quantized = folder / "arm.int8.onnx"
     TVMQuantizer(LocalLink()).quantize(graph, folder / "samples.npy", variant=INT8, target=board, out=quantized)
-    found = {}
-    for variant, source in ((FP32, graph), (INT8, quantized)):
-        TVMBuilder().build(source, variant=variant, target=board, out=folder / "arm")
+    found, builder = {}, TVMBuilder()
+    for variant, source in ((FP32, graph), (FP16, graph), (INT8, quantized)):
+        builder.build(source, variant=variant, target=board, out=folder / "arm")
         few, more = (_counted(folder, samples) for samples in (2, 6))
         found[variant.precision] = (more - few) // 4
     return found
@@ -171,7 +171,10 @@ def _report(rows: list[Row], counts: Mapping[str, Mapping[str, int]]) -> dict[st
             "tvm fp32 over onnxruntime fp32, geometric mean": _rounded(statistics.geometric_mean(against_ort)),
             "tvm fp32 over onnxruntime fp32, worst": _rounded(max(against_ort)),
             "tvm fp32 over tvm int8, by network": {row.name: _rounded(row.ratio(FP32, INT8)) for row in rows},
-            "aarch64 instructions, fp32 over int8, by network": {n: _rounded(c["fp32"] / c["int8"]) for n, c in counts.items()},
+            **{
+                f"aarch64 instructions, fp32 over {other}, by network": {name: _rounded(c["fp32"] / c[other]) for name, c in counts.items()}
+                for other in ("fp16", "int8")
+            },
             "seconds to build, fp32, worst": _rounded(max(row.build_s[FP32] for row in rows)),
             "arena over its lower bound, worst": _rounded(max(arena.values())),
             "program less weights, MB, worst": _rounded(

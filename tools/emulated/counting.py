@@ -17,8 +17,8 @@ _LIBRARY = re.compile(r"(/\S+/(\S+)) \(0x")
 # processor: it is started by its own loader with its own libraries, which the board has not.
 _SCRIPT = f"""#!/bin/sh
 # Runs a program, given by its path, and counts its instructions: it finds its own count, 8 bytes that grow as it
-# goes, in the file that AUTOKD_EDGE_COUNTER names, and removes the file.
-AUTOKD_EDGE_COUNTER=$(mktemp) || exit
+# goes, in the file that AUTOKD_EDGE_COUNTER names, and removes the file; who names the file before reads it after.
+: "${{AUTOKD_EDGE_COUNTER:=$(mktemp)}}"
 export AUTOKD_EDGE_COUNTER
 exec {_HERE}/lib/ld-linux-x86-64.so.2 --library-path {_HERE}/lib {_HERE}/qemu-aarch64 \\
   -plugin "{_HERE}/insn_counter.so,counter=$AUTOKD_EDGE_COUNTER" "$@"

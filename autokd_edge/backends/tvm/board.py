@@ -14,11 +14,12 @@ from autokd_edge.core.codec import Json
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.board import Place, RuntimeBoard
+from autokd_edge.devices.counting import instructions_of
 from autokd_edge.devices.program import ask
 from autokd_edge.errors import MeasureError
 
 _TIMINGS = ("warmup_runs", "warmup_s", "warmup_tolerance", "blocks", "block_runs", "block_s", "block_samples", "cooldown_s")
-
+_COUNTED_RUNS = 10
 _MACHINES = {b"\x3e\x00": "x86_64", b"\xb7\x00": "aarch64"}  # e_machine of the ELF header, little-endian
 
 
@@ -50,6 +51,14 @@ class TVMBoard(RuntimeBoard):
         answer = self._answer([request["engine"], mode, *(f"{name}={protocol[name]}" for name in _TIMINGS)], timeout_s)
         after = self._answer(sentinel, timeout_s)
         return {**answer, "sentinel": {"before_ns": before["median_ns"], "after_ns": after["median_ns"]}}
+
+    def count(self, request: Json, timeout_s: float) -> Json:
+        """Count an inference as the difference between two runs of the engine, one of which infers more often."""
+        link = self._place.link
+        few, many = (
+            instructions_of(link, [request["engine"], "sentinel", str(runs)], timeout_s=timeout_s) for runs in (1, 1 + _COUNTED_RUNS)
+        )
+        return {"instructions": [round((many - few) / _COUNTED_RUNS)]}
 
     def _answer(self, argv: list[str], timeout_s: float) -> Json:
         return ask(self._place.link, argv, None, timeout_s=timeout_s, failure=MeasureError)

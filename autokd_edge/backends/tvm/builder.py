@@ -17,7 +17,7 @@ from autokd_edge.devices.runtime import refuse_other_variants
 from autokd_edge.errors import BuildError
 
 NAME = "tvm"
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")
 INSTALL = "pip install 'autokd-edge[tvm]'"
 _PACKAGES = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime")  # the last one quantises
 _HERE = Path(__file__).parent
@@ -64,12 +64,15 @@ class TVMBuilder:
         if target.threads != 1:
             raise BuildError(f"backend '{NAME}' builds engines of 1 thread; target '{target.name}' asks for {target.threads}")
         processor = processor_of(target)
+        if variant.precision == "fp16" and not processor.half:
+            raise BuildError(f"{variant} needs 16-bit arithmetic, asimdhp of Arm; target '{target.name}' has none", hint=f"use {NAME}/fp32")
         linker.tool(target.architecture, "gcc")
         versions = self.toolchain()
         request = {
             "graph": str(graph.resolve()),
             "out": str(out.resolve()),
             "library": library,
+            "dtype": "float16" if variant.precision == "fp16" else "float32",
             "architecture": target.architecture,
             "processor": asdict(processor),
             "threads": target.threads,

@@ -79,7 +79,7 @@ def compiled(request: Request) -> Mapping[str, int]:
     features = tuple(request["processor"].pop("features"))
     processor = Processor(features=features, **request["processor"])
     target = codegen.target_of(processor)
-    network, kernels, executed = program.kernels_of(relax_from_onnx(model, processor, OPERATIONS), processor, target)
+    network, kernels, executed = program.kernels_of(relax_from_onnx(model, processor, OPERATIONS, request["dtype"]), processor, target)
     plan = arena.lay_out(network.buffers())
     weights = c_source.weights_of(network)
     facts = c_source.Facts(

@@ -53,8 +53,10 @@ class Graph:
 Operation = Callable[[Graph, onnx.NodeProto], Value]
 
 
-def relax_from_onnx(model: onnx.ModelProto, processor: Processor, operations: Mapping[str, Operation]) -> Vendor:
+def relax_from_onnx(model: onnx.ModelProto, processor: Processor, operations: Mapping[str, Operation], dtype: str = "float32") -> Vendor:
     """Write the module with one function, ``main``: float32 image ``(1, c, h, w)`` to logits ``(1, classes)``.
+
+    ``dtype`` is what real numbers are computed in between.
 
     Raises:
         UnsupportedError: an operation, a dynamic shape or an attribute that no kernel is written for.
@@ -66,11 +68,11 @@ def relax_from_onnx(model: onnx.ModelProto, processor: Processor, operations: Ma
     image = relax.Var("image", relax.TensorType(shape, "float32"))
     with builder.function("main", [image]):
         with builder.dataflow():
-            graph = Graph(model, Network(builder), processor)
-            graph.values[_input(model).name] = Value(var=image, shape=shape)
+            graph = Graph(model, Network(builder, dtype), processor)
+            graph.values[_input(model).name] = graph.network.cast(Value(var=image, shape=shape), dtype)
             for node in model.graph.node:
                 _add(graph, node, operations)
-            logits = _logits(graph, model)
+            logits = graph.network.cast(_logits(graph, model), "float32")
             out = builder.emit_output(logits.var)
         builder.emit_func_output(out)
     return builder.get()

@@ -44,10 +44,11 @@ class Value:
 
 
 class Network:
-    """Collects the kernels of one network, each as a call of a TIR function."""
+    """Collects the kernels of one network, each as a call of a TIR function; real numbers are of type ``dtype``."""
 
-    def __init__(self, builder: Vendor) -> None:
+    def __init__(self, builder: Vendor, dtype: str) -> None:
         self._builder = builder
+        self.dtype = dtype
 
     def emit(
         self, name: str, function: Callable[..., Any], *arguments: Value | Array, pattern: int | None = None, like: Value | None = None
@@ -55,7 +56,7 @@ class Network:
         """Add one kernel; ``like`` gives the layout of what it makes."""
         from tvm import relax
 
-        passed = [a.var if isinstance(a, Value) else relax.const(np.ascontiguousarray(a)) for a in arguments]
+        passed = [a.var if isinstance(a, Value) else relax.const(self._constant(a)) for a in arguments]
         more = {} if pattern is None else {"primfunc_attrs": {"op_pattern": pattern}}
         var = self._builder.emit_te(function, *passed, primfunc_name_hint=name, **more)
         shape = tuple(int(d) for d in var.ty.shape)
@@ -64,6 +65,19 @@ class Network:
     def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array) -> Value:
         """Apply a scalar function; arrays are scalars ``(1,)``, per channel, or of the first value's own layout."""
         return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, like=first)
+
+    def number(self, value: float) -> Vendor:
+        """Return a constant real number."""
+        from tvm import tirx
+
+        return tirx.const(value, self.dtype)
+
+    def cast(self, value: Value, dtype: str) -> Value:
+        """Convert real numbers."""
+        return value if value.dtype == dtype else self.pointwise("cast", lambda x: x.astype(dtype), value)
+
+    def _constant(self, array: Array) -> Array:
+        return np.ascontiguousarray(array.astype(self.dtype) if array.dtype == np.float32 else array)
 
     def image(self, value: Value) -> Value:
         """Return an image as NHWC."""

@@ -16,6 +16,7 @@ from autokd_edge.backends.tvm.importer import Graph, Operation, UnsupportedError
 from autokd_edge.backends.tvm.network import ANCHOR, Array, Value
 
 Expression = kernels.Expression
+Number = Callable[[float], Expression]  # writes a constant of the network's type
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
@@ -59,15 +60,17 @@ def _matmul(graph: Graph, node: onnx.NodeProto) -> Value:
 
 def _dense(graph: Graph, features: Value, weight: Array, bias: Array | None) -> Value:
     flat = graph.network.plain(features)
-    made = graph.network.emit("dense", lambda x, w: kernels.dense(x, w, "float32"), flat, weight.astype(np.float32), pattern=ANCHOR)
+    made = graph.network.emit(
+        "dense", lambda x, w: kernels.dense(x, w, graph.network.dtype), flat, weight.astype(np.float32), pattern=ANCHOR
+    )
     if bias is None:
         return made
     return graph.network.pointwise("bias", lambda x, b: x + b, made, np.broadcast_to(bias, made.shape)[0].astype(np.float32))
 
 
-def _unary(function: Callable[[Expression], Expression]) -> Operation:
+def _unary(function: Callable[[Expression, Number], Expression]) -> Operation:
     def operation(graph: Graph, node: onnx.NodeProto) -> Value:
-        return graph.network.pointwise(node.op_type.lower(), function, graph.value(node.input[0]))
+        return graph.network.pointwise(node.op_type.lower(), lambda x: function(x, graph.network.number), graph.value(node.input[0]))
 
     return operation
 
@@ -77,37 +80,39 @@ def _clip(graph: Graph, node: onnx.NodeProto) -> Value:
 
     bounds = [float(graph.array(node, i)) if len(node.input) > i and node.input[i] else None for i in (1, 2)]
     given = attributes(node)
+    number = graph.network.number
     low, high = (given.get(name, bound) for name, bound in zip(("min", "max"), bounds, strict=True))
 
     def clip(x: Expression) -> Expression:
-        x = x if low is None else tirx.max(x, tirx.const(low, "float32"))
-        return x if high is None else tirx.min(x, tirx.const(high, "float32"))
+        x = x if low is None else tirx.max(x, number(low))
+        return x if high is None else tirx.min(x, number(high))
 
     return graph.network.pointwise("clip", clip, graph.value(node.input[0]))
 
 
-def _relu(x: Expression) -> Expression:
+def _relu(x: Expression, number: Number) -> Expression:
     from tvm import tirx
 
-    return tirx.max(x, tirx.const(0, "float32"))
+    return tirx.max(x, number(0))
 
 
 def _hard_sigmoid(graph: Graph, node: onnx.NodeProto) -> Value:
     given = {"alpha": 0.2, "beta": 0.5, **attributes(node)}
-    return graph.network.pointwise("hard_sigmoid", lambda x: _gate(x, given["alpha"], given["beta"]), graph.value(node.input[0]))
+    return graph.network.pointwise(
+        "hard_sigmoid", lambda x: _gate(x, given["alpha"], given["beta"], graph.network.number), graph.value(node.input[0])
+    )
 
 
-def _gate(x: Expression, alpha: float, beta: float) -> Expression:
+def _gate(x: Expression, alpha: float, beta: float, number: Number) -> Expression:
     from tvm import tirx
 
-    line = x * tirx.const(alpha, "float32") + tirx.const(beta, "float32")
-    return tirx.min(tirx.max(line, tirx.const(0, "float32")), tirx.const(1, "float32"))
+    return tirx.min(tirx.max(x * number(alpha) + number(beta), number(0)), number(1))
 
 
-def _sigmoid(x: Expression) -> Expression:
+def _sigmoid(x: Expression, number: Number) -> Expression:
     from tvm import tirx
 
-    return tirx.sigmoid(x)
+    return number(1) / (number(1) + tirx.exp(-x))
 
 
 def _binary(function: Callable[[Expression, Expression], Expression]) -> Operation:
@@ -151,7 +156,7 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> Value:
 
 def _averaged(graph: Graph, image: Value, window: Window) -> Value:
     total = graph.network.emit(
-        "average_pool", lambda x: kernels.window_sum(x, window.size, window.stride, "float32"), image, pattern=ANCHOR, like=image
+        "average_pool", lambda x: kernels.window_sum(x, window.size, window.stride, graph.network.dtype), image, pattern=ANCHOR, like=image
     )
     return graph.network.pointwise("average", lambda x, share: x * share, total, np.array([1 / math.prod(window.size)], np.float32))
 
@@ -159,7 +164,7 @@ def _averaged(graph: Graph, image: Value, window: Window) -> Value:
 def _max_pool(graph: Graph, node: onnx.NodeProto) -> Value:
     window = window_of(node, attributes(node)["kernel_shape"])
     image = graph.network.image(graph.value(node.input[0]))
-    lowest = float(np.finfo(np.float32).min)
+    lowest = float(np.finfo(graph.network.dtype).min)
     image = graph.network.padded(image, window.pads, lowest)
     return graph.network.emit("max_pool", lambda x: kernels.window_max(x, window.size, window.stride), image, pattern=ANCHOR, like=image)
 
@@ -252,7 +257,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average_pool,
     "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _unary(lambda x: x * _gate(x, 1 / 6, 0.5)),
+    "HardSwish": _unary(lambda x, number: x * _gate(x, 1 / 6, 0.5, number)),
     "Identity": _same,
     "MatMul": _matmul,
     "MaxPool": _max_pool,

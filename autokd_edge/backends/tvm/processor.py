@@ -35,6 +35,11 @@ class Processor:
         return self.registers * 3 // 4
 
     @property
+    def half(self) -> bool:
+        """Say whether it computes with 16-bit floats."""
+        return "+fullfp16" in self.features
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """What a machine must have, in the compilers' words; a program checks it before anything else."""
         level = (self.cpu,) if self.triple.startswith("x86_64") and self.cpu != "x86-64" else ()

@@ -14,7 +14,7 @@ from autokd_edge.backends.tvm.network import INTEGER
 from autokd_edge.backends.tvm.processor import Processor
 
 Vendor = Any
-_SHORT: Mapping[str, str] = {"int8": "i8", "uint8": "u8"}
+_SHORT: Mapping[str, str] = {"int8": "i8", "uint8": "u8", "float16": "f16"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ def _executed(program: Program, sources: Mapping[str, str], functions: Mapping[s
     kinds = {}
     for function, kernel in sources.items():
         first = str(functions[function].params[0].dtype)
-        kinds[kernel] = _SHORT.get(first, first) if INTEGER in function else "f32"
+        kinds[kernel] = _SHORT.get(first, first) if INTEGER in function or first == "float16" else "f32"
     counts: dict[str, int] = {}
     for step in program.steps:
         counts[kinds[step.kernel]] = counts.get(kinds[step.kernel], 0) + 1

@@ -8,7 +8,7 @@ to memory. Found by experiment to be within some per cent of hand-written kernel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autokd_edge.backends.tvm.intrinsics import dot_product
@@ -37,6 +37,8 @@ def scheduled(function: Vendor, processor: Processor) -> Vendor:
     from tvm import IRModule
     from tvm.s_tir import Schedule
 
+    if str(function.params[-1].dtype) == "float16":
+        processor = replace(processor, lanes=2 * processor.lanes)
     schedule = Schedule(IRModule({"main": function}))
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     reductions = [block for block in blocks if _reduction_axes(schedule, block)]

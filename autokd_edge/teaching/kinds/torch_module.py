@@ -148,12 +148,13 @@ def _agree(model: onnx.ModelProto, module: nn.Module, data: TeachingData) -> boo
     """Run both on one image: a tracer writes down as constants what a module computes outside of torch."""
     image = torch.from_numpy(data.train.images[:1].astype(np.float32) / 255)
     wanted = _answers(module, "teacher")(image).numpy()
+    session: Any
     try:
         runtime: Any = importlib.import_module("onnxruntime")
-        found = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {INPUT: image.numpy()})[0]
+        session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     except ImportError:
-        answers: Any = ReferenceEvaluator(model).run(None, {INPUT: image.numpy()})
-        found = answers[0]
+        session = ReferenceEvaluator(model)
+    found = session.run(None, {INPUT: image.numpy()})[0]
     return bool(np.allclose(found, wanted, rtol=AGREE, atol=AGREE * float(np.abs(wanted).max())))
 
 

@@ -9,6 +9,7 @@ from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.ports import Backend
 
 
 def variant_of(precision):
@@ -41,18 +42,14 @@ def jetson(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def builder(jetson):
-    return jetson.builder
+def backend(jetson):
+    quantizer = ExplicitQuantizer("tensorrt", LocalLink())
+    return Backend(name="tensorrt", builder=jetson.builder, quantizer=quantizer, board=jetson.board, layer_timer=jetson.board)
 
 
 @pytest.fixture(scope="session")
-def board(jetson):
-    return jetson.board
-
-
-@pytest.fixture(scope="session")
-def quantizer():
-    return ExplicitQuantizer("tensorrt", LocalLink())
+def quantizer(backend):
+    return backend.quantizer
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Timing through trtexec, with the stand-in: the figures that it writes come back, by the rules of each version."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -8,28 +9,37 @@ from contracts.board import BoardContract
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from fakes.jetson import EMULATED, FakeJetson
 
+from autokd_edge.conformance.layer_timer import LayerTimerContract
 from autokd_edge.core.target import Variant
 from autokd_edge.errors import MeasureError
 
 FP16 = Variant(backend="tensorrt", precision="fp16")
 
 
-@pytest.mark.slow
+pytestmark = pytest.mark.slow  # a reading is a dozen processes
+
+
 class TestTrtexecBoard(BoardContract):
     @pytest.fixture
     def origin(self):
         return "emulated"
 
 
-@pytest.fixture
-def read(tmp_path, protocol, target):
-    """Builds the small graph and measures it on a board."""
+class TestTrtexecLayerTimer(LayerTimerContract):
+    pass
 
-    def measure(version="8.6.1", *, variant=FP16, target=target, fault="", fingerprint=EMULATED):
-        jetson = FakeJetson(tmp_path, version, fault=fault, fingerprint=fingerprint)
-        graph = write_graph(tmp_path / "graph.onnx")
-        jetson.builder.build(graph, variant=variant, target=target, out=tmp_path / "engine")
-        return jetson.board.measure(tmp_path / "engine", variant=variant, target=target, protocol=protocol)
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory, protocol, target):
+    """Builds the small graph and measures it on a board; equal questions are asked once, because a reading is a value."""
+
+    @functools.cache
+    def measure(version="8.6.1", *, precision="fp16", fault=""):
+        folder = tmp_path_factory.mktemp("read")
+        jetson = FakeJetson(folder, version, fault=fault)
+        variant = dataclasses.replace(FP16, precision=precision)
+        jetson.builder.build(write_graph(folder / "graph.onnx"), variant=variant, target=target, out=folder / "engine")
+        return jetson.board.measure(folder / "engine", variant=variant, target=target, protocol=protocol)
 
     return measure
 
@@ -39,7 +49,7 @@ COMPUTE_NS = (0.05 + (72 + 2 * 576 + 40) * 2e-5) * 0.6 * 1e6  # what the stand-i
 
 @pytest.mark.parametrize("version", ["8.2.1", "8.6.1", "10.3.0"])
 def test_the_median_is_that_of_the_gpus_compute_without_warm_up_and_copies(read, version):
-    reading = read(version)
+    reading = read(version) if version != "8.6.1" else read()
     assert reading.toolchain["tensorrt"] == version
     # The stand-in's runs are 0 to 1.6 % over the base, those of its warm-up twice as long.
     assert reading.median_ns == pytest.approx(1.008 * COMPUTE_NS, rel=0.005)
@@ -49,7 +59,7 @@ def test_the_median_is_that_of_the_gpus_compute_without_warm_up_and_copies(read,
 
 
 def test_the_flags_of_a_block_and_the_gpu_stand_beside_the_numbers(read):
-    reading = read("8.6.1")
+    reading = read()
     assert "--warmUp=2" in reading.toolchain["tensorrt/flags"]
     assert "--useSpinWait" in reading.toolchain["tensorrt/flags"]
     assert reading.toolchain["tensorrt/gpu"] == "stand-in, compute capability 8.7"
@@ -57,7 +67,7 @@ def test_the_flags_of_a_block_and_the_gpu_stand_beside_the_numbers(read):
 
 @pytest.mark.parametrize(("precision", "executed"), [("fp32", "f32"), ("fp16", "f16")])
 def test_the_precision_that_ran_is_read_from_the_engine(read, precision, executed):
-    reading = read(variant=Variant(backend="tensorrt", precision=precision))
+    reading = read(precision=precision)
     assert set(reading.executed) == {executed}
     assert "executed-precision-differs" not in reading.flags
 

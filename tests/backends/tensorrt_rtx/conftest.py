@@ -3,10 +3,12 @@
 import pytest
 
 from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
+from autokd_edge.backends.tensorrt_rtx.board import AbsentGPU
 from autokd_edge.backends.tensorrt_rtx.builder import RTXBuilder
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.ports import Backend
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +27,16 @@ def target():
 
 
 @pytest.fixture(scope="session")
-def builder():
-    return RTXBuilder(LocalLink())
+def backend():
+    quantizer = ExplicitQuantizer("tensorrt_rtx", LocalLink())
+    return Backend(name="tensorrt_rtx", builder=RTXBuilder(LocalLink()), quantizer=quantizer, board=AbsentGPU())
 
 
 @pytest.fixture(scope="session")
-def quantizer():
-    return ExplicitQuantizer("tensorrt_rtx", LocalLink())
+def builder(backend):
+    return backend.builder
+
+
+@pytest.fixture(scope="session")
+def quantizer(backend):
+    return backend.quantizer

@@ -4,6 +4,7 @@ import dataclasses
 
 import onnx
 import pytest
+from contracts.builder import BuilderContract
 from fakes.graphs import write_graph, write_samples
 from onnx import TensorProto, helper
 from students.networks import nago_members
@@ -15,6 +16,11 @@ from autokd_edge.errors import BuildError, NoDeviceError, UnsupportedOperationEr
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 TASK = Task(image=(1, 16, 16), classes=5, channel_multiple=8)
+
+
+@pytest.mark.slow
+class TestRTXBuilder(BuilderContract):
+    pass
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,25 @@
 """Engines for Arm, run by an emulator: their numbers, and what their readings call themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
-from contracts.backend import SHAPES, STUDENTS
 from contracts.board import BoardContract
 from fakes.emulated import EmulatedLink
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from students.networks import arrays_of, run_onnx, trained_like
 
 from autokd_edge.backends.tvm.board import TVMBoard
+from autokd_edge.conformance.networks import SHAPES, STUDENT_OPS
+from autokd_edge.conformance.networks import student as student_of
 from autokd_edge.devices.board import Place
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.lease import Lease
-from autokd_edge.errors import MeasureError
+from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
-NETWORKS = {"odd channels": SHAPES["odd channels"], **STUDENTS}
+NETWORKS = {"odd channels": SHAPES["odd channels"], **{op: student_of(op) for op in STUDENT_OPS}}
 
 
 @pytest.fixture(scope="session")
@@ -108,3 +111,25 @@ def test_a_processor_without_what_an_engine_needs_is_told_in_one_sentence(builde
     samples = write_samples(tmp_path / "samples.npy", 2)
     with pytest.raises(MeasureError, match="this engine needs a processor with dotprod, fullfp16; the one here lacks something of it"):
         a72.infer(tmp_path / "engine", samples, variant=variant, target=pi5, out=tmp_path / "logits.npy")
+
+
+@pytest.mark.slow
+def test_half_precision_runs_where_the_processor_has_it_and_is_read_back(student, builder, variant, pi5, a76, protocol, tmp_path):
+    half = replace(variant, precision="fp16")
+    graph, samples = student(NETWORKS["separable"], 3)
+    builder.build(graph, variant=half, target=pi5, out=tmp_path / "engine")
+    a76.infer(tmp_path / "engine", samples, variant=half, target=pi5, out=tmp_path / "logits.npy")
+    expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
+    difference = np.abs(np.load(tmp_path / "logits.npy") - expected).max()
+    assert 0 < difference < 0.02 * expected.std()  # 11 bits of each number are kept
+    reading = a76.measure(tmp_path / "engine", variant=half, target=pi5, protocol=protocol)
+    assert reading.executed["f16"] > 20 * reading.executed["f32"]
+    assert "executed-precision-differs" not in reading.flags
+
+
+def test_half_precision_is_refused_where_the_processor_has_none(builder, variant, pi4, target, tmp_path):
+    for where in (pi4, target):
+        with pytest.raises(BuildError, match=r"tvm/fp16 needs 16-bit arithmetic, asimdhp of Arm; target .* has none\. Hint: use tvm/fp32"):
+            builder.build(
+                write_graph(tmp_path / "g.onnx"), variant=replace(variant, precision="fp16"), target=where, out=tmp_path / "engine"
+            )

@@ -68,7 +68,7 @@ def test_the_toolchain_names_packages_compilers_and_our_sources(builder):
 @pytest.mark.parametrize("name", ["tvm/bf16", "openvino/fp32"])
 def test_a_variant_of_no_use_here_is_refused(name, builder, variant, target, tmp_path):
     backend, precision = name.split("/")
-    with pytest.raises(BuildError, match=f"builds tvm/fp32, tvm/int8; got '{name}'"):
+    with pytest.raises(BuildError, match=f"builds tvm/fp32, tvm/fp16, tvm/int8; got '{name}'"):
         builder.build(
             write_graph(tmp_path / "g"), variant=replace(variant, backend=backend, precision=precision), target=target, out=tmp_path / "e"
         )

@@ -1,0 +1,97 @@
+"""Put the paper's three claims on the record: search, teach, build, measure, grade, compare; resumable and seeded.
+
+    python tools/bench/claims.py --scale smoke --work runs/claims-smoke --json claims.json
+    python tools/bench/claims.py --scale fashion-mnist --work runs/claims
+
+Each hand-designed student is read on this machine, and a search with plain KD looks for a student at its
+latency. Both are taught alike, with every seed, and graded as fp32 engines on the test set. Every result is
+written before the next one is begun: the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
+
+from bench_facts import facts
+from claims_lab import SCALES, Lab, Scale
+from claims_verdicts import told, verdicts
+
+
+def main() -> int:
+    """Fill the ledger and write what it comes to; a claim that is not met is a result, not an error."""
+    options = _options()
+    scale = SCALES[options.scale]
+    ledger = _Ledger(options.work / "ledger.json", scale)
+    lab = Lab(scale, options.work)
+    for designed in scale.designed:
+        ledger.once(f"latency {designed}", lambda name=designed: lab.latency_of(name))
+        bound_ns = ledger.records[f"latency {designed}"]["median_ns"]
+        ledger.once(f"found {designed}", lambda name=designed, ns=bound_ns: lab.search(f"kd-{name}", ns, "kd"))
+        _teach(ledger, lab, scale, designed)
+    designed = scale.compared
+    bound_ns = ledger.records[f"latency {designed}"]["median_ns"]
+    ledger.once(f"found by labels {designed}", lambda: lab.search(f"ce-{designed}", bound_ns, "ce"))
+    for seed in scale.seeds:
+        pupil = ledger.records[f"found by labels {designed}"].get("pupil")
+        if pupil is not None:
+            ledger.once(f"taught by labels {designed} kd {seed}", lambda p=pupil, s=seed: lab.teach_found(p, s))
+    document = {**facts(), "scale": options.scale, "settings": scale.described(), "records": ledger.records}
+    document["claims"] = verdicts(document["settings"], ledger.records)
+    print("\n".join(told(document["claims"])))
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _teach(ledger: _Ledger, lab: Lab, scale: Scale, designed: str) -> None:
+    """Teach a hand-designed student with each loss, and the student found at its latency with plain KD."""
+    for seed in scale.seeds:
+        for loss in scale.losses:
+            ledger.once(f"taught {designed} {loss} {seed}", lambda loss=loss, s=seed: lab.teach_designed(designed, loss, s))
+        pupil = ledger.records[f"found {designed}"].get("pupil")
+        if pupil is not None:
+            ledger.once(f"taught found {designed} kd {seed}", lambda p=pupil, s=seed: lab.teach_found(p, s))
+
+
+class _Ledger:
+    """Results by name, written whole after each."""
+
+    def __init__(self, path: Path, scale: Scale) -> None:
+        self._path = path
+        self._settings = scale.described()
+        self.records: dict[str, dict[str, Any]] = {}
+        if path.exists():
+            document = json.loads(path.read_text())
+            if document["settings"] != self._settings:
+                sys.exit(f"claims: '{path}' was begun with other settings; give another --work")
+            self.records = document["records"]
+
+    def once(self, name: str, work: Any) -> None:  # noqa: ANN401  any function without arguments
+        """Do a piece of work unless its result is there."""
+        if name in self.records:
+            return
+        self.records[name] = work()
+        print(f"{name}: {json.dumps(self.records[name])[:160]}", flush=True)
+        begun = self._path.with_suffix(".begun")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        begun.write_text(json.dumps({"settings": self._settings, "records": self.records}, indent=1))
+        begun.replace(self._path)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=SCALES, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the ledger, the journals and the engines")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
