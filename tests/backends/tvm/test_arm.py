@@ -80,7 +80,7 @@ class TestEmulatedBoard(BoardContract):
 def test_float_logits_on_arm_are_those_of_onnx_runtime_to_five_digits(spec, student, builder, variant, pi4, a72, tmp_path):
     graph, samples = student(spec, 3)
     builder.build(graph, variant=variant, target=pi4, out=tmp_path / "engine")
-    a72.infer(tmp_path / "engine", samples, target=pi4, out=tmp_path / "logits.npy")
+    a72.infer(tmp_path / "engine", samples, variant=variant, target=pi4, out=tmp_path / "logits.npy")
     expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=1e-5, atol=1e-5)
 
@@ -92,7 +92,7 @@ def test_quantised_logits_on_arm_are_those_of_the_quantised_graph(core, builder,
     graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
     quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")
     builder.build(tmp_path / "q.onnx", variant=int8, target=target, out=tmp_path / "engine")
-    board.infer(tmp_path / "engine", samples, target=target, out=tmp_path / "logits.npy")
+    board.infer(tmp_path / "engine", samples, variant=int8, target=target, out=tmp_path / "logits.npy")
     expected = run_onnx(onnx.load(tmp_path / "q.onnx"), np.load(samples))
     assert np.abs(np.load(tmp_path / "logits.npy") - expected).max() < 0.02 * expected.std()
 
@@ -102,7 +102,7 @@ def test_an_engine_for_arm_is_refused_by_this_machine(builder, board, variant, p
     builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=pi4, out=tmp_path / "engine")
     np.save(tmp_path / "samples.npy", np.zeros((1, 1, 12, 12), np.float32))
     with pytest.raises(MeasureError, match="must be built for the machine that runs it, x86_64; this one is for aarch64"):
-        board.infer(tmp_path / "engine", tmp_path / "samples.npy", target=target, out=tmp_path / "logits.npy")
+        board.infer(tmp_path / "engine", tmp_path / "samples.npy", variant=variant, target=target, out=tmp_path / "logits.npy")
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_a_processor_without_what_an_engine_needs_is_told_in_one_sentence(builde
     builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=pi5, out=tmp_path / "engine")
     samples = write_samples(tmp_path / "samples.npy", 2)
     with pytest.raises(MeasureError, match="this engine needs a processor with dotprod, fullfp16; the one here lacks something of it"):
-        a72.infer(tmp_path / "engine", samples, target=pi5, out=tmp_path / "logits.npy")
+        a72.infer(tmp_path / "engine", samples, variant=variant, target=pi5, out=tmp_path / "logits.npy")
 
 
 @pytest.mark.slow
@@ -118,7 +118,7 @@ def test_half_precision_runs_where_the_processor_has_it_and_is_read_back(student
     half = replace(variant, precision="fp16")
     graph, samples = student(NETWORKS["separable"], 3)
     builder.build(graph, variant=half, target=pi5, out=tmp_path / "engine")
-    a76.infer(tmp_path / "engine", samples, target=pi5, out=tmp_path / "logits.npy")
+    a76.infer(tmp_path / "engine", samples, variant=half, target=pi5, out=tmp_path / "logits.npy")
     expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
     difference = np.abs(np.load(tmp_path / "logits.npy") - expected).max()
     assert 0 < difference < 0.02 * expected.std()  # 11 bits of each number are kept

@@ -6,4 +6,6 @@ from contracts.backend import BackendContract
 
 @pytest.mark.slow
 class TestTVM(BackendContract):
-    pass
+    @pytest.fixture
+    def variants(self, variant, int8):
+        return variant, int8
