@@ -5,20 +5,21 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from contracts.backend import SHAPES, STUDENTS
 from contracts.board import BoardContract
 from fakes.emulated import EmulatedLink
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from students.networks import arrays_of, run_onnx, trained_like
 
 from autokd_edge.backends.tvm.board import TVMBoard
+from autokd_edge.conformance.networks import SHAPES, STUDENT_OPS
+from autokd_edge.conformance.networks import student as student_of
 from autokd_edge.devices.board import Place
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.lease import Lease
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
-NETWORKS = {"odd channels": SHAPES["odd channels"], **STUDENTS}
+NETWORKS = {"odd channels": SHAPES["odd channels"], **{op: student_of(op) for op in STUDENT_OPS}}
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +116,7 @@ def test_a_processor_without_what_an_engine_needs_is_told_in_one_sentence(builde
 @pytest.mark.slow
 def test_half_precision_runs_where_the_processor_has_it_and_is_read_back(student, builder, variant, pi5, a76, protocol, tmp_path):
     half = replace(variant, precision="fp16")
-    graph, samples = student(STUDENTS["separable"], 3)
+    graph, samples = student(NETWORKS["separable"], 3)
     builder.build(graph, variant=half, target=pi5, out=tmp_path / "engine")
     a76.infer(tmp_path / "engine", samples, target=pi5, out=tmp_path / "logits.npy")
     expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
