@@ -39,13 +39,13 @@ def emulated(builder, folder, core):
 
 
 @pytest.fixture(scope="session")
-def a72(builder, tmp_path_factory):
-    return emulated(builder, tmp_path_factory.mktemp("a72"), "cortex-a72")
+def a72(backend, tmp_path_factory):
+    return emulated(backend.builder, tmp_path_factory.mktemp("a72"), "cortex-a72")
 
 
 @pytest.fixture(scope="session")
-def a76(builder, tmp_path_factory):
-    return emulated(builder, tmp_path_factory.mktemp("a76"), "max")  # this emulator knows no core with the dot product by name
+def a76(backend, tmp_path_factory):
+    return emulated(backend.builder, tmp_path_factory.mktemp("a76"), "max")  # this emulator knows no core with the dot product by name
 
 
 @pytest.fixture

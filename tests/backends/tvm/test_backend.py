@@ -1,11 +1,14 @@
 """TVM as a whole."""
 
 import pytest
-from contracts.backend import BackendContract
+from contracts.backend import BackendContract, ThoroughBackendContract
 
 
 @pytest.mark.slow
 class TestTVM(BackendContract):
-    @pytest.fixture
-    def variants(self, variant, int8):
-        return variant, int8
+    pass
+
+
+@pytest.mark.thorough
+class TestTVMThoroughly(ThoroughBackendContract):
+    pass
