@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from autokd_edge import wiring
 from autokd_edge.api.compile_options import AUTO, CompileOptions
-from autokd_edge.bundle.manifest import Accuracy, Card, Manifest, ModelInput, Network, Preprocessing, Reading, Runtime
+from autokd_edge.api.native import engine_name, files_beside, runtime_of
+from autokd_edge.bundle.manifest import Accuracy, Card, Manifest, ModelInput, Network, Preprocessing, Reading
 from autokd_edge.bundle.writer import BundleFiles, check_place, write_bundle
 from autokd_edge.core.artifact import Artifact
 from autokd_edge.core.digest import digest_of_bytes
@@ -112,15 +113,17 @@ class CompileJob:
         inputs, logits = work / "selftest.npy", work / "logits.npy"
         np.save(inputs, self._samples(stages))
         np.save(logits, stages.logits(shipped.engine, shipped.variant, inputs))
+        backend, card = stages.backends[shipped.variant.backend], self._card(stages, shipped, found)
         files = BundleFiles(
             engine=stages.store.path(shipped.engine),
-            engine_name="engine.blob",
+            engine_name=engine_name(backend),
             float_graph=stages.store.path(graph),
             quantized_graph=stages.store.path(shipped.graph) if needs_quantizing(shipped.variant) else None,
             selftest_inputs=inputs,
             selftest_logits=logits,
+            more=files_beside(backend, stages.store.path(shipped.graph), card, work),
         )
-        return write_bundle(Path(self.options.out), files, self._card(stages, shipped, found))
+        return write_bundle(Path(self.options.out), files, card)
 
     def _samples(self, stages: Stages) -> npt.NDArray[np.float32]:
         """Return validation images (noise where there are none) for the self-test, (n, c, h, w)."""
@@ -130,15 +133,15 @@ class CompileJob:
         return images[:SELFTEST_SAMPLES]
 
     def _card(self, stages: Stages, shipped: Compiled, found: tuple[Compiled | Unusable, ...]) -> Card:
-        backend, measurement = shipped.variant.backend, shipped.measurement
+        backend, measurement = stages.backends[shipped.variant.backend], shipped.measurement
         mean, std = self._normalisation()
         return Card(
             study=Path(self.options.model).stem,
             data="images of its own kind" if self.data is None else self.data.name,
             target=stages.target,
             variant=shipped.variant,
-            runtime=Runtime(package=backend, version=measurement.toolchain[backend]),
-            toolchain=dict(stages.backends[backend].builder.toolchain()),
+            runtime=runtime_of(backend, measurement),
+            toolchain=dict(backend.builder.toolchain()),
             fingerprint=measurement.fingerprint,
             input=ModelInput(
                 name=self.network.input,

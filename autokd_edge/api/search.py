@@ -176,7 +176,7 @@ class SearchJob:
             DeviceError: the device, or the way to it, failed.
         """
         with self.folder.held(self.name):
-            evaluator = self._evaluator()
+            evaluator = self.evaluator()
             journal = SQLJournal(self.folder.journal_url)
             made = policy(evaluator.family.space(evaluator.task), evaluator.distiller.space)
             return StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=made, watch=watch).run(self.config)[0]

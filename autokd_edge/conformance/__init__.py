@@ -3,6 +3,7 @@
 ``pip install 'autokd-edge[conformance]'``, then in a test file::
 
     from autokd_edge.conformance.backend import BackendContract
+    from autokd_edge.conformance.fixtures import BackendFixtures
 
     @pytest.fixture(scope="session")
     def backend(tmp_path_factory): ...  # a ports.Backend
@@ -10,7 +11,7 @@
     @pytest.fixture(scope="session")
     def target(): ...  # a core.target.Target whose variants name the backend
 
-    class TestMine(BackendContract):
+    class TestMine(BackendFixtures, BackendContract):
         pass
 
 ``ThoroughBackendContract`` asks the same of every operation in every precision, and of more random

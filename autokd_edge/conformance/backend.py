@@ -14,7 +14,6 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.conformance.graphs import IMAGE, write_graph
 from autokd_edge.conformance.networks import DESIGNED, OPS, SHAPES, STUDENT_OPS, Case, designed, student, write_case
 from autokd_edge.core.measure import Measurement, Protocol
@@ -69,7 +68,14 @@ class Bench:
                 assert error < LOW_PRECISION_ERROR, f"{variant}: {error:.3f} of the spread of the logits"
 
 
-class _Benched(BackendFixtures):
+class _Benched:
+    @pytest.fixture
+    def variants(self, variant: Variant, target: Target) -> tuple[Variant, ...]:
+        """Return the variants that the target allows of the backend under test; give it where the target names none."""
+        found = tuple(one for one in target.variants if one.backend == variant.backend)
+        assert found, f"target '{target.name}' must name a variant of backend '{variant.backend}'"
+        return found
+
     @pytest.fixture
     def bench(self, builder: Builder, quantizer: Quantizer, board: Board, target: Target, tmp_path: Path) -> Bench:
         """Put the parts together."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.conformance.graphs import CLASSES, logits_by_reference, write_graph, write_samples
 from autokd_edge.core.codec import decode, encode
 from autokd_edge.core.digest import digest_of_file, digest_of_json
@@ -17,7 +16,7 @@ from autokd_edge.errors import MeasureError
 from autokd_edge.ports import Board, Builder
 
 
-class BoardContract(BackendFixtures):
+class BoardContract:
     """Measures and infers, says what was read and how, and fails with an error of its own."""
 
     @pytest.fixture

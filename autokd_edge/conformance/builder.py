@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.conformance.graphs import write_graph
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import BuildError
 from autokd_edge.ports import Builder
 
 
-class BuilderContract(BackendFixtures):
+class BuilderContract:
     """Builds, refuses, repeats itself, and says what it is made of."""
 
     def test_an_engine_is_one_file_that_is_not_empty(self, builder: Builder, variant: Variant, target: Target, tmp_path: Path) -> None:

@@ -1,16 +1,16 @@
-"""The fixtures that all suites share: the parts of a backend, its variants on a target, and a short protocol."""
+"""The fixtures that the suites ask for, made of a backend: its parts, its variants, and a short protocol."""
 
 from __future__ import annotations
 
 import pytest
 
 from autokd_edge.core.measure import Protocol
-from autokd_edge.core.target import Target, Variant
+from autokd_edge.core.target import Variant
 from autokd_edge.ports import Backend, Board, Builder, Quantizer
 
 
 class BackendFixtures:
-    """Give ``backend`` and ``target``; the others follow from them, and each may be given instead."""
+    """Inherit this before a suite and give ``backend`` and ``target``; or give the suite's fixtures themselves."""
 
     @pytest.fixture
     def builder(self, backend: Backend) -> Builder:
@@ -28,19 +28,14 @@ class BackendFixtures:
         return backend.board
 
     @pytest.fixture
-    def variants(self, backend: Backend, target: Target) -> tuple[Variant, ...]:
-        """Return the variants that the target allows of this backend."""
-        return tuple(variant for variant in target.variants if variant.backend == backend.name)
-
-    @pytest.fixture
-    def variant(self, variants: tuple[Variant, ...]) -> Variant:
+    def variant(self, backend: Backend) -> Variant:
         """Return the fp32 variant."""
-        return next(variant for variant in variants if variant.precision == "fp32")
+        return Variant(backend=backend.name, precision="fp32")
 
     @pytest.fixture
-    def int8(self, variants: tuple[Variant, ...]) -> Variant:
+    def int8(self, backend: Backend) -> Variant:
         """Return the int8 variant."""
-        return next(variant for variant in variants if variant.precision == "int8")
+        return Variant(backend=backend.name, precision="int8")
 
     @pytest.fixture
     def protocol(self) -> Protocol:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.conformance.graphs import write_graph
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.ports import Backend, Builder, LayerTimer
 
 
-class LayerTimerContract(BackendFixtures):
+class LayerTimerContract:
     """Names the layers that ran, with their times."""
 
     @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import onnx
 import pytest
 
-from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.conformance.graphs import write_graph, write_samples
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import QuantizeError
@@ -17,7 +16,7 @@ from autokd_edge.ports import Quantizer
 _LAYERS = (("a", "Conv"), ("c", "Conv"), ("e", "Conv"), ("logits", "MatMul"))
 
 
-class QuantizerContract(BackendFixtures):
+class QuantizerContract:
     """Quantises, keeps layers in float, reports on each, refuses, and repeats itself."""
 
     def test_the_quantised_graph_keeps_inputs_and_outputs_and_repeats_byte_by_byte(

@@ -40,7 +40,7 @@ def write(tmp_path):
         builder.library(graph, variant=VARIANT, target=target, folder=tmp_path / "library")
         inputs, logits = tmp_path / "inputs.npy", tmp_path / "logits.npy"
         np.save(inputs, np.random.default_rng(0).standard_normal((4, *spec.input), dtype=np.float32))
-        TVMBoard(builder, place).infer(tmp_path / "made", inputs, target=target, out=logits)
+        TVMBoard(builder, place).infer(tmp_path / "made", inputs, variant=VARIANT, target=target, out=logits)
         np.save(logits, np.load(logits) + np.float32(wrong))
         files = BundleFiles(
             engine=tmp_path / "made",

@@ -7,10 +7,11 @@ from contracts.quantizer import QuantizerContract
 from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FakeBuilder, fake_backend
 from fakes.graphs import write_graph
 
+from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.errors import BuildError
 
 
-class _Fake:
+class _Fake(BackendFixtures):
     @pytest.fixture
     def backend(self):
         return fake_backend()

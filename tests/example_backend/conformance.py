@@ -8,6 +8,7 @@ from autokd_edge import wiring
 from autokd_edge.conformance.backend import BackendContract
 from autokd_edge.conformance.board import BoardContract
 from autokd_edge.conformance.builder import BuilderContract
+from autokd_edge.conformance.fixtures import BackendFixtures
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here
@@ -29,13 +30,13 @@ def origin():
     return "device"
 
 
-class TestExampleBuilder(BuilderContract):
+class TestExampleBuilder(BackendFixtures, BuilderContract):
     pass
 
 
-class TestExampleBoard(BoardContract):
+class TestExampleBoard(BackendFixtures, BoardContract):
     pass
 
 
-class TestExample(BackendContract):
+class TestExample(BackendFixtures, BackendContract):
     pass

@@ -1,4 +1,6 @@
-"""One board, with its reference engines, for all tests of this folder: it takes some seconds to set up."""
+"""One board, with its reference engines, and one compiler for all tests of this folder: they take some seconds to set up."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -9,29 +11,45 @@ from autokd_edge.core.target import Variant
 from autokd_edge.devices.board import Place
 from autokd_edge.devices.lease import Lease
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.ports import Backend
+
+FLOAT, INT8 = (Variant(backend="tvm", precision=precision) for precision in ("fp32", "int8"))
 
 
 @pytest.fixture(scope="session")
 def variant():
-    return Variant(backend="tvm", precision="fp32")
+    return FLOAT
 
 
 @pytest.fixture(scope="session")
 def int8():
-    return Variant(backend="tvm", precision="int8")
+    return INT8
 
 
 @pytest.fixture(scope="session")
-def builder():
-    return TVMBuilder()
+def target(target):
+    """This machine, with the variants of the backend under test."""
+    return replace(target, variants=(FLOAT, INT8))
 
 
 @pytest.fixture(scope="session")
-def quantizer():
-    return TVMQuantizer(LocalLink())
-
-
-@pytest.fixture(scope="session")
-def board(builder, tmp_path_factory):
+def backend(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tvm")
-    return TVMBoard(builder, Place(link=LocalLink(), lease=Lease(folder / "lock"), folder=folder))
+    builder = TVMBuilder()
+    board = TVMBoard(builder, Place(link=LocalLink(), lease=Lease(folder / "lock"), folder=folder))
+    return Backend(name="tvm", builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, library=builder)
+
+
+@pytest.fixture(scope="session")
+def builder(backend):
+    return backend.builder
+
+
+@pytest.fixture(scope="session")
+def quantizer(backend):
+    return backend.quantizer
+
+
+@pytest.fixture(scope="session")
+def board(backend):
+    return backend.board

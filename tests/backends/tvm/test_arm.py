@@ -5,20 +5,21 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from contracts.backend import SHAPES, STUDENTS
 from contracts.board import BoardContract
 from fakes.emulated import EmulatedLink
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from students.networks import arrays_of, run_onnx, trained_like
 
 from autokd_edge.backends.tvm.board import TVMBoard
+from autokd_edge.conformance.networks import SHAPES, STUDENT_OPS
+from autokd_edge.conformance.networks import student as student_of
 from autokd_edge.devices.board import Place
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.lease import Lease
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
-NETWORKS = {"odd channels": SHAPES["odd channels"], **STUDENTS}
+NETWORKS = {"odd channels": SHAPES["odd channels"], **{op: student_of(op) for op in STUDENT_OPS}}
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +39,13 @@ def emulated(builder, folder, core):
 
 
 @pytest.fixture(scope="session")
-def a72(builder, tmp_path_factory):
-    return emulated(builder, tmp_path_factory.mktemp("a72"), "cortex-a72")
+def a72(backend, tmp_path_factory):
+    return emulated(backend.builder, tmp_path_factory.mktemp("a72"), "cortex-a72")
 
 
 @pytest.fixture(scope="session")
-def a76(builder, tmp_path_factory):
-    return emulated(builder, tmp_path_factory.mktemp("a76"), "max")  # this emulator knows no core with the dot product by name
+def a76(backend, tmp_path_factory):
+    return emulated(backend.builder, tmp_path_factory.mktemp("a76"), "max")  # this emulator knows no core with the dot product by name
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ class TestEmulatedBoard(BoardContract):
 def test_float_logits_on_arm_are_those_of_onnx_runtime_to_five_digits(spec, student, builder, variant, pi4, a72, tmp_path):
     graph, samples = student(spec, 3)
     builder.build(graph, variant=variant, target=pi4, out=tmp_path / "engine")
-    a72.infer(tmp_path / "engine", samples, target=pi4, out=tmp_path / "logits.npy")
+    a72.infer(tmp_path / "engine", samples, variant=variant, target=pi4, out=tmp_path / "logits.npy")
     expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=1e-5, atol=1e-5)
 
@@ -91,7 +92,7 @@ def test_quantised_logits_on_arm_are_those_of_the_quantised_graph(core, builder,
     graph, samples = write_graph(tmp_path / "graph.onnx"), write_samples(tmp_path / "samples.npy")
     quantizer.quantize(graph, samples, variant=int8, target=target, out=tmp_path / "q.onnx")
     builder.build(tmp_path / "q.onnx", variant=int8, target=target, out=tmp_path / "engine")
-    board.infer(tmp_path / "engine", samples, target=target, out=tmp_path / "logits.npy")
+    board.infer(tmp_path / "engine", samples, variant=int8, target=target, out=tmp_path / "logits.npy")
     expected = run_onnx(onnx.load(tmp_path / "q.onnx"), np.load(samples))
     assert np.abs(np.load(tmp_path / "logits.npy") - expected).max() < 0.02 * expected.std()
 
@@ -101,7 +102,7 @@ def test_an_engine_for_arm_is_refused_by_this_machine(builder, board, variant, p
     builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=pi4, out=tmp_path / "engine")
     np.save(tmp_path / "samples.npy", np.zeros((1, 1, 12, 12), np.float32))
     with pytest.raises(MeasureError, match="must be built for the machine that runs it, x86_64; this one is for aarch64"):
-        board.infer(tmp_path / "engine", tmp_path / "samples.npy", target=target, out=tmp_path / "logits.npy")
+        board.infer(tmp_path / "engine", tmp_path / "samples.npy", variant=variant, target=target, out=tmp_path / "logits.npy")
 
 
 @pytest.mark.slow
@@ -109,15 +110,15 @@ def test_a_processor_without_what_an_engine_needs_is_told_in_one_sentence(builde
     builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=pi5, out=tmp_path / "engine")
     samples = write_samples(tmp_path / "samples.npy", 2)
     with pytest.raises(MeasureError, match="this engine needs a processor with dotprod, fullfp16; the one here lacks something of it"):
-        a72.infer(tmp_path / "engine", samples, target=pi5, out=tmp_path / "logits.npy")
+        a72.infer(tmp_path / "engine", samples, variant=variant, target=pi5, out=tmp_path / "logits.npy")
 
 
 @pytest.mark.slow
 def test_half_precision_runs_where_the_processor_has_it_and_is_read_back(student, builder, variant, pi5, a76, protocol, tmp_path):
     half = replace(variant, precision="fp16")
-    graph, samples = student(STUDENTS["separable"], 3)
+    graph, samples = student(NETWORKS["separable"], 3)
     builder.build(graph, variant=half, target=pi5, out=tmp_path / "engine")
-    a76.infer(tmp_path / "engine", samples, target=pi5, out=tmp_path / "logits.npy")
+    a76.infer(tmp_path / "engine", samples, variant=half, target=pi5, out=tmp_path / "logits.npy")
     expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
     difference = np.abs(np.load(tmp_path / "logits.npy") - expected).max()
     assert 0 < difference < 0.02 * expected.std()  # 11 bits of each number are kept

@@ -61,7 +61,7 @@ def ours_and_theirs(builder, quantizer, board, int8, target, tmp_path):
         np.save(tmp_path / "samples.npy", samples)
         quantizer.quantize(graph, tmp_path / "samples.npy", variant=int8, target=target, out=tmp_path / "q.onnx")
         builder.build(tmp_path / "q.onnx", variant=int8, target=target, out=tmp_path / "engine")
-        board.infer(tmp_path / "engine", tmp_path / "samples.npy", target=target, out=tmp_path / "logits.npy")
+        board.infer(tmp_path / "engine", tmp_path / "samples.npy", variant=int8, target=target, out=tmp_path / "logits.npy")
         model = onnx.load(tmp_path / "q.onnx")
         return np.load(tmp_path / "logits.npy"), run_onnx(model, samples), quantum_of(model)
 

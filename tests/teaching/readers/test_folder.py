@@ -50,11 +50,15 @@ def test_a_second_reading_opens_no_image_and_gives_the_same(folder):
     assert np.array_equal(second.train.images, first.train.images)
 
 
-def test_a_changed_image_is_read_again(folder):
-    first = read(folder).teaching()
-    file = next(folder.rglob("*.png"))
+def test_a_changed_image_is_read_again_even_where_its_file_keeps_its_size(tmp_path):
+    write_folder(tmp_path / "maps", 60, suffix="bmp")
+    first = image_folder(tmp_path / "maps", None, cache=tmp_path / "cache").teaching()
+    file = next((tmp_path / "maps").rglob("*.bmp"))
+    before = file.stat()
     Image.fromarray(np.full((8, 8), 9, np.uint8)).save(file)
-    assert read(folder).teaching().digest != first.digest
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+    assert file.stat().st_size == before.st_size
+    assert image_folder(tmp_path / "maps", None, cache=tmp_path / "cache").teaching().digest != first.digest
 
 
 def test_a_damaged_cache_is_made_again(folder):
