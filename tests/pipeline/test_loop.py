@@ -246,6 +246,7 @@ CHANGES = {
     "final_members": 1,
     "seed": 1,
     "protocols": {"screen": OTHER},
+    "device": "ssh://board",
     "loss": "dkd",
 }
 

@@ -40,3 +40,8 @@ def builder(backend):
 @pytest.fixture(scope="session")
 def quantizer(backend):
     return backend.quantizer
+
+
+@pytest.fixture(scope="session")
+def board(backend):
+    return backend.board
