@@ -48,6 +48,21 @@ def backend(jetson):
 
 
 @pytest.fixture(scope="session")
+def builder(backend):
+    return backend.builder
+
+
+@pytest.fixture(scope="session")
+def board(backend):
+    return backend.board
+
+
+@pytest.fixture(scope="session")
+def layer_timer(backend):
+    return backend.layer_timer
+
+
+@pytest.fixture(scope="session")
 def quantizer(backend):
     return backend.quantizer
 
