@@ -94,7 +94,7 @@ class TestWrongInput:
             ("--study", "../a", "study name must be"),
             ("--study", "", "study name must be"),
             ("--family", "nagoo", "got 'nagoo'. Hint: --family nago"),
-            ("--policy", "edge", "policy must be one of edge-bo, random; got 'edge'. Hint: --policy edge-bo"),
+            ("--policy", "edge", "got 'edge'. Hint: --policy edge-bo"),
             ("--target", "hots", "there is no target 'hots'; did you mean host. Hint: autokd-edge targets"),
             ("--target", "none.toml", "target descriptor 'none.toml' is not a file"),
             ("--target", "intel-n100", "target 'intel-n100' must have 4 cores"),
@@ -132,7 +132,7 @@ class TestWrongInput:
             assert said in line
 
     def test_a_target_of_an_unknown_backend(self, folder):
-        write_target(folder / "mine.toml", backend_name="tvm")
+        write_target(folder / "mine.toml", backend_name="ncnn")
         assert "must be one of openvino, onnxruntime" in refused(*DIGITS, "--target", "mine.toml", folder=folder)
 
     def test_a_target_without_a_variant_to_screen_with(self, folder):
@@ -263,7 +263,7 @@ def test_a_full_disk_ends_a_search_with_one_line_of_error_and_a_journal_that_can
 def test_a_search_that_cannot_read_its_teacher_is_a_failure_and_no_wrong_input(folder, site, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(site, broken)
-    (broken / "fake_without_device.py").write_text(
+    (broken / "fake_dead_board.py").write_text(
         "from fakes.backend import FakeBoard, fake_backend\n"
         "from autokd_edge.errors import MeasureError\n"
         "import dataclasses\n"
@@ -273,7 +273,7 @@ def test_a_search_that_cannot_read_its_teacher_is_a_failure_and_no_wrong_input(f
         "def backend(folder):\n"
         "    return dataclasses.replace(fake_backend(), board=DeadBoard())\n"
     )
-    (broken / "fake-1.0.dist-info" / "entry_points.txt").write_text("[autokd_edge.backends]\ndead = fake_without_device:backend\n")
+    (broken / "fake-1.0.dist-info" / "entry_points.txt").write_text("[autokd_edge.backends]\ndead = fake_dead_board:backend\n")
     write_target(folder / "dead.toml", backend_name="dead")
     done: Done = run_here(*DIGITS, *LIMIT, "--target", "dead.toml", folder=folder, path=broken)
     assert done.status == 1

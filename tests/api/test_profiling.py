@@ -74,7 +74,7 @@ def test_json_says_the_same_as_the_table(folder, site):
 
 
 def test_nothing_measured_is_status_1(folder, site):
-    (site / "fake_without_device.py").write_text(
+    (site / "fake_failing_board.py").write_text(
         "import dataclasses\n"
         "from fakes.backend import FakeBoard, fake_backend\n"
         "from autokd_edge.errors import MeasureError\n"
@@ -84,7 +84,7 @@ def test_nothing_measured_is_status_1(folder, site):
         "def backend(folder):\n"
         "    return dataclasses.replace(fake_backend(), board=FakeDeadBoard())\n"
     )
-    (site / "fake-1.0.dist-info" / "entry_points.txt").write_text("[autokd_edge.backends]\ndead = fake_without_device:backend\n")
+    (site / "fake-1.0.dist-info" / "entry_points.txt").write_text("[autokd_edge.backends]\ndead = fake_failing_board:backend\n")
     write_target(folder / "fake.toml", backend_name="dead")
     done = run(folder, site)
     assert done.status == 1
