@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 SEARCH ?= --target host --data fashion-mnist --teacher example:fashion-mnist --max-latency 0.25x --budget 8min
 
-.PHONY: search test setup data clean
+.PHONY: search test thorough setup data clean
 
 search: setup data
 	$(BIN)/autokd-edge search $(SEARCH)
@@ -18,6 +18,10 @@ test: setup data
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+# What takes minutes more: every operation in every precision, a whole search over SSH, the emulated Arm board.
+thorough: setup data
+	$(BIN)/pytest -m thorough
 
 setup: .venv/ready
 

@@ -59,6 +59,7 @@ def done(here, board) -> Done:
     return done
 
 
+@pytest.mark.thorough
 def test_the_search_goes_on_over_a_new_connection_and_no_candidate_pays_for_it(here, board, done):
     assert done.status == 0, done
     study = fold(events_of(here))
@@ -67,6 +68,7 @@ def test_the_search_goes_on_over_a_new_connection_and_no_candidate_pays_for_it(h
     assert board.logins() == 2
 
 
+@pytest.mark.thorough
 def test_every_reading_was_measured_on_the_device_that_the_configuration_names(here, board, done):
     assert done.status == 0
     events, machine = events_of(here), read_fingerprint()
@@ -79,6 +81,7 @@ def test_every_reading_was_measured_on_the_device_that_the_configuration_names(h
     assert isinstance(events[-1], Shipped)
 
 
+@pytest.mark.thorough
 def test_nothing_is_left_running_or_half_made_on_the_board(board, done):
     assert done.status == 0
     ours = board.cache / "autokd-edge"
@@ -89,6 +92,7 @@ def test_nothing_is_left_running_or_half_made_on_the_board(board, done):
     assert list((ours / "sessions").iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_the_bundle_runs_on_the_device(here, board, done):
     assert done.status == 0
     ran = run_here("run", "run/bundle", "--protocol", "screen", "--device", board.device, "--json", folder=here)
@@ -96,6 +100,7 @@ def test_the_bundle_runs_on_the_device(here, board, done):
     assert (ran.status, document["selftest_passed"], document["reading"]["origin"]) == (0, True, "device")
 
 
+@pytest.mark.thorough
 def test_the_same_search_on_another_device_is_refused(here, done):
     assert done.status == 0
     refused = run_here(*ARGV, folder=here)

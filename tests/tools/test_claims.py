@@ -85,7 +85,7 @@ def run(work: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, env=dict(os.environ), capture_output=True, text=True, timeout=280, check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'")
 def test_the_smoke_version_runs_to_its_end_and_the_same_command_repeats_nothing(tmp_path):
     said = run(tmp_path / "work", tmp_path / "a.json").stdout

@@ -42,7 +42,7 @@ retries = 0
 timeout_s = 120.0
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
 
 def tool(*words):
