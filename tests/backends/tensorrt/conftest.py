@@ -70,13 +70,3 @@ def quantizer(backend):
 @pytest.fixture(scope="session")
 def protocol(protocol):
     return dataclasses.replace(protocol, warmup_s=0.002)
-
-
-@pytest.fixture(scope="session")
-def builder(backend):
-    return backend.builder
-
-
-@pytest.fixture(scope="session")
-def board(backend):
-    return backend.board
