@@ -46,7 +46,7 @@ def test_guided_probes_fit_far_more_often_than_random_ones():
     assert share["edge-bo"] > 3 * share["random"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_best_pupil_comes_nearer_to_the_optimum_than_by_random_search():
     rng = np.random.default_rng(0)
     points = [ARCHITECTURES.at(rng.random(len(ARCHITECTURES)).tolist()) for _ in range(20_000)]
@@ -165,7 +165,7 @@ def test_the_pupils_before_the_first_model_are_unlike_each_other():
     assert nearest > 0.8 * usual
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_bad_readings_that_are_flagged_noisy_and_failing_ones_cost_little():
     class FakeBadWorld(FakeWorld):
         def _probe(self, member):

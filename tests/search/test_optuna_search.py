@@ -30,7 +30,7 @@ def test_a_proposal_is_a_function_of_the_study_and_nothing_is_taught_twice(sampl
     assert len(set(pupils)) == len(pupils) == 11
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_tpe_learns_which_networks_keep_the_limit():
     world = FakeWorld()
     world.open(config(budget=Budget(seconds=None, teachings=60), latency_x=0.2))
