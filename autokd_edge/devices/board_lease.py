@@ -20,8 +20,9 @@ from autokd_edge.devices.process import last_line
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import DeviceError, MeasureError
 
-# All users of a board share this place there; a user's own folder would be another one for each.
-SHARED = "/tmp/autokd-edge-lease"  # noqa: S108  on the board; who may log in there may measure
+# All users of a board share this place there, the one for locks on devices (Filesystem Hierarchy Standard 3.0, 5.9);
+# a user's own folder would be another one for each. Who may log in there may measure.
+SHARED = "/var/lock/autokd-edge"
 EXPIRY_S = 60.0
 _BEATS = 4  # in the time of expiry
 _POLL_S = 1.0

@@ -64,7 +64,7 @@ def _loaded(path: Path) -> onnx.ModelProto:
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
-    except Exception as error:
+    except Exception as error:  # the checker's, the file system's and protobuf's errors have no common class
         said = " ".join(str(error).split())
         if _unknown_operations(model):
             return model  # said by name
@@ -99,7 +99,7 @@ def _exported(path: Path) -> onnx.ModelProto:
             out = Path(folder) / "model.onnx"
             vendor.onnx.export(program, (), str(out), dynamo=True, external_data=False, verbose=False)
             return onnx.load(out)
-    except Exception as error:
+    except Exception as error:  # torch's exporter raises nearly anything; all of it says that there is no graph
         reason = error.__cause__ or error  # torch's own text is a page of advice
         said = " ".join(str(reason).split())[:200]
         raise InputError(f"'{path}' must be expressible in ONNX; torch says: {type(reason).__name__}: {said}") from error

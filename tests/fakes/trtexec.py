@@ -134,7 +134,7 @@ class Trtexec:
             header = json.loads(head)
             model = onnx.load_from_string(body)
             onnx.checker.check_model(model)
-        except Exception as error:
+        except Exception as error:  # whatever is wrong with the file, trtexec says this one thing
             raise RefusedError(
                 "1: [stdArchiveReader.cpp::StdArchiveReader::30] Error Code 1: Serialization\nEngine deserialization failed"
             ) from error

@@ -74,7 +74,7 @@ from autokd_edge.search.optuna_search import OptunaProposer
 world = FakeWorld(); world.open(config())
 try:
     OptunaProposer(ARCHITECTURES, DISTILLATIONS, "tpe").propose(world.study)
-except Exception as error:
+except Exception as error:  # its class is what is asked about, and is printed
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=__file__.rsplit("/", 2)[0])

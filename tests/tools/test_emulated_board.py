@@ -15,11 +15,11 @@ TOOL = Path(emulated_board.__file__)
 POLICY = """Package files:
  100 /var/lib/dpkg/status
      release a=now
- 500 http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+ 500 http://mirror.example/debian-security bookworm-security/main amd64 Packages
      release v=12,o=Debian,a=oldstable-security,n=bookworm-security,l=Debian-Security,c=main,b=amd64
- 500 http://deb.debian.org/debian bookworm-updates/main amd64 Packages
- 500 http://deb.debian.org/debian bookworm/main amd64 Packages
-     origin deb.debian.org
+ 500 http://mirror.example/debian bookworm-updates/main amd64 Packages
+ 500 http://mirror.example/debian bookworm/main amd64 Packages
+     origin mirror.example
 Pinned packages:
 """
 DEBIANS = r":qemu-aarch64:M::\x7fELF\x02\xb7\x00:\xff\xff:/usr/libexec/qemu-binfmt/aarch64-binfmt-P:OPF"
@@ -48,7 +48,7 @@ def kernel(tmp_path):
 
 
 def test_the_mirror_and_the_suite_are_those_that_apt_uses():
-    assert system.mirror_of(POLICY) == ("http://deb.debian.org/debian", "bookworm")
+    assert system.mirror_of(POLICY) == ("http://mirror.example/debian", "bookworm")
     with pytest.raises(BoardError, match=r"names none. Hint: apt-get update"):
         system.mirror_of("Package files:\n 100 /var/lib/dpkg/status\n")
 

@@ -50,7 +50,7 @@ def lint(graph: Path, variant: Variant, target: Target, version: Version) -> Non
     """
     try:
         model = onnx.load(graph)
-    except Exception as error:  # protobuf's own and the system's: each says that this is no graph
+    except Exception as error:  # protobuf's, which has no public class, and the system's: each says that this is no graph
         raise BuildError(f"a graph must be an ONNX file; '{graph}' is not: {error}") from error
     if not model.graph.node:
         raise BuildError(f"a graph must be an ONNX file with operations; '{graph}' has none")

@@ -70,7 +70,7 @@ class RTXBuilder:
 def _check(graph: Path, variant: Variant, target: Target) -> None:
     try:
         model = onnx.load(graph)
-    except Exception as error:  # protobuf's own and the system's: each says that this is no graph
+    except Exception as error:  # protobuf's, which has no public class, and the system's: each says that this is no graph
         raise BuildError(f"a graph must be an ONNX file; '{graph}' is not: {error}") from error
     lint_quantisers(model, variant, target)
 

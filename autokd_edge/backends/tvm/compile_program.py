@@ -59,7 +59,7 @@ def _compile(request: Request, made: IO[str]) -> int:
         document: dict[str, Any] = {"said": "", "answer": compiled(request)}
     except (UnsupportedError, BuildError) as error:
         document = {"said": str(error)}
-    except Exception as error:  # noqa: BLE001 - the child says what it is and ends
+    except Exception as error:  # noqa: BLE001  a forked child: whatever TVM raises is its answer, and it ends
         reason = str(error).strip().splitlines()
         document = {"said": f"{type(error).__name__}: {reason[-1] if reason else 'no reason given'}"}
     json.dump(document, made)

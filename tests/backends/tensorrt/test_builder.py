@@ -36,7 +36,7 @@ def built(tmp_path, nano):
         graph = graph or write_graph(tmp_path / "graph.onnx")
         try:
             jetson.builder.build(graph, variant=variant, target=target, out=tmp_path / "engine")
-        except Exception:
+        except Exception:  # any failure must leave nothing behind; it is raised on
             assert not (tmp_path / "engine").exists()
             raise
         return (tmp_path / "engine").read_bytes()
