@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 Request = dict[str, Any]
@@ -20,39 +17,21 @@ def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Ve
     can be fused into it. Seen with TensorRT-RTX 1.7.1: it rejects a dequantised INT32 bias, and the quantised
     scalar of a multiplication; onnx-tensorrt's table says "y_zero_point must be 0".
     """
-    import onnx
-    from onnxruntime import quantization
+    from onnxruntime.quantization.quant_utils import QuantType
 
-    vendor: Vendor = quantization
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "quantized.onnx"
-        vendor.quantize_static(
-            model,
-            out,
-            _reader(vendor, name, samples),
-            quant_format=vendor.QuantFormat.QDQ,
-            op_types_to_quantize=list(_QUANTIZED),
-            per_channel=True,
-            activation_type=vendor.QuantType.QInt8,
-            weight_type=vendor.QuantType.QInt8,
-            nodes_to_exclude=request["keep"],
-            calibrate_method=vendor.CalibrationMethod.MinMax,
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,
-                "OpTypesToExcludeOutputQuantization": list(_QUANTIZED),
-            },
-        )
-        return onnx.load(out)
+    from autokd_edge.backends.onnxruntime.static_qdq import static_qdq
 
-
-def _reader(vendor: Vendor, name: str, samples: Vendor) -> Vendor:
-    """Give the samples one by one, as the calibration asks for them."""
-    feeds: Iterator[dict[str, Vendor]] = ({name: sample[None]} for sample in samples)
-
-    class Reader(vendor.CalibrationDataReader):  # type: ignore[misc]  # the vendor's class has no type
-        def get_next(self) -> dict[str, Vendor] | None:
-            return next(feeds, None)
-
-    return Reader()
+    return static_qdq(
+        model,
+        name,
+        samples,
+        keep=request["keep"],
+        op_types_to_quantize=list(_QUANTIZED),
+        activation_type=QuantType.QInt8,
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "QuantizeBias": False,
+            "OpTypesToExcludeOutputQuantization": list(_QUANTIZED),
+        },
+    )
