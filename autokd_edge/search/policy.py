@@ -13,13 +13,13 @@ from autokd_edge.core.study import Action, Failed, Member, Probe, Stop, Study, T
 from autokd_edge.core.target import Variant
 from autokd_edge.search import pace
 from autokd_edge.search.chooser import Chooser
-from autokd_edge.search.finals import Finals, begun
 from autokd_edge.search.history import asked, before_probes, fitting, lessons, searched
+from autokd_edge.search.phases import Phases
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.verdicts import closest
 
 
-class PhasedPolicy:
+class PhasedPolicy(Phases):
     """Decides when to probe, teach, grade and stop; ``chooser`` decides what."""
 
     def __init__(
@@ -31,22 +31,8 @@ class PhasedPolicy:
         members: Callable[[Point], int] | None = None,
     ) -> None:
         """Make a policy; ``members`` is ``StudentFamily.members``, None where every family has enough of them."""
-        if not variants:
-            raise ValueError("a policy must have at least one variant to grade")
-        self._members = members
+        super().__init__(variants, plan, members)
         self._chooser = chooser
-        self._variants = variants
-        self._plan = plan or Plan()
-
-    def next(self, study: Study) -> Action:
-        """Return the next action; a pure function of the study."""
-        if study.shipped is not None:
-            return Stop(reason="the bundle is written")
-        if not begun(study):
-            action = self._search(study)
-            if action is not None:
-                return action
-        return Finals(study, self._plan, self._variants, self._members).next()
 
     def _search(self, study: Study) -> Action | None:
         """Return the next action of the search, or None where the finals are due."""

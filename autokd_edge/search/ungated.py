@@ -9,8 +9,8 @@ from autokd_edge.core.space import Point
 from autokd_edge.core.study import Action, Failed, Probe, Pupil, Stop, Study, Teach
 from autokd_edge.core.target import Variant
 from autokd_edge.search import pace
-from autokd_edge.search.finals import Finals, begun
 from autokd_edge.search.history import before_probes, lessons, searched, tried
+from autokd_edge.search.phases import Phases
 from autokd_edge.search.plan import Plan
 
 
@@ -21,7 +21,7 @@ class Proposer(Protocol):
         """Return a pupil that was never probed or taught, by a pure function of the study; None where there is none."""
 
 
-class UngatedPolicy:
+class UngatedPolicy(Phases):
     """Probes what is proposed, and teaches it also where it breaks a limit; only what fits goes into the final.
 
     What cannot be built cannot be taught: the optimiser is asked again.
@@ -36,22 +36,8 @@ class UngatedPolicy:
         members: Callable[[Point], int] | None = None,
     ) -> None:
         """Make a policy; ``members`` is ``StudentFamily.members``, None where every family has enough of them."""
-        if not variants:
-            raise ValueError("a policy must have at least one variant to grade")
+        super().__init__(variants, plan, members)
         self._proposer = proposer
-        self._variants = variants
-        self._plan = plan or Plan()
-        self._members = members
-
-    def next(self, study: Study) -> Action:
-        """Return the next action; a pure function of the study."""
-        if study.shipped is not None:
-            return Stop(reason="the bundle is written")
-        if not begun(study):
-            action = self._search(study)
-            if action is not None:
-                return action
-        return Finals(study, self._plan, self._variants, self._members).next()
 
     def _search(self, study: Study) -> Action | None:
         pending = self._pending(study)
