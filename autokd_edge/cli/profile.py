@@ -14,7 +14,7 @@ from autokd_edge.cli.options import FAILED, Json
 
 
 def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
-    model: Annotated[Path, typer.Argument(help="An .onnx file, a bundle, or the folder of a run that shipped one.")],
+    model: Annotated[Path, typer.Argument(help="An .onnx or .pt2 file, a bundle, or the folder of a run that shipped one.")],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
     device: Annotated[str | None, typer.Option(help="What measures: ssh://user@host[:port]. Default: this machine.")] = None,
     protocol: Annotated[str, typer.Option(help="Measuring protocol: screen, final, or sustained (10 min a variant).")] = "final",
