@@ -7,7 +7,7 @@ the ``devices.board.Place`` where engines run, with a folder for its own files, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,10 +19,13 @@ from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.board import Place
 from autokd_edge.devices.board_lease import BoardLease
 from autokd_edge.devices.connection import SshConnection
+from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import fingerprint_over, read_fingerprint
 from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.devices.pool import BoardPool
+from autokd_edge.devices.pooled import pooled
 from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
@@ -194,6 +197,22 @@ def device_of(address: str | None) -> Device:
     return Device(link=link, lease=BoardLease(link), fingerprint=lambda: fingerprint_over(link))
 
 
+def pool_of(addresses: Sequence[str]) -> Device:
+    """Return the boards at several addresses as one device, or the one at a single address; none is this machine.
+
+    Raises:
+        InputError: one is no address, or named twice.
+    """
+    if len(addresses) < 2:
+        return device_of(addresses[0] if addresses else None)
+    devices = [device_of(address) for address in addresses]
+    for device in devices:
+        if [other.link.device for other in devices].count(device.link.device) > 1:
+            raise InputError(f"the boards of a pool must be named once each; got '{device.link.device}' more than once")
+    pool = BoardPool(devices)
+    return Device(link=devices[0].link, lease=devices[0].lease, fingerprint=pool.fingerprint, pool=pool)
+
+
 def device_packages(target: Target) -> tuple[str, ...]:
     """Return the packages that a device must have for the target's backends, of those that Python drives."""
     names = dict.fromkeys(variant.backend for variant in target.variants)
@@ -214,6 +233,9 @@ def backends_of(target: Target, folder: Path, device: Device | None = None) -> d
     """
     others = {point.name: point for point in entry_points(group=BACKEND_GROUP) if point.name not in BACKENDS}
     there = device_of(None) if device is None else device
+    if there.pool is not None:
+        each = [backends_of(target, folder / f"board-{number}", one) for number, one in enumerate(there.pool.devices)]
+        return pooled(each, there.pool, target, load_protocol("screen")[0])
     found = {}
     for name in dict.fromkeys(variant.backend for variant in target.variants):
         if name not in BACKENDS and name not in others:

@@ -58,6 +58,8 @@ def document_of(study: Study) -> dict[str, Any]:
         document["closest"] = str(found.closest)
     if found.fastest is not None:
         document["conditions"] = wording.conditions(found.fastest.measurement)
+    if study.put_aside:
+        document["boards put aside"] = "; ".join(f"{gone.device}: {gone.reason}" for gone in study.put_aside)
     return document
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NotRequired, Required, TypedDict
 
 
@@ -11,7 +12,7 @@ class SearchKeywords(TypedDict, total=False):
     data: Required[str]
     teacher: Required[str]
     target: NotRequired[str]
-    device: NotRequired[str | None]
+    device: NotRequired[str | Sequence[str] | None]
     max_latency: NotRequired[str | None]
     max_memory: NotRequired[str | None]
     max_instructions: NotRequired[str | None]

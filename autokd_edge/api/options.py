@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autokd_edge.core.limits import (
@@ -28,16 +29,16 @@ _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 class SearchOptions:
     """The options of ``autokd-edge search`` under the same names, unread.
 
+    ``device`` is the address of what measures, by default the machine that searches; several are a pool of boards.
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
     ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
-    ones in passes over the training images. ``device`` is the address of what measures, by default the
-    machine that searches.
+    ones in passes over the training images.
     """
 
     data: str
     teacher: str
     target: str = "host"
-    device: str | None = None
+    device: str | Sequence[str] | None = None
     max_latency: str | None = None
     max_memory: str | None = None
     max_instructions: str | None = None
@@ -57,6 +58,13 @@ class SearchOptions:
     final_steps: int | None = None
     final_epochs: float | None = None
     final_members: int = 8
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses of what measures; none is the machine that searches."""
+        if self.device is None:
+            return ()
+        return (self.device,) if isinstance(self.device, str) else tuple(self.device)
 
     def limits(self) -> Limits:
         """Read the limits; raises LimitError."""
@@ -82,8 +90,8 @@ class SearchOptions:
         """Refuse what can be seen from the text alone; raises InputError."""
         self.limits()
         self.budgeted()
-        if self.device is not None:
-            ssh_address(self.device)
+        for address in self.addresses:
+            ssh_address(address)
         if self.study is not None and not _STUDY_NAME.match(self.study):
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"

@@ -79,7 +79,7 @@ class SearchJob:
         limits, budget = options.limits(), options.budgeted()
         wiring.family_named(options.family)
         wiring.policy_named(options.policy)
-        device = wiring.device_of(options.device)
+        device = wiring.pool_of(options.addresses)
         machine = device.fingerprint()
         target = target_here(load_target(options.target)[0], machine)
         if limits.instructions is not None and not (machine.counts_instructions and target.threads == 1):
@@ -110,7 +110,7 @@ class SearchJob:
             final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,
-            device=options.device,
+            device=",".join(options.addresses) or None,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
         )
         # A short name is enough for people; the configuration itself is compared when a study goes on.
@@ -229,6 +229,7 @@ class SearchJob:
             screen_variant=_screening(self.target),
             seed=self.config.seed,
             lessons=work / "lessons",
+            pool=self.device.pool,
         )
 
 

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import NOTHING_FITS, Device, Json, print_document
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, print_document
 
 
 def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
     data: Annotated[str, typer.Option(help="Data set: digits, fashion-mnist or fashion-mnist:FOLDER.")],
     teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
-    device: Device = None,
+    device: Devices = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
     family: Annotated[str, typer.Option(help="Family of students, or several: A,B.")] = "nago",

@@ -13,6 +13,10 @@ FAILED, WRONG_INPUT, NOTHING_FITS, INTERRUPTED = 1, 2, 3, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Device = Annotated[str | None, typer.Option(help="What measures: ssh://user@host[:port]. Default: this machine.")]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option("--device", help="What measures: ssh://user@host[:port]; again for each board of a pool. Default: this machine."),
+]
 Store = Annotated[str | None, typer.Option(help="URL of the journal, e.g. postgresql://user@host/database. Default: SQLite in --out.")]
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Device, Json, Store
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, Store
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -28,7 +28,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         ),
     ],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
-    device: Device = None,
+    device: Devices = None,
     max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
     max_instructions: Annotated[

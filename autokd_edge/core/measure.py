@@ -123,6 +123,7 @@ class Measurement:
     sentinel: Sentinel
     flags: tuple[str, ...]
     instructions: int | None = None  # of one inference, as an emulator counted them; no latency follows from them
+    device: str | None = None  # the address of what gave it; None is the machine that asked
     _sorted_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -191,7 +191,16 @@ class Shipped:
     at_s: float
 
 
-Event: TypeAlias = Opened | Referenced | Probed | Taught | Graded | Shipped
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutAside:
+    """A board of the pool was put aside for the rest of a run; ``device`` is its address."""
+
+    device: str
+    reason: str
+    at_s: float
+
+
+Event: TypeAlias = Opened | Referenced | Probed | Taught | Graded | Shipped | PutAside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +248,7 @@ class Study:
     grades: tuple[Graded, ...]
     shipped: Shipped | None
     elapsed_s: float  # seconds of work, pauses between runs not counted
+    put_aside: tuple[PutAside, ...] = ()
 
     def slacks(self, measurement: Measurement) -> tuple[Slack, ...]:
         """Compare a reading with the device limits, by the teacher's reading of the same protocol."""
@@ -298,12 +308,15 @@ def advance(study: Study | None, event: Event) -> Study:
     study = replace(study, elapsed_s=event.at_s)
     match event:
         case Referenced():
-            return replace(study, reference=event)
+            study = replace(study, reference=event)
         case Probed():
-            return replace(study, probes=(*study.probes, event))
+            study = replace(study, probes=(*study.probes, event))
         case Taught():
-            return replace(study, teachings=(*study.teachings, event))
+            study = replace(study, teachings=(*study.teachings, event))
         case Graded():
-            return replace(study, grades=(*study.grades, event))
+            study = replace(study, grades=(*study.grades, event))
         case Shipped():
-            return replace(study, shipped=event)
+            study = replace(study, shipped=event)
+        case PutAside():
+            study = replace(study, put_aside=(*study.put_aside, event))
+    return study

@@ -58,6 +58,7 @@ class Subject:
     protocol: Protocol
     fingerprint: Fingerprint
     origin: Origin
+    device: str | None = None  # its address; None is this machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,7 @@ def reading(answer: Answer, subject: Subject, baseline: Baseline, *, as_asked: b
             executed=answer.executed,
             sentinel=answer.sentinel,
             flags=(),
+            device=subject.device,
         )
     except ValueError as error:
         raise MeasureError(f"a device program's answer must hold a reading; {error}") from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -16,6 +17,7 @@ from autokd_edge.core.study import (
     Probe,
     Probed,
     Pupil,
+    PutAside,
     Referenced,
     Stop,
     Study,
@@ -25,6 +27,7 @@ from autokd_edge.core.study import (
     advance,
     fold,
 )
+from autokd_edge.devices.in_turn import in_turn
 from autokd_edge.errors import StoreError
 from autokd_edge.pipeline.evaluate import Evaluator
 from autokd_edge.ports import Journal, Policy
@@ -56,21 +59,25 @@ class StudyLoop:
         check_same(self.name, study.config, config)
         if study.reference is None:
             self.watch(study, None)
-            read = self.evaluator.reference()
+            with self._departures_told(recorder):
+                read = self.evaluator.reference()
             recorder.record(lambda at_s: Referenced(accuracy=read.accuracy, cost=read.cost, measurements=read.measurements, at_s=at_s))
         while True:
             action = self.policy.next(recorder.current)
             self.watch(recorder.current, action)
             if isinstance(action, Stop):
                 return recorder.current, action
-            self._carry_out(action, recorder)
+            with self._departures_told(recorder):
+                self._carry_out(action, recorder)
 
     def _carry_out(self, action: Probe | Teach | GradeEngine, recorder: _Recorder) -> None:
         match action:
             case Probe(members=members):
-                for member in members:
-                    self.watch(recorder.current, action)
-                    recorder.record(partial(Probed, member=member, outcome=self.evaluator.probe(member, recorder.current)))
+                jobs = (partial(self.evaluator.probe, member, recorder.current) for member in members)
+                with closing(in_turn(jobs, width=self.evaluator.width)) as outcomes:
+                    for member in members:
+                        self.watch(recorder.current, action)
+                        recorder.record(partial(Probed, member=member, outcome=next(outcomes)))
             case Teach(pupil=pupil, steps=steps, final=final):
                 lesson = self.evaluator.teach(pupil, steps)
                 recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson))
@@ -78,6 +85,15 @@ class StudyLoop:
                 study = recorder.current
                 grade = self.evaluator.grade(pupil, steps_taught(study, pupil), variant, study.config.limits)
                 recorder.record(partial(Graded, pupil=pupil, variant=variant, outcome=grade))
+
+    @contextmanager
+    def _departures_told(self, recorder: _Recorder) -> Iterator[None]:
+        """Write down which boards were put aside meanwhile, also where the last one was lost."""
+        try:
+            yield
+        finally:
+            for gone in () if self.evaluator.pool is None else self.evaluator.pool.news():
+                recorder.record(partial(PutAside, device=gone.device, reason=gone.reason))
 
 
 def steps_taught(study: Study, pupil: Pupil) -> int:

@@ -42,6 +42,8 @@ class Progress:
 
     def watch(self, study: Study, action: Action | None) -> None:
         """Take note of the study and of what comes next; None is the teacher's reading."""
+        for gone in study.put_aside[len((self._study or study).put_aside) :]:
+            self._console.print(f"{self._name} | {wording.put_aside(gone)}", soft_wrap=True, highlight=False, markup=False)
         changed = type(action) is not type(self._action)
         self._study, self._action, self._seen_s = study, action, time.monotonic()
         if self._live is None and (changed or self._seen_s - self._printed_s >= _PLAIN_EVERY_S):

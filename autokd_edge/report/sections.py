@@ -31,6 +31,7 @@ def header(outcome: Outcome) -> str:
         f"the limits of the device. It taught {len(study.teachings)} and graded {len(study.grades)} engines, in "
         f"{wording.duration(study.elapsed_s)} of work."
     )
+    story += "".join(f" {sentence(wording.put_aside(gone))}" for gone in study.put_aside)
     return (
         f'<header><p class="kicker">autokd-edge \N{MIDDLE DOT} study {escape(outcome.name)}</p>'
         f"<h1>A student of {escape(study.config.teacher)} for {escape(study.config.target)}</h1>"

@@ -23,6 +23,7 @@ class ReadingSummary(TypedDict):
     backend: str
     precision: str
     protocol: str
+    device: str | None
     processor: str
     virtual: bool
     threads: int
@@ -58,6 +59,7 @@ def summarise(outcome: Outcome) -> dict[str, Json]:
         "limits": encode(config.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),
+        "boards_put_aside": [{"device": gone.device, "reason": gone.reason, "at_s": gone.at_s} for gone in study.put_aside],
         "variants_screened": [
             {"variant": str(c.variant), "read": len(c.ratios), "tried": len(c.lost), "median_ratio": c.median_ratio, "skipped": c.skipped}
             for c in comparisons(study)
@@ -127,6 +129,7 @@ def reading_summary(m: Measurement) -> ReadingSummary:
         backend=m.variant.backend,
         precision=m.variant.precision,
         protocol=m.protocol,
+        device=m.device,
         processor=m.fingerprint.processor,
         virtual=m.fingerprint.virtual,
         threads=m.threads,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement, Origin
+from autokd_edge.core.study import PutAside
 
 # "Measured" is said of what ran on the device; everything else carries its own word.
 ORIGIN_WORDS: dict[Origin, str] = {"device": "measured", "emulated": "emulated", "predicted": "predicted", "replay": "replayed"}
@@ -95,9 +96,15 @@ def runtime(measurement: Measurement) -> str:
 
 
 def device(measurement: Measurement) -> str:
-    """Say what a reading was taken on: the target, its processor, and whether it is a virtual machine."""
+    """Say what a reading was taken on: the target, its processor, whether it is a virtual machine, and its address."""
     virtual = ", virtual machine" if measurement.fingerprint.virtual else ""
-    return f"{measurement.target} ({measurement.fingerprint.processor}{virtual})"
+    address = f", {measurement.device}" if measurement.device is not None else ""
+    return f"{measurement.target} ({measurement.fingerprint.processor}{virtual}{address})"
+
+
+def put_aside(gone: PutAside) -> str:
+    """Say which board of a pool was put aside, and why."""
+    return f"board {gone.device} was put aside: {gone.reason}"
 
 
 def executed(measurement: Measurement) -> str:
