@@ -129,6 +129,13 @@ def _optuna(
     return UngatedPolicy(OptunaProposer(architectures, distillations, sampler), target.variants, members=members)
 
 
+def _bohb_paper(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+    from autokd_edge.search.bohb import BOHBProposer
+    from autokd_edge.search.ungated import UngatedPolicy
+
+    return UngatedPolicy(BOHBProposer(architectures, distillations), target.variants, members=members)
+
+
 def _openvino_runtime() -> Runtime:
     from autokd_edge.backends.openvino.builder import OPENVINO
 
@@ -164,6 +171,7 @@ POLICIES: Mapping[str, PolicyMaker] = {
     "random": _random,
     "random-ungated": _random_ungated,
     "evolution": _evolution,
+    "bohb-paper": _bohb_paper,
     "optuna-tpe": partial(_optuna, "tpe"),
     "optuna-gp": partial(_optuna, "gp"),
 }

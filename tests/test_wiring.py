@@ -57,13 +57,13 @@ def test_a_policy_is_made_from_the_spaces_and_the_target(name):
         (
             policy_named,
             "randon",
-            "policy must be one of edge-bo, random, random-ungated, evolution, optuna-tpe, optuna-gp; got 'randon'",
+            "policy must be one of edge-bo, random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp; got 'randon'",
             "--policy random",
         ),
         (
             policy_named,
             "zzz",
-            "policy must be one of edge-bo, random, random-ungated, evolution, optuna-tpe, optuna-gp; got 'zzz'",
+            "policy must be one of edge-bo, random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp; got 'zzz'",
             "--policy edge-bo",
         ),
     ],

@@ -54,7 +54,8 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     ] = None,
     family: Annotated[str, typer.Option(help="Family of students: nago, mbconv, or a hand-designed one; several as nago,mbconv.")] = "nago",
     policy: Annotated[
-        str, typer.Option(help="Search strategy: edge-bo; or a baseline: random, random-ungated, evolution, optuna-tpe, optuna-gp.")
+        str,
+        typer.Option(help="edge-bo; or a baseline: random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp."),
     ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,

@@ -68,8 +68,8 @@ class Candidates:
         return self.chance(study, count)
 
     def chance(self, study: Study, count: int) -> list[Point]:
-        """Return new points drawn uniformly."""
-        return sample_new(self._architectures, self._listed, _seen(study), stream(study, "chance"), count)
+        """Return new points drawn uniformly: the very ones that random search draws of this study."""
+        return sample_new(self._architectures, self._listed, _seen(study), stream(study, "probe"), count)
 
     def pool(self, study: Study, known: Sequence[Reading]) -> tuple[list[Point], Rows]:
         """Return new points and their architecture rows: the whole rest of a finite space, else a sample."""

@@ -1,7 +1,7 @@
 """Constrained Bayesian optimisation that asks the device first: the default strategy, ``edge-bo``.
 
 Probes: a Sobol design, then the maximisers of constrained qLogNEI over random points and local moves
-(of the probability to fit while nothing fits). Teachings: the largest expected improvement among the
+(of the probability to fit while nothing fits, and then half of a batch at random). Teachings: the largest expected improvement among the
 members that were *measured* to fit, each with a set of distillation points.
 """
 
@@ -13,12 +13,13 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
 from torch import Tensor
 
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search import acquisition
-from autokd_edge.search.beliefs import capacities, limit_beliefs
+from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
@@ -84,20 +85,28 @@ class EdgeBO:
         x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
         log_fits = beliefs.log_probability(x)
         if not any(reading.fits for reading in known):
-            order = torch.topk(log_fits, min(max(_SHORT, count), len(x))).indices
-            function = acquisition.fitting(beliefs.models, study.config.seed) if beliefs.models else None
-        else:
-            model, baseline = self._accuracy_model(study)
-            if isinstance(model, Unfit):
-                return [points[i] for i in self._likely(study, known, x, log_fits, count)]
-            order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
-            function = acquisition.improving(model, beliefs.models, baseline, study.config.seed)
-        if function is not None:
-            short = order[:_SHORT]
-            log_builds = beliefs.log_building(x[short.numpy()])
-            first = short[acquisition.take(function, torch.from_numpy(x)[short], min(count, _JOINT), log_builds)]
-            order = torch.cat([first, order[~torch.isin(order, first)]])
-        return [points[i] for i in order[:count].tolist()]
+            return self._hoped_for(study, points, x, beliefs, log_fits, count)
+        model, baseline = self._accuracy_model(study)
+        if isinstance(model, Unfit):
+            return [points[i] for i in self._likely(study, known, x, log_fits, count)]
+        order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
+        function = acquisition.improving(model, beliefs.models, baseline, study.config.seed)
+        return [points[i] for i in _jointly(function, x, order, beliefs, count)]
+
+    def _hoped_for(
+        self, study: Study, points: Sequence[Point], x: Rows, beliefs: LimitBeliefs, log_fits: Tensor, count: int
+    ) -> list[Point]:
+        """Return half a batch at random, half where it is most probable to fit.
+
+        While nothing fits, the models have seen only one side of the limit, and what builds is rare where
+        they send a whole batch: 1,800 probes were lost so on a device that builds one network in eight.
+        """
+        chance = self._candidates.chance(study, (count + 1) // 2)
+        order = torch.topk(log_fits, min(max(_SHORT, count), len(x))).indices
+        chosen = order.tolist()
+        if beliefs.models:
+            chosen = _jointly(acquisition.fitting(beliefs.models, study.config.seed), x, order, beliefs, count)
+        return list(dict.fromkeys([*chance, *(points[i] for i in chosen)]))[:count]
 
     def _likely(self, study: Study, known: Sequence[Reading], x: Rows, log_fits: Tensor, count: int) -> list[int]:
         """Draw candidates by their probability to fit: half of them a fair sample, half leaning to large networks.
@@ -171,6 +180,14 @@ class EdgeBO:
         short = acquisition.sift(model, x, baseline, None, _SHORT)
         function = acquisition.improving(model, (), baseline, study.config.seed)
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]
+
+
+def _jointly(function: AcquisitionFunction, x: Rows, order: Tensor, beliefs: LimitBeliefs, count: int) -> list[int]:
+    """Return ``count`` rows: the first of ``order`` by the acquisition function, one given another, then in that order."""
+    short = order[:_SHORT]
+    log_builds = beliefs.log_building(x[short.numpy()])
+    first = short[acquisition.take(function, torch.from_numpy(x)[short], min(count, _JOINT), log_builds)]
+    return [int(i) for i in torch.cat([first, order[~torch.isin(order, first)]])[:count]]
 
 
 def _by_chance(what: str, unfit: Unfit, chosen: T) -> T:

@@ -97,6 +97,17 @@ def test_where_all_builds_fail_probing_goes_on_by_chance():
     assert len({probed.member for probed in world.study.probes}) == 32
 
 
+def test_while_nothing_fits_half_of_a_batch_is_what_random_search_would_probe():
+    world = FakeWorld()
+    world.open(config(latency_x=0.0001))
+    chooser = EdgeBO(ARCHITECTURES, DISTILLATIONS)
+    world.do(Probe(members=chooser.probe(world.study, 16)))
+    by_chance = RandomChooser(ARCHITECTURES, DISTILLATIONS).probe(world.study, 4)
+    members = chooser.probe(world.study, 8)
+    assert len(set(members)) == 8
+    assert set(by_chance) < set(members)
+
+
 def test_the_first_pupil_is_taught_with_the_guessed_distillation_and_is_the_largest_that_fits():
     world = FakeWorld()
     world.open(config(latency_x=0.5))

@@ -11,8 +11,8 @@ of the best taught network that keeps the limit, in points. Interrupted, the sam
 with the runs that the JSON file lacks.
 
 ``edge-bo`` is told the paths of a cell, ``edge-bo-one-hot`` its operations alone, as the others are.
-``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random`` and Optuna's samplers
-teach what they propose, and learn its latency with its accuracy.
+``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random``, ``bohb-paper`` and Optuna's
+samplers teach what they propose, and learn its latency with its accuracy.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table
 
 from autokd_edge.core.study import GradeEngine, Stop, Teach
 from autokd_edge.ports import Policy
+from autokd_edge.search.bohb import BOHBProposer
 from autokd_edge.search.evolution import EvolutionChooser
 from autokd_edge.search.optuna_search import OptunaProposer
 from autokd_edge.search.plan import Plan
@@ -113,6 +114,10 @@ def _random(table: Table, probes: int) -> Policy:
     return UngatedPolicy(RandomProposer(table.space, NOTHING), (VARIANT,), _plan(probes))
 
 
+def _bohb(table: Table, probes: int) -> Policy:
+    return UngatedPolicy(BOHBProposer(table.space, NOTHING), (VARIANT,), _plan(probes))
+
+
 def _optuna(sampler: Literal["tpe", "gp"], table: Table, probes: int) -> Policy:
     return UngatedPolicy(OptunaProposer(table.space, NOTHING, sampler), (VARIANT,), _plan(probes))
 
@@ -123,6 +128,7 @@ POLICIES: Mapping[str, Callable[[Table, int], Policy]] = {
     "random-gate": _random_with_gate,
     "random": _random,
     "evolution": _evolution,
+    "bohb-paper": _bohb,
     "optuna-tpe": partial(_optuna, "tpe"),
     "optuna-gp": partial(_optuna, "gp"),
 }
