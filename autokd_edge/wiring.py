@@ -29,7 +29,8 @@ from autokd_edge.devices.pooled import pooled
 from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
-from autokd_edge.ports import Backend, Link, Policy, StudentFamily
+from autokd_edge.ports import Backend, Link, StudentFamily
+from autokd_edge.search.goals import TakesTurns
 from autokd_edge.students.families.mbconv import MBConvFamily
 from autokd_edge.students.families.mcunet import mcunet_like
 from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
@@ -41,7 +42,7 @@ from autokd_edge.students.families.union import UnionFamily
 BACKEND_GROUP = "autokd_edge.backends"
 _T = TypeVar("_T")
 Members = Callable[[Point], int]  # ``StudentFamily.members``
-PolicyMaker = Callable[[SearchSpace, SearchSpace, Target, Members], Policy]
+PolicyMaker = Callable[[SearchSpace, SearchSpace, Target, Members], TakesTurns]
 
 
 def _openvino(place: Place) -> Backend:
@@ -92,28 +93,28 @@ def _tvm(place: Place) -> Backend:
     return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=TVMBoard(builder, place), library=builder)
 
 
-def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.edge_bo import EdgeBO
     from autokd_edge.search.policy import PhasedPolicy
 
     return PhasedPolicy(EdgeBO(architectures, distillations), target.variants, members=members)
 
 
-def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.policy import PhasedPolicy
     from autokd_edge.search.random_search import RandomChooser
 
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants, members=members)
 
 
-def _evolution(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _evolution(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.evolution import EvolutionChooser
     from autokd_edge.search.policy import PhasedPolicy
 
     return PhasedPolicy(EvolutionChooser(architectures, distillations), target.variants, members=members)
 
 
-def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.random_search import RandomProposer
     from autokd_edge.search.ungated import UngatedPolicy
 
@@ -122,14 +123,14 @@ def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, targ
 
 def _optuna(
     sampler: Literal["tpe", "gp"], architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members
-) -> Policy:
+) -> TakesTurns:
     from autokd_edge.search.optuna_search import OptunaProposer
     from autokd_edge.search.ungated import UngatedPolicy
 
     return UngatedPolicy(OptunaProposer(architectures, distillations, sampler), target.variants, members=members)
 
 
-def _bohb_paper(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _bohb_paper(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.bohb import BOHBProposer
     from autokd_edge.search.ungated import UngatedPolicy
 

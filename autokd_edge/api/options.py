@@ -7,17 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autokd_edge.core.limits import (
-    MAX_QUANT_DROP,
-    Budget,
-    Limits,
-    parse_budget,
-    parse_drop,
-    parse_instructions,
-    parse_latency,
-    parse_memory,
-)
-from autokd_edge.devices.address import ssh_address
+from autokd_edge.api.targets import AskedGoal, AskedLimits, Several, asked_goals
+from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, parse_budget
 from autokd_edge.errors import InputError
 
 BATCH = 128  # images of an optimiser step; the trainer's own
@@ -29,21 +20,22 @@ _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 class SearchOptions:
     """The options of ``autokd-edge search`` under the same names, unread.
 
-    ``device`` is the address of what measures, by default the machine that searches; several are a pool of boards.
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
     ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
-    ones in passes over the training images.
+    ones in passes over the training images. ``device`` is the address of what measures, by default the
+    machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
+    own: ``pi=30ms``.
     """
 
     data: str
     teacher: str
-    target: str = "host"
-    device: str | Sequence[str] | None = None
-    max_latency: str | None = None
-    max_memory: str | None = None
-    max_instructions: str | None = None
-    max_drop: str | None = None
-    max_quant_drop: str = f"{MAX_QUANT_DROP:g}"
+    target: str | Sequence[str] = "host"
+    device: Several = None
+    max_latency: Several = None
+    max_memory: Several = None
+    max_instructions: Several = None
+    max_drop: Several = None
+    max_quant_drop: str | Sequence[str] = f"{MAX_QUANT_DROP:g}"
     budget: str = "30min"
     seed: int = 0
     study: str | None = None
@@ -59,22 +51,17 @@ class SearchOptions:
     final_epochs: float | None = None
     final_members: int = 8
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The addresses of what measures; none is the machine that searches."""
-        if self.device is None:
-            return ()
-        return (self.device,) if isinstance(self.device, str) else tuple(self.device)
-
-    def limits(self) -> Limits:
-        """Read the limits; raises LimitError."""
-        return Limits(
-            latency=None if self.max_latency is None else parse_latency(self.max_latency),
-            memory=None if self.max_memory is None else parse_memory(self.max_memory),
-            max_drop=None if self.max_drop is None else parse_drop(self.max_drop),
-            max_quant_drop=parse_drop(self.max_quant_drop, option="--max-quant-drop"),
-            instructions=None if self.max_instructions is None else parse_instructions(self.max_instructions),
+    def goals(self) -> tuple[AskedGoal, ...]:
+        """Read the targets and what is asked of each; raises InputError."""
+        asked = AskedLimits(
+            max_latency=self.max_latency,
+            max_memory=self.max_memory,
+            max_instructions=self.max_instructions,
+            max_drop=self.max_drop,
+            max_quant_drop=self.max_quant_drop,
+            device=self.device,
         )
+        return asked_goals(self.target, asked)
 
     def budgeted(self) -> Budget:
         """Read the budget; raises LimitError."""
@@ -88,10 +75,11 @@ class SearchOptions:
 
     def check(self) -> None:
         """Refuse what can be seen from the text alone; raises InputError."""
-        self.limits()
-        self.budgeted()
-        for address in self.addresses:
-            ssh_address(address)
+        goals, budget = self.goals(), self.budgeted()
+        if budget.teachings is not None and budget.teachings < len(goals):
+            raise InputError(
+                f"a budget must have a teaching for each of {len(goals)} targets; got {budget.teachings}", hint=f"--budget {len(goals)}"
+            )
         if self.study is not None and not _STUDY_NAME.match(self.study):
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"

@@ -79,7 +79,7 @@ class Outcome:
     @property
     def percentile(self) -> float:
         """The percentile that the latency limit bounds; the median where there is no such limit."""
-        limit = self.study.config.limits.latency
+        limit = self.study.goal.limits.latency
         return 50.0 if limit is None else limit.percent
 
 

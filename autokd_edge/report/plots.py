@@ -173,7 +173,7 @@ def _bounds(outcome: Outcome, students: Sequence[Measurement]) -> dict[str, floa
 
 
 def _draw_floor(canvas: Canvas, outcome: Outcome) -> None:
-    reference, drop = outcome.study.reference, outcome.study.config.limits.max_drop
+    reference, drop = outcome.study.reference, outcome.study.goal.limits.max_drop
     if reference is not None and reference.accuracy is not None and drop is not None:
         floor = reference.accuracy - drop
         canvas.y_limit(floor, f"accuracy floor {wording.percent(floor)}")

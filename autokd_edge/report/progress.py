@@ -15,6 +15,7 @@ from rich.text import Text
 from autokd_edge.core.study import Action, Failed, GradeEngine, Lesson, Probe, Study, Teach
 from autokd_edge.report import wording
 
+_OF_GOAL = (Probe, Teach, GradeEngine)  # actions
 _PLAIN_EVERY_S = 5.0  # where there is no terminal, a log line now and then
 
 
@@ -59,9 +60,11 @@ class Progress:
         yield grid
 
     def _facts(self, study: Study) -> tuple[str, ...]:
-        fits = sum(study.fits(probed) for probed in study.probes) if study.reference is not None else 0
+        views = [study.of(goal) for goal in range(len(study.config.goals))]
+        fits = sum(view.fits(probed) for view in views if view.reference is not None for probed in view.probes)
         counts = f"{len(study.probes)} probed ({fits} fit), {len(study.teachings)} taught, {len(study.grades)} graded"
-        return (phase_of(self._action), counts, best_so_far(study), self._left(study))
+        whose = f" for {study.config.goals[self._action.goal].target}" if len(views) > 1 and isinstance(self._action, _OF_GOAL) else ""
+        return (f"{phase_of(self._action)}{whose}", counts, best_so_far(study), self._left(study))
 
     def _left(self, study: Study) -> str:
         budget = study.config.budget

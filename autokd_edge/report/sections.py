@@ -34,7 +34,7 @@ def header(outcome: Outcome) -> str:
     story += "".join(f" {sentence(wording.put_aside(gone))}" for gone in study.put_aside)
     return (
         f'<header><p class="kicker">autokd-edge \N{MIDDLE DOT} study {escape(outcome.name)}</p>'
-        f"<h1>A student of {escape(study.config.teacher)} for {escape(study.config.target)}</h1>"
+        f"<h1>A student of {escape(study.config.teacher)} for {escape(study.goal.target)}</h1>"
         f'<p class="verdict {kind}">{escape(sentence(verdict(outcome)))}</p><p class="lead">{escape(story)}</p></header>'
     )
 
@@ -201,7 +201,7 @@ def provenance(outcome: Outcome) -> str:
     """Say everything that is needed to do it again."""
     study, config = outcome.study, outcome.study.config
     facts = {
-        "Target": f"{config.target} (sha256 {config.target_digest})",
+        "Target": f"{study.goal.target} (sha256 {study.goal.target_digest})",
         "Data": f"{config.data} (sha256 {config.data_digest})",
         "Teacher": f"{config.teacher} (sha256 {config.teacher_digest})",
         "Family, policy, seed": f"{config.family}, {config.policy}, {config.seed}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from autokd_edge.core.codec import Json, encode
@@ -43,20 +44,27 @@ class ReadingSummary(TypedDict):
     flags: list[str]
 
 
-def summarise(outcome: Outcome) -> dict[str, Json]:
-    """Write the summary; what is not known is null."""
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, Json]:
+    """Write the summary of a study, one below ``goals`` for each target where there are several; what is not known is null."""
+    if len(outcomes) == 1:
+        return _summary(outcomes[0])
+    goals: list[Json] = [_summary(outcome) for outcome in outcomes]
+    return {"summary_version": SUMMARY_VERSION, "study": outcomes[0].name, "goals": goals}
+
+
+def _summary(outcome: Outcome) -> dict[str, Json]:
     study = outcome.study
     config = study.config
     return {
         "summary_version": SUMMARY_VERSION,
         "study": outcome.name,
-        "target": config.target,
+        "target": study.goal.target,
         "data": config.data,
         "teacher_name": config.teacher,
         "family": config.family,
         "policy": config.policy,
         "seed": config.seed,
-        "limits": encode(config.limits, Limits),
+        "limits": encode(study.goal.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),
         "boards_put_aside": [{"device": gone.device, "reason": gone.reason, "at_s": gone.at_s} for gone in study.put_aside],

@@ -23,7 +23,7 @@ from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
-from autokd_edge.search.history import Reading, fitting, lessons, readings, tried
+from autokd_edge.search.history import Reading, fitting, lessons, readings, suitable, tried
 from autokd_edge.search.random_search import RandomChooser
 from autokd_edge.search.surrogate import Surrogate, Unfit, compressed, fit, predict, steady
 
@@ -133,12 +133,19 @@ class EdgeBO:
         return log_large
 
     def _accuracy_model(self, study: Study) -> tuple[Surrogate | Unfit, Rows]:
-        """Return a model of the lessons' compressed accuracies, and their rows."""
+        """Return a model of all lessons' compressed accuracies, and the rows that an improvement is over.
+
+        Those are of the pupils that keep this goal's limits; while there is none, of the worst one: any that fits improves.
+        """
         taught = lessons(study)
-        x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
+        own = suitable(study) or sorted(taught, key=lambda lesson: lesson[1])[:1]
+        x, baseline = (self._lesson_rows(some) for some in (taught, own))
         if len(taught) < _LESSONS:
-            return Unfit(reason=f"accuracy is modelled from {_LESSONS} lessons; there are {len(taught)}"), x
-        return fit(x, compressed(np.array([accuracy for _, accuracy in taught])), columns=self._candidates.accuracy_columns), x
+            return Unfit(reason=f"accuracy is modelled from {_LESSONS} lessons; there are {len(taught)}"), baseline
+        return fit(x, compressed(np.array([accuracy for _, accuracy in taught])), columns=self._candidates.accuracy_columns), baseline
+
+    def _lesson_rows(self, taught: Sequence[tuple[Pupil, float]]) -> Rows:
+        return self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
 
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         """Return the largest network that fits; then, of the larger half, the one least like those taught.

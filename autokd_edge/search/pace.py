@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Lesson, Study
@@ -37,7 +38,5 @@ def steps_per_s(study: Study, architecture: Point) -> float | None:
 
 
 def _usual(study: Study, ends_s: list[float]) -> float:
-    every = sorted([e.at_s for group in (study.probes, study.teachings, study.grades) for e in group])
-    begun = study.reference.at_s if study.reference is not None else 0.0
-    previous = dict(zip(every, [begun, *every][:-1], strict=True))
+    previous = dict(pairwise(reversed(study.ends_s)))
     return statistics.median([end - previous[end] for end in ends_s[-_LATEST:]]) if ends_s else 0.0

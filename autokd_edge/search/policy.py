@@ -13,7 +13,7 @@ from autokd_edge.core.study import Action, Failed, Member, Probe, Stop, Study, T
 from autokd_edge.core.target import Variant
 from autokd_edge.search import pace
 from autokd_edge.search.chooser import Chooser
-from autokd_edge.search.history import asked, before_probes, fitting, lessons, searched
+from autokd_edge.search.history import asked, before_probes, chosen, fitting, lessons, own_teachings, searched, suitable
 from autokd_edge.search.phases import Phases
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.verdicts import closest
@@ -40,7 +40,7 @@ class PhasedPolicy(Phases):
         if rest:
             return Probe(members=rest)
         if self._teachings_are_over(study):
-            return None if lessons(study) else Stop(reason=self._no_lesson(study))
+            return None if suitable(study) else Stop(reason=self._no_lesson(study))
         if not fitting(study):
             return self._probe_on(study)
         return self._round(study)
@@ -58,16 +58,20 @@ class PhasedPolicy(Phases):
             members = self._chooser.probe(study, self._plan.batch)  # everything that fits was taught
         if members:
             return Probe(members=members)
-        return None if lessons(study) else Stop(reason=self._no_lesson(study))
+        return None if suitable(study) else Stop(reason=self._no_lesson(study))
 
     def _rest_of_batch(self, study: Study) -> tuple[Member, ...]:
         """Return what is left of a batch of probes that was cut off; none between batches."""
-        done = len(study.probes) % self._plan.batch
+        own = chosen(study)
+        done = len(own) % self._plan.batch
         if done == 0:
             return ()
         known = asked(study)
-        batch = self._chooser.probe(before_probes(study, len(study.probes) - done), self._plan.batch)
+        batch = self._chooser.probe(before_probes(study, study.probes.index(own[-done])), self._plan.batch)
         return tuple(member for member in batch if member not in known)
+
+    def _is_mid_turn(self, study: Study) -> bool:
+        return bool(self._rest_of_batch(study))
 
     def _probe_on(self, study: Study) -> Action:
         """Probe while nothing fits, up to the cap."""
@@ -81,15 +85,15 @@ class PhasedPolicy(Phases):
 
     def _probes_due(self, study: Study) -> bool:
         """Say whether the pool is not full yet, or no batch was probed since the last teaching."""
-        done, seconds = searched(study), study.config.budget.seconds
-        if not done:
+        seconds = study.config.budget.seconds
+        if not own_teachings(study):
             in_time = seconds is None or study.elapsed_s <= self._plan.pool_share * seconds
-            return len(study.probes) < self._plan.pool and in_time
+            return len(chosen(study)) < self._plan.pool and in_time
         return self._probes_since_teaching(study) == 0
 
     def _probes_since_teaching(self, study: Study) -> int:
-        done = searched(study)
-        return sum(probed.at_s >= done[-1].at_s for probed in study.probes) if done else len(study.probes)
+        done = own_teachings(study)
+        return sum(probed.at_s >= done[-1].at_s for probed in chosen(study)) if done else len(study.probes)
 
     def _time_for_round(self, study: Study, *, probes: bool) -> bool:
         """Say whether a teaching, after a batch of probes where one is due, ends within the search's share."""
@@ -97,7 +101,7 @@ class PhasedPolicy(Phases):
         if seconds is None or not searched(study):
             return True
         cost_s = pace.teach_s(study) + (self._plan.batch * pace.probe_s(study) if probes else 0.0)
-        return study.elapsed_s + cost_s <= self._plan.search_share * seconds or not lessons(study)
+        return study.elapsed_s + cost_s <= self._plan.search_share * seconds or not suitable(study)
 
     def _teachings_are_over(self, study: Study) -> bool:
         done, most = searched(study), study.config.budget.teachings
@@ -114,5 +118,7 @@ class PhasedPolicy(Phases):
         return f"no candidate fits {when}; {nearest}"
 
     def _no_lesson(self, study: Study) -> str:
+        if lessons(study):  # of pupils that other goals asked for
+            return "no candidate that was taught fits" if fitting(study) else self._nothing_fits(study, f"after {len(study.probes)} probes")
         failures = [taught.outcome for taught in study.teachings if isinstance(taught.outcome, Failed)]
         return f"no candidate could be taught in {len(failures)} tries; the last failure: {failures[-1].message}"

@@ -25,7 +25,7 @@ from autokd_edge.students.cost import cost_of
 from autokd_edge.students.families.resnet import resnet_spec
 
 PUPIL = pupil()
-LIMITS = config().limits
+LIMITS = config().goals[0].limits
 TIGHT = 0.5  # times the teacher: the pupil needs 0.7 in fp32 and 0.42 in int8
 
 

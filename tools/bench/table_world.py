@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from autokd_edge.core.digest import Digest, digest_of_file
+from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Sentinel
 from autokd_edge.core.space import Choice, Point, SearchSpace
@@ -202,15 +203,13 @@ class TableWorld:
     def _config(self) -> StudyConfig:
         limit = LatencyLimit(percent=50.0, bound_ns=self.bound_ns, times_teacher=None)
         return StudyConfig(
-            target="replay",
-            target_digest=NONE,
+            goals=(Goal(target="replay", target_digest=NONE, limits=Limits(latency=limit, memory=None, max_drop=None)),),
             data="table",
             data_digest=self.table.digest,
             teacher="table",
             teacher_digest=NONE,
             family="table",
             policy=self.policy,
-            limits=Limits(latency=limit, memory=None, max_drop=None),
             budget=Budget(seconds=None, teachings=self.teachings),
             search_steps=1,
             final_steps=1,
