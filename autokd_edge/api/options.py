@@ -24,13 +24,15 @@ class SearchOptions:
     ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
     ones in passes over the training images. ``device`` is the address of what measures, by default the
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
-    own: ``pi=30ms``.
+    own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
+    from a file of tools/record_readings.py.
     """
 
     data: str
     teacher: str
     target: str | Sequence[str] = "host"
     device: Several = None
+    predict: Several = None
     max_latency: Several = None
     max_memory: Several = None
     max_instructions: Several = None
@@ -60,6 +62,7 @@ class SearchOptions:
             max_drop=self.max_drop,
             max_quant_drop=self.max_quant_drop,
             device=self.device,
+            predict=self.predict,
         )
         return asked_goals(self.target, asked)
 

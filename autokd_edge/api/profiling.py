@@ -26,11 +26,15 @@ from autokd_edge.pipeline.profile import Profiler, Watch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions:
-    """The options of ``autokd-edge profile`` under the same names, unread; ``device`` is an address, by default this machine."""
+    """The options of ``autokd-edge profile`` under the same names, unread.
+
+    ``device`` is an address, by default this machine; ``predict`` names recorded readings instead.
+    """
 
     model: Path
     target: str = "host"
     device: str | None = None
+    predict: str | None = None
     protocol: str = "final"
     data: str | None = None
     per_layer: bool = False
@@ -46,7 +50,9 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
     """
     protocol, _ = load_protocol(options.protocol)
     described = load_target(options.target)[0]
-    device = wiring.device_of(options.device)
+    if options.device is not None and options.predict is not None:
+        raise InputError(f"a reading is measured or predicted; got --device {options.device} and --predict {options.predict}")
+    device = wiring.predicted_device(described, options.predict) if options.predict else wiring.device_of(options.device)
     _check_out(options.out)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
