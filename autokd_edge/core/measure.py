@@ -191,6 +191,11 @@ class Measurement:
         return statistics.median(_spread(sorted(block)) for block in self.blocks_ns)
 
     @property
+    def stalled_share(self) -> float:
+        """Median over blocks of mean / median - 1: what rare long samples add, as where others take the processor in turns."""
+        return statistics.median(statistics.fmean(block) / statistics.median(block) - 1 for block in self.blocks_ns)
+
+    @property
     def between_variation(self) -> float:
         """Standard deviation of the logarithms of the block medians: the surrogate's noise."""
         logs = [math.log(median) for median in self.block_medians_ns]
