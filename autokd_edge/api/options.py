@@ -25,7 +25,8 @@ class SearchOptions:
     ones in passes over the training images. ``device`` is the address of what measures, by default the
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
     own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
-    from a file of tools/record_readings.py.
+    from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
+    that is permitted.
     """
 
     data: str
@@ -33,6 +34,7 @@ class SearchOptions:
     target: str | Sequence[str] = "host"
     device: Several = None
     predict: Several = None
+    lock_clocks: bool = False
     max_latency: Several = None
     max_memory: Several = None
     max_instructions: Several = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.profile import PROFILE_VERSION, Profile
 from autokd_edge.core.target import Variant
+from autokd_edge.devices.clocks import clocks_held
 from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
 from autokd_edge.devices.fingerprint import target_here
 from autokd_edge.errors import InputError, ModelError
@@ -35,6 +37,7 @@ class ProfileOptions:
     target: str = "host"
     device: str | None = None
     predict: str | None = None
+    lock_clocks: bool = False
     protocol: str = "final"
     data: str | None = None
     per_layer: bool = False
@@ -68,7 +71,8 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
             layers=options.per_layer,
             quantized=quantized,
         )
-        rows = profiler.rows(model, watch)
+        with clocks_held(device) if options.lock_clocks else nullcontext():
+            rows = profiler.rows(model, watch)
     made = Profile(
         profile_version=PROFILE_VERSION,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

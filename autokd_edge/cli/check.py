@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, MaxLatency, MaxMemory, Predictions, Targets, print_document
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Targets, print_document
 
 
 def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
@@ -16,6 +16,7 @@ def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wa
     target: Targets = None,
     device: Devices = None,
     predict: Predictions = None,
+    lock_clocks: LockClocks = False,
     max_latency: MaxLatency = None,
     max_memory: MaxMemory = None,
     family: Annotated[str, typer.Option(help="Family of students, or several: A,B.")] = "nago",
@@ -32,6 +33,7 @@ def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wa
         target=target or "host",
         device=device,
         predict=predict,
+        lock_clocks=lock_clocks,
         max_latency=max_latency,
         max_memory=max_memory,
         family=family,

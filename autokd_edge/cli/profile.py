@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import FAILED, Json, Predict
+from autokd_edge.cli.options import FAILED, Json, LockClocks, Predict
 
 
 def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
@@ -18,6 +18,7 @@ def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer 
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
     device: Annotated[str | None, typer.Option(help="What measures: ssh://user@host[:port]. Default: this machine.")] = None,
     predict: Predict = None,
+    lock_clocks: LockClocks = False,
     protocol: Annotated[str, typer.Option(help="Measuring protocol: screen, final, or sustained (10 min a variant).")] = "final",
     data: Annotated[
         str | None, typer.Option(help="Calibration images for int8: a data set, or FILE.npy, float32 (n, c, h, w), preprocessed.")
@@ -32,7 +33,15 @@ def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer 
     from autokd_edge.report.profile import profile_tables, summarise_profile
 
     options = ProfileOptions(
-        model=model, target=target, device=device, predict=predict, protocol=protocol, data=data, per_layer=per_layer, out=out
+        model=model,
+        target=target,
+        device=device,
+        predict=predict,
+        lock_clocks=lock_clocks,
+        protocol=protocol,
+        data=data,
+        per_layer=per_layer,
+        out=out,
     )
     with Console(stderr=True).status("") as status:
         made = measured(options, watch=lambda variant: status.update(f"building and measuring {variant}"))

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, MaxLatency, MaxMemory, Predictions, Store, Targets
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Store, Targets
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -30,6 +30,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     target: Targets = None,
     device: Devices = None,
     predict: Predictions = None,
+    lock_clocks: LockClocks = False,
     max_latency: MaxLatency = None,
     max_memory: MaxMemory = None,
     max_instructions: Annotated[
@@ -74,6 +75,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         target=target or "host",
         device=device,
         predict=predict,
+        lock_clocks=lock_clocks,
         max_latency=max_latency,
         max_memory=max_memory,
         max_instructions=max_instructions,
