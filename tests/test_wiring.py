@@ -12,7 +12,7 @@ from autokd_edge.core.target import Variant
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.ungated import UngatedPolicy
-from autokd_edge.wiring import BACKEND_GROUP, FAMILIES, POLICIES, backends_of, family_named, policy_named
+from autokd_edge.wiring import BACKEND_GROUP, FAMILIES, POLICIES, backends_of, family_named, policy_named, pool_of
 
 SPACE = SearchSpace(parameters=(Real(name="tau", low=1.0, high=20.0),))
 TASK = Task(image=(1, 8, 8), classes=2, channel_multiple=8)
@@ -101,3 +101,13 @@ def test_a_broken_package_harms_only_those_who_ask_for_it(tmp_path, monkeypatch)
     assert backends_of(named("openvino"), tmp_path)["openvino"].name == "openvino"
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         backends_of(named("broken"), tmp_path)
+
+
+def test_several_addresses_are_a_pool_and_each_is_named_once():
+    one, two = "ssh://pi@one", "ssh://pi@two"
+    pool = pool_of([one, two]).pool
+    assert [device.link.device for device in pool.devices] == [one, two]
+    assert pool_of([one]).pool is None
+    assert pool_of([]).link.device is None
+    with pytest.raises(InputError, match="must be named once each; got 'ssh://pi@one' more than once"):
+        pool_of([one, two, one])
