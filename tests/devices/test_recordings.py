@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from fakes.backend import FAKE_FINGERPRINT, FAKE_TARGET
@@ -65,3 +66,11 @@ def test_a_target_on_which_nothing_was_recorded_names_both_ways_on():
     assert "--device ssh://user@host" in said
     assert "tools/record_readings.py --target jetson-nano" in said
     assert "--predict FILE" in said
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "profiles" / "recorded").glob("*.json")), ids=lambda path: path.stem)
+def test_what_ships_is_read_and_says_under_which_load_it_was_recorded(path):
+    recording = load_recording(load_target(path.stem)[0], SHIPPED)
+    assert len(recording.networks) >= 100
+    assert recording.load_average_1min[0] <= recording.load_average_1min[1]
+    assert all(reading.between_variation <= 0.025 for network in recording.networks for reading in network.readings)
