@@ -178,6 +178,9 @@ POLICIES: Mapping[str, PolicyMaker] = {
 }
 
 
+_WITH_RUNGS = ("edge-bo", "random", "evolution")
+
+
 def family_named(name: str) -> StudentFamily:
     """Return a family of students, or the union of several, ``A,B``; raises InputError where there is no such family."""
     names = [part.strip() for part in name.split(",")]
@@ -187,9 +190,12 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str) -> PolicyMaker:
+def policy_named(name: str, *, rungs: int = 1) -> PolicyMaker:
     """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
-    return _named(name, POLICIES, "policy", "--policy")
+    found = _named(name, POLICIES, "policy", "--policy")
+    if rungs > 1 and name not in _WITH_RUNGS:
+        raise InputError(f"policies that teach on rungs are {', '.join(_WITH_RUNGS)}; got '{name}' and {rungs} rungs", hint="--rungs 1")
+    return found
 
 
 def device_of(address: str | None) -> Device:

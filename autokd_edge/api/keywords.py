@@ -29,6 +29,8 @@ class SearchKeywords(TypedDict, total=False):
     family: NotRequired[str]
     policy: NotRequired[str]
     search_steps: NotRequired[int]
+    rungs: NotRequired[int]
+    eta: NotRequired[int]
     final_steps: NotRequired[int | None]
     final_epochs: NotRequired[float | None]
     final_members: NotRequired[int]

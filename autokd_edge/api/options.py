@@ -22,7 +22,8 @@ class SearchOptions:
 
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
     ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
-    ones in passes over the training images. ``device`` is the address of what measures, by default the
+    ones in passes over the training images. With ``rungs`` a student of the search is judged after ``search_steps /
+    eta^(rungs - 1)`` steps first, and the most promising ones go on. ``device`` is the address of what measures, by default the
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
     own: ``pi=30ms``.
     """
@@ -47,6 +48,8 @@ class SearchOptions:
     family: str = "nago"
     policy: str = "edge-bo"
     search_steps: int = 200
+    rungs: int = 1
+    eta: int = 3
     final_steps: int | None = None
     final_epochs: float | None = None
     final_members: int = 8
@@ -86,6 +89,16 @@ class SearchOptions:
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
+        if self.rungs < 1:
+            raise InputError(f"rungs must be at least 1; got {self.rungs}", hint="--rungs 3")
+        if not 2 <= self.eta <= 4:
+            raise InputError(f"eta must be 2 to 4; got {self.eta}", hint="--eta 3")
+        if 1 <= self.search_steps < self.eta ** (self.rungs - 1):
+            raise InputError(
+                f"the lowest of {self.rungs} rungs must have a step; {self.search_steps} steps over {self.eta} to the power of "
+                f"{self.rungs - 1} are fewer",
+                hint=f"--search-steps {max(200, self.eta ** (self.rungs - 1))}, or fewer --rungs",
+            )
         if self.final_epochs is not None and not 0 < self.final_epochs < math.inf:  # nor NaN
             raise InputError(f"final-epochs must be above 0; got {self.final_epochs:g}", hint="--final-epochs 20")
         if self.final_epochs is not None and self.final_steps is not None:

@@ -86,7 +86,7 @@ class SearchJob:
         options.check()
         asked, budget = options.goals(), options.budgeted()
         wiring.family_named(options.family)
-        wiring.policy_named(options.policy)
+        wiring.policy_named(options.policy, rungs=options.rungs)
         goals = placed(asked)
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
@@ -107,6 +107,8 @@ class SearchJob:
             loss=loss,
             budget=budget,
             search_steps=options.search_steps,
+            rungs=options.rungs,
+            eta=options.eta,
             final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,

@@ -83,9 +83,9 @@ class StudyLoop:
                     for member in members:
                         self.watch(recorder.current, action)
                         recorder.record(partial(Probed, member=member, outcome=next(outcomes), goal=goal))
-            case Teach(pupil=pupil, steps=steps, final=final):
-                lesson = evaluator.teach(pupil, steps)
-                recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal))
+            case Teach(pupil=pupil, steps=steps, final=final, of_steps=whole):
+                lesson = evaluator.teach(pupil, steps) if whole is None else evaluator.teach(pupil, whole, until=steps)
+                recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal, of_steps=whole))
             case GradeEngine(pupil=pupil, variant=variant):
                 study = recorder.current.of(goal)
                 grade = evaluator.grade(pupil, steps_taught(study, pupil), variant, study.goal.limits)

@@ -13,7 +13,7 @@ from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
 from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
-from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
+from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, taught_in_words, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
 from autokd_edge.report.precisions import variant_lines
 from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
@@ -28,7 +28,7 @@ def header(outcome: Outcome) -> str:
     word = wording.origins(m for p in study.probes if isinstance(p.outcome, Screened) for m in p.outcome.measurements)
     story = (
         f"The search probed {len(study.probes)} untrained networks of the family {study.config.family} (readings {word}); {fitting} kept "
-        f"the limits of the device. It taught {len(study.teachings)} and graded {len(study.grades)} engines, in "
+        f"the limits of the device. It taught {taught_in_words(study)} and graded {len(study.grades)} engines, in "
         f"{wording.duration(study.elapsed_s)} of work."
     )
     story += "".join(f" {sentence(wording.put_aside(gone))}" for gone in study.put_aside)

@@ -19,18 +19,19 @@ from torch import Tensor
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search import acquisition
+from autokd_edge.search.accuracies import LESSONS, Accuracies, at_end
 from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
-from autokd_edge.search.history import Reading, fitting, lessons, readings, suitable, tried
+from autokd_edge.search.history import Reading, fitting, judged, readings, tried
+from autokd_edge.search.ladder import Paused
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import Surrogate, Unfit, compressed, fit, predict, steady
+from autokd_edge.search.surrogate import Unfit, fit, predict, steady
 
 _log = logging.getLogger(__name__)
 
 _DESIGN = 16  # Sobol points before the first model: about two a parameter
-_LESSONS = 3  # teachings before the accuracy model: with fewer, network size says more than a GP
 _SHORT = 96  # candidates that the Monte Carlo acquisition looks at, after an analytic sift
 _JOINT = 8  # candidates of a batch that are chosen jointly; the rest of a larger batch follows the sift's order
 
@@ -53,6 +54,7 @@ class EdgeBO:
         describe: Describe | None = None,
     ) -> None:
         self._candidates = Candidates(architectures, distillations, guess=guess, describe=describe)
+        self._accuracies = Accuracies(self._candidates)
         self._random = RandomChooser(architectures, distillations)
 
     def probe(self, study: Study, count: int) -> tuple[Member, ...]:
@@ -69,10 +71,19 @@ class EdgeBO:
         members = fitting(study)
         if not members:
             return None
-        if len(lessons(study)) < _LESSONS:
+        if len(judged(study)) < LESSONS:
             return self._early_pupil(study, members)
         with steady():
             return self._improving_pupil(study, members)
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
+        """Return the one with the highest accuracy that the model predicts for the end of its teaching."""
+        with steady():
+            model, _ = self._accuracies.model(study)
+            if isinstance(model, Unfit):
+                return self._random.promising(study, among)
+            mean, _ = predict(model, self._accuracies.ends(study, [one.pupil for one in among]))
+        return among[int(mean.argmax())]
 
     def _guided(self, study: Study, count: int) -> list[Point]:
         known = tuple(readings(study))
@@ -82,11 +93,11 @@ class EdgeBO:
         points, rows = self._candidates.pool(study, known)
         if not points:
             return []
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         log_fits = beliefs.log_probability(x)
         if not any(reading.fits for reading in known):
             return self._hoped_for(study, points, x, beliefs, log_fits, count)
-        model, baseline = self._accuracy_model(study)
+        model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return [points[i] for i in self._likely(study, known, x, log_fits, count)]
         order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
@@ -132,21 +143,6 @@ class EdgeBO:
         log_large: Tensor = torch.special.log_ndtr((mean - middle) / deviation)
         return log_large
 
-    def _accuracy_model(self, study: Study) -> tuple[Surrogate | Unfit, Rows]:
-        """Return a model of all lessons' compressed accuracies, and the rows that an improvement is over.
-
-        Those are of the pupils that keep this goal's limits; while there is none, of the worst one: any that fits improves.
-        """
-        taught = lessons(study)
-        own = suitable(study) or sorted(taught, key=lambda lesson: lesson[1])[:1]
-        x, baseline = (self._lesson_rows(some) for some in (taught, own))
-        if len(taught) < _LESSONS:
-            return Unfit(reason=f"accuracy is modelled from {_LESSONS} lessons; there are {len(taught)}"), baseline
-        return fit(x, compressed(np.array([accuracy for _, accuracy in taught])), columns=self._candidates.accuracy_columns), baseline
-
-    def _lesson_rows(self, taught: Sequence[tuple[Pupil, float]]) -> Rows:
-        return self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
-
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         """Return the largest network that fits; then, of the larger half, the one least like those taught.
 
@@ -171,11 +167,11 @@ class EdgeBO:
         return np.asarray(np.abs(new[:, None] - old[None]).sum(2).min(1))
 
     def _improving_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
-        model, baseline = self._accuracy_model(study)
+        model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return _by_chance("teaching", model, self._random.teach(study))
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in members])
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         likely = acquisition.sift(model, x, baseline, None, _SHORT).tolist()
         done = tried(study)
         points = self._candidates.distillations(study)
@@ -183,7 +179,7 @@ class EdgeBO:
         pupils = [pupil for pupil in pupils if pupil not in done]
         if not pupils:
             return self._random.teach(study)
-        x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils])
+        x = self._accuracies.ends(study, pupils)
         short = acquisition.sift(model, x, baseline, None, _SHORT)
         function = acquisition.improving(model, (), baseline, study.config.seed)
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]

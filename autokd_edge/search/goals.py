@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from autokd_edge.core.limits import Budget
+from autokd_edge.core.rungs import added_steps
 from autokd_edge.core.study import Action, GradeEngine, Member, Probe, Stop, Study, Taught, Teach
 from autokd_edge.search.finals import began_s, begun
-from autokd_edge.search.history import asked, chosen, lessons, own_teachings
+from autokd_edge.search.history import asked, chosen, lessons
 from autokd_edge.search.plan import Plan
 
 _TEACHING_WEIGHS = 8  # probes: a batch of them and a teaching are a turn each
@@ -91,9 +92,10 @@ def _lent(views: Sequence[Study]) -> Probe | None:
     return None
 
 
-def _done(view: Study) -> int:
+def _done(view: Study) -> float:
     """Return how much was done for a goal, in probes."""
-    return len(chosen(view)) + _TEACHING_WEIGHS * len(own_teachings(view))
+    steps = sum(added for taught, added in added_steps(view) if taught.goal == view.number)
+    return len(chosen(view)) + _TEACHING_WEIGHS * steps / view.config.search_steps
 
 
 def _is_final(action: Probe | Teach | GradeEngine) -> bool:
