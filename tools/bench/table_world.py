@@ -177,7 +177,7 @@ class TableWorld:
         """Carry out an action."""
         if isinstance(action, Probe):
             for member in action.members:
-                self._append(Probed(member=member, outcome=self._probe(member), at_s=self.study.elapsed_s + PROBE_S))
+                self._append(Probed(member=member, outcome=self.answer(member), at_s=self.study.elapsed_s + PROBE_S))
             return
         entry = self.table.entries[action.pupil.member.architecture]
         lesson = Lesson(accuracy=entry.accuracy, loss=0.0, checkpoint=NONE, seconds=TEACH_S)
@@ -194,7 +194,8 @@ class TableWorld:
             curve.append(round(top - best, 6))
         return curve
 
-    def _probe(self, member: Member) -> Screened | Failed:
+    def answer(self, member: Member) -> Screened | Failed:
+        """Return what the device says of a member."""
         entry = self.table.entries[member.architecture]
         if entry.latency_ns is None:
             return Failed(stage="build", error="BuildError", message="the table has no latency", retryable=False)
