@@ -161,6 +161,7 @@ class Backend:
     board: Board
     layer_timer: LayerTimer | None = None
     library: LibraryBuilder | None = None  # where an engine is a program of its own
+    computed_by: str = ""  # what gives the logits, where it is not the engine itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from autokd_edge.core.recording import Recording
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.target import Target
 from autokd_edge.devices.address import ssh_address
@@ -26,6 +28,7 @@ from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
 from autokd_edge.devices.pool import BoardPool
 from autokd_edge.devices.pooled import pooled
+from autokd_edge.devices.recordings import digest_of_recording, load_recording
 from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
@@ -228,6 +231,17 @@ def pool_of(addresses: Sequence[str]) -> Device:
     return Device(link=devices[0].link, lease=devices[0].lease, fingerprint=pool.fingerprint, pool=pool)
 
 
+def predicted_device(target: Target, recording: str) -> Device:
+    """Return what stands in for a device that is not here: recorded readings, "recorded" for the shipped ones, or a file.
+
+    Raises:
+        InputError: nothing was recorded on the target, or the file cannot be used.
+    """
+    found = load_recording(target, recording)
+    here = device_of(None)
+    return Device(link=here.link, lease=here.lease, fingerprint=lambda: found.fingerprint, recording=found)
+
+
 def device_packages(target: Target) -> tuple[str, ...]:
     """Return the packages that a device must have for the target's backends, of those that Python drives."""
     names = dict.fromkeys(variant.backend for variant in target.variants)
@@ -248,6 +262,8 @@ def backends_of(target: Target, folder: Path, device: Device | None = None) -> d
     """
     others = {point.name: point for point in entry_points(group=BACKEND_GROUP) if point.name not in BACKENDS}
     there = device_of(None) if device is None else device
+    if there.recording is not None:
+        return _predicted(target, folder, there.recording)
     if there.pool is not None:
         each = [backends_of(target, folder / f"board-{number}", one) for number, one in enumerate(there.pool.devices)]
         return pooled(each, there.pool, target, load_protocol("screen")[0])
@@ -258,6 +274,26 @@ def backends_of(target: Target, folder: Path, device: Device | None = None) -> d
         make = BACKENDS[name] if name in BACKENDS else others[name].load()
         found[name] = make(Place(link=there.link, lease=there.lease, folder=folder / name, fingerprint=there.fingerprint))
     return found
+
+
+def _predicted(target: Target, folder: Path, recording: Recording) -> dict[str, Backend]:
+    """Return backends that build nothing and predict; quantising and computing logits is done on this machine."""
+    from autokd_edge.backends.predicted.board import COMPUTED_BY, GraphBuilder, PredictedBoard
+
+    digest, here = digest_of_recording(recording), device_of(None)
+    runner = _onnxruntime(Place(link=here.link, lease=here.lease, folder=folder / "onnxruntime"))
+    toolchains = {one.variant.backend: one.toolchain for one in recording.variants}
+    return {
+        name: replace(
+            backend,
+            builder=GraphBuilder(toolchains.get(name, {}), digest),
+            board=PredictedBoard(recording, digest, runner),
+            layer_timer=None,
+            library=None,
+            computed_by=COMPUTED_BY,
+        )
+        for name, backend in backends_of(target, folder, here).items()
+    }
 
 
 def _named(name: str, table: Mapping[str, _T], what: str, option: str) -> _T:

@@ -82,6 +82,6 @@ def _said(reading: Reading) -> str:
     parameters = ", ".join(f"{name}={value}" for name, value in reading.member.architecture)
     m = reading.measurement
     return (
-        f"{wording.latency(m.median_ns)} and {wording.size(m.memory.engine_bytes)} as {m.variant}, {wording.ORIGIN_WORDS[m.origin]}, "
+        f"{wording.latency(m.median_ns)} and {wording.size(m.memory.engine_bytes)} as {m.variant}, {wording.origin(m)}, "
         f"{reading.cost.parameters:,} parameters; {parameters}"
     )

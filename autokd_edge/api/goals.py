@@ -15,6 +15,7 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.descriptors import digest_of_target
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import target_here
+from autokd_edge.devices.recordings import digest_of_recording
 from autokd_edge.errors import LimitError, TargetError
 from autokd_edge.teaching.teacher import Teacher
 from autokd_edge.teaching.teachers import NONE
@@ -33,8 +34,10 @@ class PlacedGoal:
 
 def placed(asked: Sequence[AskedGoal]) -> tuple[PlacedGoal, ...]:
     """Look at each device or pool of boards, one connection for each; raises InputError and DeviceError."""
-    devices = {addresses: wiring.pool_of(addresses) for addresses in dict.fromkeys(one.addresses for one in asked)}
-    return tuple(_placed(one, devices[one.addresses]) for one in asked)
+    devices = {one.addresses: wiring.pool_of(one.addresses) for one in asked if one.predict is None}
+    return tuple(
+        _placed(one, devices[one.addresses] if one.predict is None else wiring.predicted_device(one.target, one.predict)) for one in asked
+    )
 
 
 def _placed(asked: AskedGoal, device: Device) -> PlacedGoal:
@@ -45,8 +48,15 @@ def _placed(asked: AskedGoal, device: Device) -> PlacedGoal:
             f"instructions are counted on an emulated board alone, of one thread; '{device.link.device or 'this machine'}' counts none",
             hint="--max-latency 0.5x, or --device of a board of tools/emulated_board.py",
         )
-    goal = Goal(target=target.name, target_digest=digest_of_target(target), limits=asked.limits, device=",".join(asked.addresses) or None)
+    goal = Goal(target=target.name, target_digest=digest_of_target(target), limits=asked.limits, device=_named(asked, device))
     return PlacedGoal(goal=goal, target=target, device=device)
+
+
+def _named(asked: AskedGoal, device: Device) -> str | None:
+    """Name what gives the readings: addresses, the digest of recorded readings, or None for this machine."""
+    if device.recording is not None:
+        return f"recording {digest_of_recording(device.recording)}"
+    return ",".join(asked.addresses) or None
 
 
 def channel_multiple(goals: Sequence[PlacedGoal]) -> int:

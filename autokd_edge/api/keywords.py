@@ -13,6 +13,8 @@ class SearchKeywords(TypedDict, total=False):
     teacher: Required[str]
     target: NotRequired[str | Sequence[str]]
     device: NotRequired[str | Sequence[str] | None]
+    lock_clocks: NotRequired[bool]
+    predict: NotRequired[str | Sequence[str] | None]
     max_latency: NotRequired[str | Sequence[str] | None]
     max_memory: NotRequired[str | Sequence[str] | None]
     max_instructions: NotRequired[str | Sequence[str] | None]

@@ -25,13 +25,17 @@ class SearchOptions:
     ones in passes over the training images. With ``rungs`` a student of the search is judged after ``search_steps /
     eta^(rungs - 1)`` steps first, and the most promising ones go on. ``device`` is the address of what measures, by default the
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
-    own: ``pi=30ms``.
+    own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
+    from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
+    that is permitted.
     """
 
     data: str
     teacher: str
     target: str | Sequence[str] = "host"
     device: Several = None
+    predict: Several = None
+    lock_clocks: bool = False
     max_latency: Several = None
     max_memory: Several = None
     max_instructions: Several = None
@@ -63,6 +67,7 @@ class SearchOptions:
             max_drop=self.max_drop,
             max_quant_drop=self.max_quant_drop,
             device=self.device,
+            predict=self.predict,
         )
         return asked_goals(self.target, asked)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from autokd_edge.core.measure import Protocol
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.student import Task
 from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig, advance
+from autokd_edge.devices.clocks import clocks_held
 from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
@@ -74,6 +76,7 @@ class SearchJob:
     data: TeachingData
     teacher: Teacher | None
     protocols: Mapping[str, Protocol]
+    lock_clocks: bool = False
 
     @classmethod
     def of(cls, options: SearchOptions) -> SearchJob:
@@ -127,6 +130,7 @@ class SearchJob:
             data=data,
             teacher=teacher,
             protocols=protocols,
+            lock_clocks=options.lock_clocks,
         )
         job._check()
         source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
@@ -151,7 +155,7 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed; the same search goes on from there.
         """
-        with self.folder.held(self.name):
+        with self.folder.held(self.name), self._clocks():
             journal = SQLJournal(self.folder.journal_url)
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
@@ -176,11 +180,18 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed.
         """
-        with self.folder.held(self.name):
+        with self.folder.held(self.name), self._clocks():
             evaluators = self.evaluators()
             journal = SQLJournal(self.folder.journal_url)
             made = GoalsInTurn([policy(one.family.space(one.task), one.distiller.space) for one in evaluators])
             return StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=made, watch=watch).run(self.config)[0]
+
+    @contextmanager
+    def _clocks(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for device in {id(goal.device): goal.device for goal in self.goals}.values() if self.lock_clocks else ():
+                stack.enter_context(clocks_held(device))
+            yield
 
     def _policy(self, evaluator: Evaluator) -> TakesTurns:
         make, family = wiring.policy_named(self.config.policy), evaluator.family

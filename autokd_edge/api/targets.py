@@ -22,12 +22,14 @@ _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 class AskedGoal:
     """A target with what was asked of it; ``target`` is as its descriptor says it.
 
-    ``addresses`` are of what measures, several of a pool of boards; none is the machine that searches.
+    ``addresses`` are of what measures, several of a pool of boards; none is the machine that searches. ``predict`` names
+    recorded readings in place of a device.
     """
 
     target: Target
     limits: Limits
     addresses: tuple[str, ...]
+    predict: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class AskedLimits:
     max_drop: Several = None
     max_quant_drop: Several = None
     device: Several = None
+    predict: Several = None
 
 
 def asked_goals(targets: Several, asked: AskedLimits) -> tuple[AskedGoal, ...]:
@@ -60,7 +63,8 @@ def asked_goals(targets: Several, asked: AskedLimits) -> tuple[AskedGoal, ...]:
     instructions = _for_each(asked.max_instructions, "max-instructions", "5M", keys)
     drop = _for_each(asked.max_drop, "max-drop", "1.5", keys)
     quant_drop = _for_each(asked.max_quant_drop, "max-quant-drop", "0.5", keys)
-    addresses = _addresses(asked.device, keys)
+    addresses, predict = _addresses(asked.device, keys), _for_each(asked.predict, "predict", "FILE", keys)
+    _check_one_source(addresses, predict)
     return tuple(
         AskedGoal(
             target=target,
@@ -72,6 +76,7 @@ def asked_goals(targets: Several, asked: AskedLimits) -> tuple[AskedGoal, ...]:
                 instructions=None if (text := instructions[target.name]) is None else parse_instructions(text),
             ),
             addresses=addresses[target.name],
+            predict=predict[target.name],
         )
         for target in loaded
     )
@@ -82,6 +87,15 @@ def listed(given: Several) -> tuple[str, ...]:
     if given is None:
         return ()
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _check_one_source(addresses: dict[str, tuple[str, ...]], predict: dict[str, str | None]) -> None:
+    for name, recording in predict.items():
+        if recording is not None and addresses[name]:
+            raise InputError(
+                f"readings of a target are measured or predicted; '{name}' got --device {addresses[name][0]} and --predict {recording}",
+                hint=f"--predict {recording}, or --device {addresses[name][0]}",
+            )
 
 
 def _check_names(names: Sequence[str]) -> None:

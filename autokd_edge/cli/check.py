@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, MaxLatency, MaxMemory, Targets, print_document
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Targets, print_document
 
 
 def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
@@ -15,6 +15,8 @@ def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wa
     teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
     target: Targets = None,
     device: Devices = None,
+    predict: Predictions = None,
+    lock_clocks: LockClocks = False,
     max_latency: MaxLatency = None,
     max_memory: MaxMemory = None,
     family: Annotated[str, typer.Option(help="Family of students, or several: A,B.")] = "nago",
@@ -30,6 +32,8 @@ def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wa
         teacher=teacher,
         target=target or "host",
         device=device,
+        predict=predict,
+        lock_clocks=lock_clocks,
         max_latency=max_latency,
         max_memory=max_memory,
         family=family,

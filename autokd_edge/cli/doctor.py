@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.cli.options import FAILED, Devices, Json
+from autokd_edge.cli.options import FAILED, Devices, Json, LockClocks
 
 if TYPE_CHECKING:
     from autokd_edge.api.doctor import Examination
@@ -23,7 +23,7 @@ def doctor(
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
     device: Devices = None,
     install: Annotated[bool, typer.Option("--install", help="Put the target's runtimes into a virtual environment on the device.")] = False,
-    lock_clocks: Annotated[bool, typer.Option("--lock-clocks", help="Hold its clocks still meanwhile, where permitted.")] = False,
+    lock_clocks: LockClocks = False,
     clean: Annotated[bool, typer.Option("--clean", help="Remove first what is ours on the device.")] = False,
     as_json: Json = False,
 ) -> None:

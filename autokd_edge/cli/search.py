@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, MaxLatency, MaxMemory, Store, Targets
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Store, Targets
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -29,6 +29,8 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     ],
     target: Targets = None,
     device: Devices = None,
+    predict: Predictions = None,
+    lock_clocks: LockClocks = False,
     max_latency: MaxLatency = None,
     max_memory: MaxMemory = None,
     max_instructions: Annotated[
@@ -74,6 +76,8 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         teacher=teacher,
         target=target or "host",
         device=device,
+        predict=predict,
+        lock_clocks=lock_clocks,
         max_latency=max_latency,
         max_memory=max_memory,
         max_instructions=max_instructions,
@@ -114,6 +118,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
 
 
 def _tell(finish: Finish, *, as_json: bool) -> None:
+    from autokd_edge.bundle.unbuilt import SCRIPT
     from autokd_edge.report.table import report_tables
 
     folder = finish.folder
@@ -126,7 +131,9 @@ def _tell(finish: Finish, *, as_json: bool) -> None:
     for end in finish.ends:
         whose = f" for {end.outcome.study.goal.target}" if several else ""
         if end.manifest is not None:
-            console.print(f"bundle{whose}: {end.bundle}   (try: autokd-edge run {end.bundle})", soft_wrap=True)
+            predicted = end.manifest.card.predicted
+            then = f"build and measure it: sh {end.bundle / SCRIPT}" if predicted else f"try: autokd-edge run {end.bundle}"
+            console.print(f"bundle{whose}: {end.bundle}   ({then})", soft_wrap=True)
         elif several:
             console.print(f"no bundle{whose}: {end.outcome.closest or 'nothing was measured'}", soft_wrap=True)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autokd_edge.core.measure import Fingerprint
+from autokd_edge.core.recording import Recording
 from autokd_edge.ports import Exclusive, Link
 
 if TYPE_CHECKING:
@@ -24,3 +25,4 @@ class Device:
     lease: Exclusive
     fingerprint: Callable[[], Fingerprint]
     pool: BoardPool | None = None
+    recording: Recording | None = None  # where there is no board: what its readings are predicted from

@@ -103,7 +103,8 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
     if machine.machine != target.architecture:
         raise TargetError(
             f"target '{target.name}' must run on {target.architecture}; the machine is {machine.machine}",
-            hint="--device ssh://user@host leads to such a board; --target host measures for the machine at hand",
+            hint="--device ssh://user@host measures on such a board, --predict recorded (or FILE of tools/record_readings.py) predicts its "
+            "readings; --target host measures for the machine at hand",
         )
     if target.probe:
         return replace(

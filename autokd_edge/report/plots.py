@@ -201,7 +201,7 @@ def _probe_text(probed: Probed, screened: Screened, reading: Measurement, why: t
 
 def _reading_text(m: Measurement) -> str:
     flags = f"<br>flags: {escape(', '.join(m.flags))}" if m.flags else ""
-    word = wording.ORIGIN_WORDS[m.origin]
+    word = wording.origin(m)
     return (
         f"median {wording.latency(m.median_ns)}, peak memory {wording.size(m.memory.engine_bytes)}"
         f"<br>{escape(f'{word}, {m.variant}, protocol {m.protocol}')}{flags}"

@@ -72,6 +72,11 @@ def comparison(outcome: Outcome) -> str:
     teacher, student = outcome.teacher_reading, None if outcome.grade is None else outcome.grade.measurement
     if teacher is None or student is None:
         note = "No graded engine keeps all limits, so the student's column is empty."
+    elif student.prediction is not None:
+        note = (
+            "Nothing here ran on the device: latency and memory are predicted from recorded readings, with the error that is stated beside "
+            "them, and accuracies are those of the graphs, computed elsewhere."
+        )
     elif _alike(teacher, student):
         note = "Both ran in the same runtime, on the same device, by the same protocol. The accuracy that counts is the engine's own."
     else:

@@ -42,6 +42,7 @@ class ReadingSummary(TypedDict):
     executed_layers: dict[str, int]
     instructions: int | None
     flags: list[str]
+    prediction: dict[str, Json] | None
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Json]:
@@ -157,4 +158,5 @@ def reading_summary(m: Measurement) -> ReadingSummary:
         executed_layers=dict(m.executed),
         instructions=m.instructions,
         flags=list(m.flags),
+        prediction=None if m.prediction is None else encode(m.prediction),
     )

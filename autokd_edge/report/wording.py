@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from autokd_edge.core.limits import Slack
-from autokd_edge.core.measure import Measurement, Origin
+from autokd_edge.core.measure import Measurement, Origin, Prediction
 from autokd_edge.core.study import PutAside
 
 # "Measured" is said of what ran on the device; everything else carries its own word.
@@ -79,8 +79,33 @@ def quantity(limit: str, value: float) -> str:
 
 
 def origins(measurements: Iterable[Measurement]) -> str:
-    """Say where readings come from: "measured", or "measured and replayed" where they differ."""
-    return " and ".join(dict.fromkeys(ORIGIN_WORDS[m.origin] for m in measurements)) or "not measured"
+    """Say where readings come from: "measured", or "measured and replayed" where they differ; predicted ones with their worst error."""
+    found: dict[Origin, list[Prediction]] = {}
+    for measurement in measurements:
+        found.setdefault(measurement.origin, []).extend([] if measurement.prediction is None else [measurement.prediction])
+    return " and ".join(_origin(name, made) for name, made in found.items()) or "not measured"
+
+
+def origin(measurement: Measurement) -> str:
+    """Say where a reading comes from; of a predicted one with the errors of its model on networks that it was not fitted to."""
+    return origins([measurement])
+
+
+def _origin(name: Origin, made: Sequence[Prediction]) -> str:
+    if not made:
+        return ORIGIN_WORDS[name]
+    mean, most, memory = (max(getattr(one, what) for one in made) for what in ("mean_error", "p90_error", "memory_mean_error"))
+    return (
+        f"{ORIGIN_WORDS[name]} from {min(one.networks for one in made)} recorded networks: latency {mean:.0%} off on average and "
+        f"{most:.0%} at most in nine of ten, memory {memory:.0%}"
+    )
+
+
+def samples(measurement: Measurement) -> str:
+    """Say of how many samples a reading is; a predicted one has none."""
+    if measurement.prediction is not None:
+        return "none: quantiles of the prediction's error"
+    return f"{measurement.count:,} in {len(measurement.blocks_ns)} blocks"
 
 
 def instructions(measurement: Measurement) -> str:
@@ -127,7 +152,7 @@ def all_conditions(measurements: Iterable[Measurement]) -> tuple[str, ...]:
 
 
 def _place(measurement: Measurement) -> str:
-    return f"{ORIGIN_WORDS[measurement.origin]} on {device(measurement)}, {runtime(measurement)}"
+    return f"{origin(measurement)} on {device(measurement)}, {runtime(measurement)}"
 
 
 def _manner(measurement: Measurement) -> str:

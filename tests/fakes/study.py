@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from autokd_edge.core.digest import Digest, digest_of_bytes
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
-from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Sentinel
+from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Prediction, Sentinel
 from autokd_edge.core.quantization import LayerNoise, Quantized, QuantizeReport, Tried
 from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
@@ -102,6 +102,18 @@ def sample_measurement(
         executed={variant.precision: 12} if variant == FP32 else {"int8": 11, "fp32": 1},
         sentinel=Sentinel(before_ns=50_000, after_ns=50_400),
         flags=flags,
+    )
+
+
+def sample_prediction(*, mean_error: float = 0.06) -> Prediction:
+    """Make the facts of a prediction."""
+    return Prediction(
+        recording=sample_digest("recording"),
+        networks=150,
+        mean_error=mean_error,
+        p90_error=0.15,
+        rank_correlation=0.99,
+        memory_mean_error=0.06,
     )
 
 
