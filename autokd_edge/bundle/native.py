@@ -48,7 +48,7 @@ run:
 \tchmod +x engine
 \t./engine check selftest_inputs.npy selftest_logits.npy {tolerance:g}
 ifdef IMAGE
-\t$(CC) -O1 classify.c libautokd_student.a -lm -o "$(BUILD)"
+\t$(CC) -O1 classify.c libautokd_student.a -lm -pthread -o "$(BUILD)"
 \t"$(BUILD)" "$(IMAGE)"
 endif
 """

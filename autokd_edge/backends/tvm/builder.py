@@ -61,8 +61,6 @@ class TVMBuilder:
 
     def _compile(self, graph: Path, variant: Variant, target: Target, out: Path, *, library: bool) -> None:
         refuse_other_variants(variant, NAME, PRECISIONS)
-        if target.threads != 1:
-            raise BuildError(f"backend '{NAME}' builds engines of 1 thread; target '{target.name}' asks for {target.threads}")
         processor = processor_of(target)
         if variant.precision == "fp16" and not processor.half:
             raise BuildError(f"{variant} needs 16-bit arithmetic, asimdhp of Arm; target '{target.name}' has none", hint=f"use {NAME}/fp32")

@@ -55,7 +55,7 @@ extern "C" {{
 enum {{ AUTOKD_CHANNELS = {channels}, AUTOKD_HEIGHT = {height}, AUTOKD_WIDTH = {width}, AUTOKD_CLASSES = {facts.classes} }};
 
 /* Infer once: a preprocessed image [AUTOKD_CHANNELS][AUTOKD_HEIGHT][AUTOKD_WIDTH] to logits [AUTOKD_CLASSES].
-   Returns 0. The library has one arena for all calls: call it from one thread at a time. */
+   Returns 0. The library has one arena for all calls: call it from one thread at a time, whichever thread that is.{_helpers(facts)} */
 int autokd_run(const float *image, float *logits);
 
 #ifdef __cplusplus
@@ -64,6 +64,11 @@ int autokd_run(const float *image, float *logits);
 
 #endif
 """
+
+
+def _helpers(facts: Facts) -> str:
+    more = facts.threads - 1
+    return f"\n   The first call starts {more} more threads, which sleep between calls; link with -pthread." if more else ""
 
 
 def facts_header(facts: Facts) -> str:
@@ -96,7 +101,7 @@ def model(program: Program, arena: Arena, constants: Mapping[str, int]) -> str:
             "",
             f'#include "{HEADER}"',
             "",
-            *(f"void {kernel}({_parameters(count)});" for kernel, count in sorted(signatures.items())),
+            *(f"int {kernel}({_parameters(count)});" for kernel, count in sorted(signatures.items())),
             "",
             f'__asm__(".section .rodata\\n.balign {ALIGNMENT}\\nautokd_weights:\\n.incbin \\"{WEIGHTS}\\"\\n.previous\\n");',
             '__attribute__((visibility("hidden"))) extern const unsigned char autokd_weights[];',

@@ -79,7 +79,8 @@ def compiled(request: Request) -> Mapping[str, int]:
     features = tuple(request["processor"].pop("features"))
     processor = Processor(features=features, **request["processor"])
     target = codegen.target_of(processor)
-    network, kernels, executed = program.kernels_of(relax_from_onnx(model, processor, OPERATIONS, request["dtype"]), processor, target)
+    module = relax_from_onnx(model, processor, OPERATIONS, request["dtype"])
+    network, kernels, executed = program.kernels_of(module, processor, target, request["threads"])
     plan = arena.lay_out(network.buffers())
     weights = c_source.weights_of(network)
     facts = c_source.Facts(
@@ -98,7 +99,7 @@ def compiled(request: Request) -> Mapping[str, int]:
         for file, data in c_source.sources(network, plan, facts, weights):
             (folder / file).write_bytes(data)
         codegen.write_object(kernels, target, folder / "kernels.o")
-        library = linker.link_library(request["architecture"], folder, "kernels.o")
+        library = linker.link_library(request["architecture"], folder, "kernels.o", threads=request["threads"])
         made = [library, folder / c_source.HEADER] if request["library"] else [linker.link_program(request["architecture"], folder)]
         _keep(made, Path(request["out"]))
     return {"weights_bytes": facts.weights_bytes, "arena_bytes": facts.arena_bytes, "live_bytes": facts.live_bytes}

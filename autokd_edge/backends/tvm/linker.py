@@ -11,6 +11,7 @@ from autokd_edge.backends.tvm.c_source import MODEL
 from autokd_edge.errors import BuildError
 
 PROGRAM_SOURCE = Path(__file__).with_name("engine.c")
+POOL_SOURCE = Path(__file__).with_name("pool.c")
 LIBRARY = "libautokd_student.a"
 _PACKAGES = {"x86_64": "gcc libc6-dev", "aarch64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"}
 # Nothing of this C is hot. GCC 12 for aarch64 crashes where it vectorises the search of the largest of 4 numbers.
@@ -34,11 +35,17 @@ def compiler_version(architecture: str) -> str:
     return _run([tool(architecture, "gcc"), "-dumpfullversion"], Path.cwd()).strip()
 
 
-def link_library(architecture: str, folder: Path, kernels: str) -> Path:
-    """Make the library of the model's C file and the kernels' object; only ``autokd_run`` is seen from outside."""
-    gcc = tool(architecture, "gcc")
-    _run([gcc, *_FLAGS, "-Wa,-I.", "-c", MODEL, "-o", "model.o"], folder)
-    _run([tool(architecture, "ld"), "-r", "-o", "student.o", "model.o", kernels], folder)
+def link_library(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
+    """Make the library of the model's C file, the kernels' object and, for several threads, their pool.
+
+    Only ``autokd_run`` is seen from outside.
+    """
+    parts = [MODEL, POOL_SOURCE.name] if threads > 1 else [MODEL]
+    shutil.copyfile(POOL_SOURCE, folder / POOL_SOURCE.name)
+    objects = [Path(part).with_suffix(".o").name for part in parts]
+    for part, made in zip(parts, objects, strict=True):
+        _run([tool(architecture, "gcc"), *_FLAGS, "-Wa,-I.", "-c", part, "-o", made], folder)
+    _run([tool(architecture, "ld"), "-r", "-o", "student.o", *objects, kernels], folder)
     _run([tool(architecture, "objcopy"), "--keep-global-symbol=autokd_run", "student.o"], folder)
     _run([tool(architecture, "ar"), "rcsD", LIBRARY, "student.o"], folder)
     return folder / LIBRARY
@@ -49,7 +56,7 @@ def link_program(architecture: str, folder: Path) -> Path:
     shutil.copyfile(PROGRAM_SOURCE, folder / PROGRAM_SOURCE.name)
     # Without a build id and symbols, equal sources give equal bytes.
     flags = (*_FLAGS, "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
-    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, LIBRARY, "-lm", "-o", "engine"], folder)
+    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, LIBRARY, "-lm", "-pthread", "-o", "engine"], folder)
     return folder / "engine"
 
 

@@ -60,7 +60,7 @@ class Program:
         ]
 
 
-def kernels_of(module: Vendor, processor: Processor, target: Vendor) -> tuple[Program, Vendor, dict[str, int]]:
+def kernels_of(module: Vendor, processor: Processor, target: Vendor, threads: int) -> tuple[Program, Vendor, dict[str, int]]:
     """Fuse, schedule and put in order; returns the program, the TIR module of its kernels, and the steps by precision."""
     import tvm
     from tvm import relax
@@ -74,7 +74,7 @@ def kernels_of(module: Vendor, processor: Processor, target: Vendor) -> tuple[Pr
         )(module)
         functions = {variable.name_hint: function for variable, function in fused.functions.items() if variable.name_hint != "main"}
         program, names = _program(fused["main"], functions)
-        kernels = {name: scheduled(functions[first], processor).with_attr("global_symbol", name) for first, name in names.items()}
+        kernels = {name: scheduled(functions[first], processor, threads).with_attr("global_symbol", name) for first, name in names.items()}
     return program, tvm.IRModule(kernels), _executed(program, names, functions)
 
 
