@@ -68,10 +68,10 @@ def _compile(request: Request, made: IO[str]) -> int:
 
 
 def compiled(request: Request) -> Mapping[str, int]:
-    """Compile ``graph``; write the engine to ``out``, or the library and its header into the folder ``out``."""
+    """Compile ``graph``; write the engine to ``out``, or what another ``form`` consists of into the folder ``out``."""
     import onnx
 
-    from autokd_edge.backends.tvm import arena, c_source, codegen, linker, program
+    from autokd_edge.backends.tvm import arena, c_source, codegen, program
     from autokd_edge.backends.tvm.importer import input_shape, relax_from_onnx
     from autokd_edge.backends.tvm.operations import OPERATIONS
 
@@ -99,10 +99,20 @@ def compiled(request: Request) -> Mapping[str, int]:
         for file, data in c_source.sources(network, plan, facts, weights):
             (folder / file).write_bytes(data)
         codegen.write_object(kernels, target, folder / "kernels.o")
-        library = linker.link_library(request["architecture"], folder, "kernels.o", threads=request["threads"])
-        made = [library, folder / c_source.HEADER] if request["library"] else [linker.link_program(request["architecture"], folder)]
+        made = _linked(request["form"], folder, request)
         _keep(made, Path(request["out"]))
     return {"weights_bytes": facts.weights_bytes, "arena_bytes": facts.arena_bytes, "live_bytes": facts.live_bytes}
+
+
+def _linked(form: str, folder: Path, request: Request) -> list[Path]:
+    """Link what was compiled into a program, a static library with its header, or a module of TVM's runtime with it."""
+    from autokd_edge.backends.tvm import c_source, linker
+
+    architecture, threads = request["architecture"], request["threads"]
+    if form == "module":
+        return [linker.link_module(architecture, folder, "kernels.o", threads=threads)]
+    library = linker.link_library(architecture, folder, "kernels.o", threads=threads)
+    return [library, folder / c_source.HEADER] if form == "library" else [linker.link_program(architecture, folder)]
 
 
 def _keep(made: list[Path], out: Path) -> None:

@@ -12,7 +12,8 @@ from autokd_edge.errors import BuildError
 
 PROGRAM_SOURCE = Path(__file__).with_name("engine.c")
 POOL_SOURCE = Path(__file__).with_name("pool.c")
-LIBRARY = "libautokd_student.a"
+MODULE_SOURCE = Path(__file__).with_name("module.c")
+LIBRARY, MODULE = "libautokd_student.a", "autokd_student.so"
 _PACKAGES = {"x86_64": "gcc libc6-dev", "aarch64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"}
 # Nothing of this C is hot. GCC 12 for aarch64 crashes where it vectorises the search of the largest of 4 numbers.
 _FLAGS = ("-std=gnu11", "-O2", "-fno-tree-vectorize", "-ffunction-sections", "-fdata-sections", "-fno-ident")
@@ -49,6 +50,31 @@ def link_library(architecture: str, folder: Path, kernels: str, *, threads: int)
     _run([tool(architecture, "objcopy"), "--keep-global-symbol=autokd_run", "student.o"], folder)
     _run([tool(architecture, "ar"), "rcsD", LIBRARY, "student.o"], folder)
     return folder / LIBRARY
+
+
+def link_module(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
+    """Make the shared library that TVM's runtime loads; its headers are those of the installed package."""
+    from tvm_ffi.libinfo import find_dlpack_include_path, find_include_path
+
+    sources = [MODULE_SOURCE, *([POOL_SOURCE] if threads > 1 else [])]
+    for source in sources:
+        shutil.copyfile(source, folder / source.name)
+    headers = [f"-I{path}" for path in (find_include_path(), find_dlpack_include_path())]
+    flags = (
+        *_FLAGS,
+        "-Werror=implicit-function-declaration",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-shared",
+        "-Wl,--gc-sections",
+        "-Wl,--build-id=none",
+        "-s",
+        "-Wa,-I.",
+    )
+    parts = [MODEL, *(source.name for source in sources), kernels]
+    # TVM's library is there when the module is loaded; what is of it stays open.
+    _run([tool(architecture, "gcc"), *flags, *headers, *parts, "-pthread", "-o", MODULE], folder)
+    return folder / MODULE
 
 
 def link_program(architecture: str, folder: Path) -> Path:
