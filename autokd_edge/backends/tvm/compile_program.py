@@ -80,14 +80,14 @@ def compiled(request: Request) -> Mapping[str, int]:
     processor = Processor(features=features, **request["processor"])
     target = codegen.target_of(processor)
     module = relax_from_onnx(model, processor, OPERATIONS, request["dtype"])
-    network, kernels, executed = program.kernels_of(module, processor, target, request["threads"])
+    network, kernels, precisions = program.kernels_of(module, processor, target, request["threads"])
     plan = arena.lay_out(network.buffers())
     weights = c_source.weights_of(network)
     facts = c_source.Facts(
         image=input_shape(model)[1:],
         classes=network.activations[network.logits].shape[-1],
         threads=request["threads"],
-        executed=executed,
+        layers=c_source.layers_of(network, precisions),
         toolchain=request["toolchain"],
         needs=processor.needs,
         weights_bytes=len(weights[0]),
@@ -111,8 +111,9 @@ def _linked(form: str, folder: Path, request: Request) -> list[Path]:
     architecture, threads = request["architecture"], request["threads"]
     if form == "module":
         return [linker.link_module(architecture, folder, "kernels.o", threads=threads)]
-    library = linker.link_library(architecture, folder, "kernels.o", threads=threads)
-    return [library, folder / c_source.HEADER] if form == "library" else [linker.link_program(architecture, folder)]
+    if form == "library":
+        return [linker.link_library(architecture, folder, "kernels.o", threads=threads), folder / c_source.HEADER]
+    return [linker.link_program(architecture, folder, "kernels.o", threads=threads)]
 
 
 def _keep(made: list[Path], out: Path) -> None:

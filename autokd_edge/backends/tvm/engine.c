@@ -1,6 +1,6 @@
 /* The program around a compiled student: it describes, times or runs itself. Linux and the C library only.
 
-   ENGINE describe | memory | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy
+   ENGINE describe | memory | layers RUNS | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy
           | check INPUTS.npy LOGITS.npy TOLERANCE
 
    Answers are one JSON document on stdout; what went wrong is one line on stderr and exit status 1. The
@@ -25,6 +25,9 @@
 
 enum { SETTLING_RUNS = 5 };
 enum { PIXELS = AUTOKD_CHANNELS * AUTOKD_HEIGHT * AUTOKD_WIDTH };
+
+int autokd_step(int number); /* one kernel on what lies in the arena */
+static const char *const layers[] = {AUTOKD_LAYERS};
 
 static float image[PIXELS], logits[AUTOKD_CLASSES];
 
@@ -198,6 +201,21 @@ static void measure(int count, char **pairs) {
     printf("]}\n");
 }
 
+/* Time each kernel by itself; a profiled run is slower than a timed one by two readings of the clock for each. */
+static void profile(long runs) {
+    static int64_t total[AUTOKD_STEPS];
+    if (runs < 1) fail("layers must run at least once; got %ld", runs);
+    for (long turn = 0; turn < runs; turn++)
+        for (int i = 0; i < AUTOKD_STEPS; i++) {
+            int64_t start = now_ns();
+            if (autokd_step(i)) fail("kernel %d refused its arguments", i);
+            total[i] += now_ns() - start;
+        }
+    printf("{\"layers\":[");
+    for (int i = 0; i < AUTOKD_STEPS; i++) printf("%s{%s,\"mean_ns\":%lld}", i ? "," : "", layers[i], (long long)(total[i] / runs));
+    printf("]}\n");
+}
+
 static void describe(void) {
     printf("{\"input\":[1,%d,%d,%d],\"classes\":%d,\"threads\":%d,\"executed\":%s,\"toolchain\":%s,", AUTOKD_CHANNELS, AUTOKD_HEIGHT,
            AUTOKD_WIDTH, AUTOKD_CLASSES, AUTOKD_THREADS, AUTOKD_EXECUTED, AUTOKD_TOOLCHAIN);
@@ -313,6 +331,11 @@ int main(int count, char **arguments) {
         pin();
         load();
         printf("{\"peak_rss_bytes\":%ld}\n", peak_rss_bytes());
+    } else if (count == 3 && !strcmp(verb, "layers")) {
+        pin();
+        load();
+        warm_up(20, 1.0, 0.02);
+        profile(atol(arguments[2]));
     } else if (count == 3 && !strcmp(verb, "sentinel")) {
         pin();
         load();
@@ -325,7 +348,7 @@ int main(int count, char **arguments) {
     } else if (count == 5 && !strcmp(verb, "check")) {
         check(arguments[2], arguments[3], atof(arguments[4]));
     } else {
-        fail("usage: %s describe | memory | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy | check INPUTS.npy LOGITS.npy TOLERANCE", arguments[0]);
+        fail("usage: %s describe | memory | layers RUNS | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy | check INPUTS.npy LOGITS.npy TOLERANCE", arguments[0]);
     }
     if (fflush(stdout)) fail("the answer could not be written: %s", strerror(errno));
     return 0;

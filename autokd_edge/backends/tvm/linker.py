@@ -41,15 +41,21 @@ def link_library(architecture: str, folder: Path, kernels: str, *, threads: int)
 
     Only ``autokd_run`` is seen from outside.
     """
+    student = _student(architecture, folder, kernels, threads=threads, shown=("autokd_run",))
+    _run([tool(architecture, "ar"), "rcsD", LIBRARY, student], folder)
+    return folder / LIBRARY
+
+
+def _student(architecture: str, folder: Path, kernels: str, *, threads: int, shown: Sequence[str]) -> str:
+    """Make one object of a student, of which only the functions ``shown`` can be called; returns its name."""
     parts = [MODEL, POOL_SOURCE.name] if threads > 1 else [MODEL]
     shutil.copyfile(POOL_SOURCE, folder / POOL_SOURCE.name)
     objects = [Path(part).with_suffix(".o").name for part in parts]
     for part, made in zip(parts, objects, strict=True):
         _run([tool(architecture, "gcc"), *_FLAGS, "-Wa,-I.", "-c", part, "-o", made], folder)
     _run([tool(architecture, "ld"), "-r", "-o", "student.o", *objects, kernels], folder)
-    _run([tool(architecture, "objcopy"), "--keep-global-symbol=autokd_run", "student.o"], folder)
-    _run([tool(architecture, "ar"), "rcsD", LIBRARY, "student.o"], folder)
-    return folder / LIBRARY
+    _run([tool(architecture, "objcopy"), *(f"--keep-global-symbol={name}" for name in shown), "student.o"], folder)
+    return "student.o"
 
 
 def link_module(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
@@ -77,12 +83,13 @@ def link_module(architecture: str, folder: Path, kernels: str, *, threads: int) 
     return folder / MODULE
 
 
-def link_program(architecture: str, folder: Path) -> Path:
-    """Make the program around the library, with nothing left to load at run time."""
+def link_program(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
+    """Make the program around the student, with nothing left to load at run time."""
     shutil.copyfile(PROGRAM_SOURCE, folder / PROGRAM_SOURCE.name)
+    student = _student(architecture, folder, kernels, threads=threads, shown=("autokd_run", "autokd_step"))
     # Without a build id and symbols, equal sources give equal bytes.
     flags = (*_FLAGS, "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
-    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, LIBRARY, "-lm", "-pthread", "-o", "engine"], folder)
+    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, student, "-lm", "-pthread", "-o", "engine"], folder)
     return folder / "engine"
 
 
