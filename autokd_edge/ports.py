@@ -150,6 +150,13 @@ class LibraryBuilder(PortProtocol):
             BuildError: the compiler refused the graph.
         """
 
+    def module(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
+        """Write the shared library that the compiler's own runtime loads into ``folder``: the same kernels and weights.
+
+        Raises:
+            BuildError: the compiler refused the graph.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:

@@ -93,7 +93,8 @@ def _tvm(place: Place) -> Backend:
     from autokd_edge.backends.tvm.quantize import TVMQuantizer
 
     builder = TVMBuilder()
-    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=TVMBoard(builder, place), library=builder)
+    board = TVMBoard(builder, place)
+    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, layer_timer=board, library=builder)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
