@@ -9,6 +9,7 @@ from pathlib import Path
 from autokd_edge import wiring
 from autokd_edge.api.folder import RunFolder
 from autokd_edge.api.options import SearchOptions
+from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
 from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.core.codec import encode
@@ -155,6 +156,7 @@ class SearchJob:
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
             evaluator = self.evaluator()
+            self.folder.write_task(evaluator.task)
             family = evaluator.family
             policy = wiring.policy_named(self.config.policy)(
                 family.space(evaluator.task), evaluator.distiller.space, self.target, family.members
@@ -202,6 +204,7 @@ class SearchJob:
             accuracies=() if manifest is None else manifest.card.accuracies,
             student=None if best is None else evaluator.spec(best.pupil.member),
             teacher=None if self.teacher is None else self.teacher.spec,
+            explanation=explained(study, self.folder),
         )
         return Finish(outcome=outcome, stop=stop, folder=self.folder, manifest=manifest)
 

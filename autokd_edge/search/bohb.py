@@ -10,6 +10,8 @@ All teachings are of one length, which is HpBandSter with one budget.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,5 +100,5 @@ class BOHBProposer:
 def _best_first(study: Study) -> list[Pupil]:
     """Return what was taught in order: what keeps the limits by accuracy, then the rest by its worst excess."""
     worst = {reading.member: reading.worst for reading in readings(study)}
-    ranked = sorted(lessons(study), key=lambda lesson: (max(0.0, worst[lesson[0].member]), -lesson[1]))
+    ranked = sorted(lessons(study), key=lambda lesson: (max(0.0, worst.get(lesson[0].member, math.inf)), -lesson[1]))
     return [pupil for pupil, _ in ranked]
