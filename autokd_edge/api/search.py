@@ -11,6 +11,7 @@ from autokd_edge import wiring
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.options import SearchOptions
+from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
 from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.core.codec import encode
@@ -160,6 +161,7 @@ class SearchJob:
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
             evaluators = self.evaluators()
+            self.folder.write_task(evaluators[0].task)
             policy = GoalsInTurn([self._policy(evaluator) for evaluator in evaluators])
             loop = StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=policy, watch=watch)
             study, stop = loop.run(self.config)
@@ -219,6 +221,7 @@ class SearchJob:
             accuracies=() if manifest is None else manifest.card.accuracies,
             student=None if best is None else evaluator.spec(best.pupil.member),
             teacher=None if self.teacher is None else self.teacher.spec,
+            explanation=explained(view, self.folder),
         )
         return GoalEnd(outcome=outcome, bundle=bundle, manifest=manifest)
 

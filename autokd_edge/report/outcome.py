@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol as Structure
 
+from autokd_edge.core.explanation import Explanation
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
@@ -42,7 +43,8 @@ class Outcome:
     """A study and what it came to.
 
     ``best`` is the graded engine that was or would be shipped; ``closest`` says in a sentence which
-    candidate came closest where there is none; ``accuracies`` are those of the bundle's manifest.
+    candidate came closest where there is none; ``accuracies`` are those of the bundle's manifest;
+    ``explanation`` is None where the study's models could not be asked.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Outcome:
     accuracies: Sequence[AccuracyFact] = ()
     student: StudentSpec | None = None
     teacher: StudentSpec | None = None
+    explanation: Explanation | None = None
 
     def accuracy(self, what: str, split: str) -> AccuracyFact | None:
         """Return an accuracy of the manifest, if it is there."""

@@ -7,7 +7,7 @@ from html import escape
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import Graded, Pupil, Screened, keeps
-from autokd_edge.report import precisions, quantized, wording
+from autokd_edge.report import explained, precisions, quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
@@ -93,6 +93,16 @@ def accuracy(outcome: Outcome) -> str:
         "so that is what the axis shows. Point at a mark to read it."
     )
     return section("Accuracy against latency", note, plot(accuracy_plot(outcome)))
+
+
+def reasons(outcome: Outcome) -> str:
+    """Say which limit binds, what more of it would buy, and which parameters mattered."""
+    said, rows = explained.reasons(outcome), explained.rows(outcome)
+    if not said and not rows:
+        return ""
+    told = "".join(f"<p>{escape(one)}</p>" for one in said)
+    note = "Counts are of what was read; what is said of accuracy, and the shares, is predicted by the models that the search went by."
+    return section("Why", note, told, table(explained.COLUMNS, rows) if rows else "")
 
 
 def engines(outcome: Outcome) -> str:

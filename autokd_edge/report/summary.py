@@ -86,6 +86,7 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
         "family_members": family.summary(family.family_of(study, outcome.best)),
         "closest": outcome.closest or None,
+        "explanation": None if outcome.explanation is None else encode(outcome.explanation),
         "accuracies": [
             {"what": a.what, "split": a.split, "accuracy_percent": a.percent, "computed_by": a.computed_by, "machine": a.machine}
             for a in outcome.accuracies

@@ -20,18 +20,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from bench_facts import facts
 from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table
 
 from autokd_edge.core.study import GradeEngine, Stop, Teach
@@ -186,15 +183,7 @@ def _text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _write(args: argparse.Namespace, runs: Sequence[Mapping[str, Any]]) -> None:
-    document = {
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: version(name) for name in ("autokd-edge", "torch", "botorch", "gpytorch", "numpy", "scipy", "optuna")},
-        "python": platform.python_version(),
-        "command": shlex.join(["python", *sys.argv]),
-        "summary": _summary(runs),
-        "runs": runs,
-    }
+    document = {**facts(), "summary": _summary(runs), "runs": runs}
     args.json.parent.mkdir(parents=True, exist_ok=True)
     half = args.json.with_suffix(".half")
     half.write_text(_compact(document))
@@ -208,12 +197,6 @@ def _compact(document: Mapping[str, Any]) -> str:
         inner = ",\n".join(json.dumps(item) for item in value) if isinstance(value, list) else None
         parts.append(f"{json.dumps(name)}: " + (json.dumps(value) if inner is None else f"[\n{inner}\n]"))
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _arguments() -> argparse.Namespace:
