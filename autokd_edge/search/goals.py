@@ -78,7 +78,8 @@ class GoalsInTurn:
         if seconds is None:
             return view
         kept, began = 1 - self._plan.grading_share, began_s(view)
-        budget = Budget(seconds=(began + max(0.0, seconds * kept - began) * share) / kept, teachings=None)
+        shared_s = (began + max(0.0, seconds * kept - began) * share) / kept
+        budget = Budget(seconds=min(seconds, shared_s), teachings=None)
         return replace(view, config=replace(view.config, budget=budget))
 
 
