@@ -227,7 +227,10 @@ def pool_of(addresses: Sequence[str]) -> Device:
     devices = [device_of(address) for address in addresses]
     for device in devices:
         if [other.link.device for other in devices].count(device.link.device) > 1:
-            raise InputError(f"the boards of a pool must be named once each; got '{device.link.device}' more than once")
+            raise InputError(
+                f"the boards of a pool must be named once each; got '{device.link.device}' more than once",
+                hint=" ".join(f"--device {address}" for address in dict.fromkeys(addresses)),
+            )
     pool = BoardPool(devices)
     return Device(link=devices[0].link, lease=devices[0].lease, fingerprint=pool.fingerprint, pool=pool)
 

@@ -12,7 +12,7 @@ from autokd_edge.core.target import Variant
 from autokd_edge.errors import InputError, TargetError
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.ungated import UngatedPolicy
-from autokd_edge.wiring import BACKEND_GROUP, FAMILIES, POLICIES, backends_of, family_named, policy_named
+from autokd_edge.wiring import BACKEND_GROUP, FAMILIES, POLICIES, backends_of, family_named, policy_named, pool_of
 
 SPACE = SearchSpace(parameters=(Real(name="tau", low=1.0, high=20.0),))
 TASK = Task(image=(1, 8, 8), classes=2, channel_multiple=8)
@@ -111,3 +111,13 @@ def test_rungs_are_for_strategies_that_teach_what_fits(name):
         return
     with pytest.raises(InputError, match=rf"policies that teach on rungs are .*; got '{name}' and 2 rungs\. Hint: --rungs 1"):
         policy_named(name, rungs=2)
+
+
+def test_several_addresses_are_a_pool_and_each_is_named_once():
+    one, two = "ssh://pi@one", "ssh://pi@two"
+    pool = pool_of([one, two]).pool
+    assert [device.link.device for device in pool.devices] == [one, two]
+    assert pool_of([one]).pool is None
+    assert pool_of([]).link.device is None
+    with pytest.raises(InputError, match="must be named once each; got 'ssh://pi@one' more than once"):
+        pool_of([one, two, one])

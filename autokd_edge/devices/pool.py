@@ -64,11 +64,11 @@ class BoardPool:
         return tuple(number for number in range(self.width) if number not in self._departures)
 
     def news(self) -> tuple[Departure, ...]:
-        """Return who was put aside since this was last asked."""
+        """Return who was put aside since this was last asked, in the order named."""
         with self._turn:
-            new = tuple(self._departures.values())[self._told :]
+            new = sorted(list(self._departures)[self._told :])
             self._told = len(self._departures)
-        return new
+            return tuple(self._departures[number] for number in new)
 
     def fingerprint(self) -> Fingerprint:
         """Read every board, put aside those that differ, and return the fingerprint of the first that is left.
@@ -181,8 +181,9 @@ class BoardPool:
         present = self.present
         if present:
             return present
-        reasons = "; ".join(f"'{gone.device}': {gone.reason}" for gone in self._departures.values())
-        hint = next((gone.hint for gone in self._departures.values() if gone.hint), "")
+        departures = [self._departures[number] for number in range(self.width)]
+        reasons = "; ".join(f"'{gone.device}': {gone.reason}" for gone in departures)
+        hint = next((gone.hint for gone in departures if gone.hint), "")
         raise NoBoardLeftError(f"a pool must keep a board; all {self.width} were put aside: {reasons}", hint=hint)
 
     def _put_aside(self, number: int, reason: str, hint: str = "") -> None:

@@ -113,3 +113,12 @@ def test_wrong_input_is_refused(tmp_path, argv, said):
 def test_nobody_at_the_address_is_one_sentence_and_status_1(tmp_path):
     done = run_here("doctor", "--device", "ssh://nobody@127.0.0.1:1", folder=tmp_path)
     assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+
+
+def test_each_board_of_a_pool_is_examined_also_where_another_cannot_be_reached(tmp_path):
+    addresses = ("ssh://nobody@127.0.0.1:1", "ssh://nobody@127.0.0.1:2")
+    done = run_here("doctor", "--json", "--device", addresses[0], "--device", addresses[1], folder=tmp_path)
+    documents = json.loads(done.out)
+    assert done.status == 1
+    assert [(one["device"], one["fit"]) for one in documents] == [(address, False) for address in addresses]
+    assert all("must answer and run commands" in one["findings"][0]["device"] for one in documents)
