@@ -1,4 +1,4 @@
-"""The folder of a run: where its journal, artifacts, work, bundle and report lie, held by one process at a time."""
+"""The folder of a run: where its journal, artifacts, work, bundles and report lie, held by one process at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from autokd_edge.bundle.manifest import MANIFEST, Manifest
 from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file
-from autokd_edge.core.student import StudentSpec
+from autokd_edge.core.student import StudentSpec, Task
+from autokd_edge.core.study import StudyConfig
 from autokd_edge.errors import BundleError, StoreError
 from autokd_edge.store.journal import sqlite_url
 
@@ -31,6 +32,7 @@ class RunFolder:
         self.report = root / "report.html"
         self.summary = root / "summary.json"
         self._teacher = self.work / "teacher.json"
+        self._task = self.work / "task.json"
 
     def check(self) -> None:
         """Refuse a place that cannot be the folder of a run; writes nothing.
@@ -57,17 +59,11 @@ class RunFolder:
                 ) from None
             yield
 
-    def has_bundle(self, digest: Digest) -> bool:
-        """Say whether the bundle with this manifest is there."""
-        manifest = self.bundle / MANIFEST
-        return manifest.is_file() and digest_of_file(manifest) == digest
-
-    def manifest(self) -> Manifest | None:
-        """Return the manifest of a whole bundle, or None where there is none."""
-        try:
-            return read_bundle(self.bundle)
-        except BundleError:
-            return None
+    def bundles(self, config: StudyConfig) -> tuple[Path, ...]:
+        """Return where the bundle of each goal goes: ``bundle``, or ``bundles/TARGET`` where there are several."""
+        if len(config.goals) == 1:
+            return (self.bundle,)
+        return tuple(self.root / "bundles" / goal.target for goal in config.goals)
 
     def write_summary(self, summary: dict[str, Json]) -> None:
         """Write ``summary.json``."""
@@ -85,6 +81,18 @@ class RunFolder:
         except (OSError, ValueError):  # a drawing less; nothing is decided by it
             return None
 
+    def write_task(self, task: Task) -> None:
+        """Keep what students are for: with the family's name it gives the space that was searched."""
+        self.work.mkdir(exist_ok=True)
+        self._write(self._task, encode(task))
+
+    def task(self) -> Task | None:
+        """Return what students are for, or None where it was not kept."""
+        try:
+            return decode(Task, json.loads(self._task.read_text()))
+        except (OSError, ValueError):  # an explanation less; nothing is decided by it
+            return None
+
     def _write(self, path: Path, document: Json) -> None:
         """Write JSON by one rename; raises StoreError where there is no room for it."""
         try:
@@ -92,3 +100,17 @@ class RunFolder:
                 begun.write_text(json.dumps(document, indent=1) + "\n")
         except OSError as error:
             raise StoreError(f"'{path}' cannot be written: {error.strerror}", hint="free some space, or give another --out") from error
+
+
+def has_bundle(bundle: Path, digest: Digest) -> bool:
+    """Say whether the bundle with this manifest is in a folder."""
+    manifest = bundle / MANIFEST
+    return manifest.is_file() and digest_of_file(manifest) == digest
+
+
+def manifest_in(bundle: Path) -> Manifest | None:
+    """Return the manifest of a whole bundle, or None where there is none."""
+    try:
+        return read_bundle(bundle)
+    except BundleError:
+        return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autokd_edge.bundle.manifest import Card, Runtime
 from autokd_edge.bundle.native import native_files
+from autokd_edge.bundle.unbuilt import GRAPH_TO_BUILD
 from autokd_edge.core.measure import Measurement
 from autokd_edge.ports import Backend
 
@@ -19,6 +20,8 @@ def runtime_of(backend: Backend, measurement: Measurement) -> Runtime | None:
 
 def engine_name(backend: Backend) -> str:
     """Return the name of an engine's file in a bundle."""
+    if backend.computed_by:  # it was not built
+        return GRAPH_TO_BUILD
     return "engine.blob" if backend.library is None else "engine"
 
 

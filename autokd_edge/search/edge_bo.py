@@ -1,7 +1,7 @@
 """Constrained Bayesian optimisation that asks the device first: the default strategy, ``edge-bo``.
 
 Probes: a Sobol design, then the maximisers of constrained qLogNEI over random points and local moves
-(of the probability to fit while nothing fits). Teachings: the largest expected improvement among the
+(of the probability to fit while nothing fits, and then half of a batch at random). Teachings: the largest expected improvement among the
 members that were *measured* to fit, each with a set of distillation points.
 """
 
@@ -13,23 +13,25 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
 from torch import Tensor
 
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search import acquisition
-from autokd_edge.search.beliefs import capacities, limit_beliefs
+from autokd_edge.search.accuracies import LESSONS, Accuracies, at_end
+from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
-from autokd_edge.search.history import Reading, fitting, lessons, readings, tried
+from autokd_edge.search.history import Reading, fitting, judged, readings, tried
+from autokd_edge.search.ladder import Paused
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import Surrogate, Unfit, compressed, fit, predict, steady
+from autokd_edge.search.surrogate import Unfit, fit, predict, steady
 
 _log = logging.getLogger(__name__)
 
 _DESIGN = 16  # Sobol points before the first model: about two a parameter
-_LESSONS = 3  # teachings before the accuracy model: with fewer, network size says more than a GP
 _SHORT = 96  # candidates that the Monte Carlo acquisition looks at, after an analytic sift
 _JOINT = 8  # candidates of a batch that are chosen jointly; the rest of a larger batch follows the sift's order
 
@@ -52,6 +54,7 @@ class EdgeBO:
         describe: Describe | None = None,
     ) -> None:
         self._candidates = Candidates(architectures, distillations, guess=guess, describe=describe)
+        self._accuracies = Accuracies(self._candidates)
         self._random = RandomChooser(architectures, distillations)
 
     def probe(self, study: Study, count: int) -> tuple[Member, ...]:
@@ -68,10 +71,19 @@ class EdgeBO:
         members = fitting(study)
         if not members:
             return None
-        if len(lessons(study)) < _LESSONS:
+        if len(judged(study)) < LESSONS:
             return self._early_pupil(study, members)
         with steady():
             return self._improving_pupil(study, members)
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
+        """Return the one with the highest accuracy that the model predicts for the end of its teaching."""
+        with steady():
+            model, _ = self._accuracies.model(study)
+            if isinstance(model, Unfit):
+                return self._random.promising(study, among)
+            mean, _ = predict(model, self._accuracies.ends(study, [one.pupil for one in among]))
+        return among[int(mean.argmax())]
 
     def _guided(self, study: Study, count: int) -> list[Point]:
         known = tuple(readings(study))
@@ -81,23 +93,31 @@ class EdgeBO:
         points, rows = self._candidates.pool(study, known)
         if not points:
             return []
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         log_fits = beliefs.log_probability(x)
         if not any(reading.fits for reading in known):
-            order = torch.topk(log_fits, min(max(_SHORT, count), len(x))).indices
-            function = acquisition.fitting(beliefs.models, study.config.seed) if beliefs.models else None
-        else:
-            model, baseline = self._accuracy_model(study)
-            if isinstance(model, Unfit):
-                return [points[i] for i in self._likely(study, known, x, log_fits, count)]
-            order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
-            function = acquisition.improving(model, beliefs.models, baseline, study.config.seed)
-        if function is not None:
-            short = order[:_SHORT]
-            log_builds = beliefs.log_building(x[short.numpy()])
-            first = short[acquisition.take(function, torch.from_numpy(x)[short], min(count, _JOINT), log_builds)]
-            order = torch.cat([first, order[~torch.isin(order, first)]])
-        return [points[i] for i in order[:count].tolist()]
+            return self._hoped_for(study, points, x, beliefs, log_fits, count)
+        model, baseline = self._accuracies.model(study)
+        if isinstance(model, Unfit):
+            return [points[i] for i in self._likely(study, known, x, log_fits, count)]
+        order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
+        function = acquisition.improving(model, beliefs.models, baseline, study.config.seed)
+        return [points[i] for i in _jointly(function, x, order, beliefs, count)]
+
+    def _hoped_for(
+        self, study: Study, points: Sequence[Point], x: Rows, beliefs: LimitBeliefs, log_fits: Tensor, count: int
+    ) -> list[Point]:
+        """Return half a batch at random, half where it is most probable to fit.
+
+        While nothing fits, the models have seen only one side of the limit, and what builds is rare where
+        they send a whole batch: 1,800 probes were lost so on a device that builds one network in eight.
+        """
+        chance = self._candidates.chance(study, (count + 1) // 2)
+        order = torch.topk(log_fits, min(max(_SHORT, count), len(x))).indices
+        chosen = order.tolist()
+        if beliefs.models:
+            chosen = _jointly(acquisition.fitting(beliefs.models, study.config.seed), x, order, beliefs, count)
+        return list(dict.fromkeys([*chance, *(points[i] for i in chosen)]))[:count]
 
     def _likely(self, study: Study, known: Sequence[Reading], x: Rows, log_fits: Tensor, count: int) -> list[int]:
         """Draw candidates by their probability to fit: half of them a fair sample, half leaning to large networks.
@@ -123,14 +143,6 @@ class EdgeBO:
         log_large: Tensor = torch.special.log_ndtr((mean - middle) / deviation)
         return log_large
 
-    def _accuracy_model(self, study: Study) -> tuple[Surrogate | Unfit, Rows]:
-        """Return a model of the lessons' compressed accuracies, and their rows."""
-        taught = lessons(study)
-        x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
-        if len(taught) < _LESSONS:
-            return Unfit(reason=f"accuracy is modelled from {_LESSONS} lessons; there are {len(taught)}"), x
-        return fit(x, compressed(np.array([accuracy for _, accuracy in taught])), columns=self._candidates.accuracy_columns), x
-
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         """Return the largest network that fits; then, of the larger half, the one least like those taught.
 
@@ -155,11 +167,11 @@ class EdgeBO:
         return np.asarray(np.abs(new[:, None] - old[None]).sum(2).min(1))
 
     def _improving_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
-        model, baseline = self._accuracy_model(study)
+        model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return _by_chance("teaching", model, self._random.teach(study))
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in members])
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         likely = acquisition.sift(model, x, baseline, None, _SHORT).tolist()
         done = tried(study)
         points = self._candidates.distillations(study)
@@ -167,10 +179,18 @@ class EdgeBO:
         pupils = [pupil for pupil in pupils if pupil not in done]
         if not pupils:
             return self._random.teach(study)
-        x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils])
+        x = self._accuracies.ends(study, pupils)
         short = acquisition.sift(model, x, baseline, None, _SHORT)
         function = acquisition.improving(model, (), baseline, study.config.seed)
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]
+
+
+def _jointly(function: AcquisitionFunction, x: Rows, order: Tensor, beliefs: LimitBeliefs, count: int) -> list[int]:
+    """Return ``count`` rows: the first of ``order`` by the acquisition function, one given another, then in that order."""
+    short = order[:_SHORT]
+    log_builds = beliefs.log_building(x[short.numpy()])
+    first = short[acquisition.take(function, torch.from_numpy(x)[short], min(count, _JOINT), log_builds)]
+    return [int(i) for i in torch.cat([first, order[~torch.isin(order, first)]])[:count]]
 
 
 def _by_chance(what: str, unfit: Unfit, chosen: T) -> T:

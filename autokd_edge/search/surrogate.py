@@ -107,10 +107,20 @@ def compressed(y: Rows) -> Rows:
     stretch the scale until they vanish. The order is kept. 1.4826 makes the median absolute deviation
     a standard deviation where errors are normal.
     """
-    middle = np.median(y)
-    deviation = 1.4826 * float(np.median(np.abs(y - middle)))
-    distance = (y - middle) / (deviation if deviation > 0 else 1.0)
-    return below_compressed(distance)
+    middle, deviation = _centre(y)
+    return below_compressed((y - middle) / deviation)
+
+
+def uncompressed(z: Rows, y: Rows) -> Rows:
+    """Return the accuracies that ``compressed`` maps to ``z (m,)`` when it is given ``y (n,)``."""
+    middle, deviation = _centre(y)
+    return middle + deviation * np.where(z < 0, -np.expm1(np.maximum(-z, 0.0)), z)
+
+
+def _centre(y: Rows) -> tuple[float, float]:
+    """Return the median and the robust standard deviation; 1 where most are equal."""
+    middle = float(np.median(y))
+    return middle, 1.4826 * float(np.median(np.abs(y - middle))) or 1.0
 
 
 def below_compressed(y: Rows) -> Rows:

@@ -83,7 +83,7 @@ def test_an_external_normalisation_goes_into_the_bundle(run, here):
 
 
 BAD = {
-    "no model": (["none.onnx"], "a model must be a file; 'none.onnx' is none"),
+    "no model": (["none.onnx"], "there is no 'none.onnx'"),
     "int8 without images": (["net.onnx", "--precision", "int8"], "int8 needs calibration images, and there is no data set"),
     "a precision of no use": (["net.onnx", "--precision", "fp64"], "precision must be one of auto, fp32, fp16, bf16, int8; got 'fp64'"),
     "a precision that the target lacks": (["net.onnx", "--precision", "fp16"], "precision must be one of auto, fp32, int8 for target"),

@@ -75,9 +75,9 @@ def test_without_limits_only_accuracy_is_modelled():
 
 def test_designs_that_do_not_build_are_avoided():
     class FakePickyWorld(FakeWorld):
-        def _probe(self, member):
+        def _probe(self, member, goal):
             self.broken_probe = member.architecture["op"] == "separable"
-            return super()._probe(member)
+            return super()._probe(member, goal)
 
     world = FakePickyWorld()
     world.open(config(budget=Budget(seconds=None, teachings=5), latency_x=0.5))
@@ -95,6 +95,17 @@ def test_where_all_builds_fail_probing_goes_on_by_chance():
     for _ in range(4):
         world.do(Probe(members=chooser.probe(world.study, 8)))
     assert len({probed.member for probed in world.study.probes}) == 32
+
+
+def test_while_nothing_fits_half_of_a_batch_is_what_random_search_would_probe():
+    world = FakeWorld()
+    world.open(config(latency_x=0.0001))
+    chooser = EdgeBO(ARCHITECTURES, DISTILLATIONS)
+    world.do(Probe(members=chooser.probe(world.study, 16)))
+    by_chance = RandomChooser(ARCHITECTURES, DISTILLATIONS).probe(world.study, 4)
+    members = chooser.probe(world.study, 8)
+    assert len(set(members)) == 8
+    assert set(by_chance) < set(members)
 
 
 def test_the_first_pupil_is_taught_with_the_guessed_distillation_and_is_the_largest_that_fits():
@@ -125,9 +136,9 @@ def test_equal_accuracies_do_not_break_the_models():
 
 def test_a_model_that_cannot_be_fitted_is_said_and_the_choice_left_to_chance(caplog):
     class FakeStubbornWorld(FakeWorld):
-        def _probe(self, member):
+        def _probe(self, member, goal):
             self.broken_probe = len(self.study.probes) > 0
-            return super()._probe(member)
+            return super()._probe(member, goal)
 
     world, chooser = FakeStubbornWorld(), EdgeBO(ARCHITECTURES, DISTILLATIONS)
     world.open(config(latency_x=0.5))
@@ -168,10 +179,10 @@ def test_the_pupils_before_the_first_model_are_unlike_each_other():
 @pytest.mark.thorough
 def test_bad_readings_that_are_flagged_noisy_and_failing_ones_cost_little():
     class FakeBadWorld(FakeWorld):
-        def _probe(self, member):
+        def _probe(self, member, goal):
             kind = len(self.study.probes) % 10
             self.broken_probe = kind == 3
-            outcome = super()._probe(member)
+            outcome = super()._probe(member, goal)
             if kind != 7 or not isinstance(outcome, Screened):
                 return outcome
             wild = measurement(latency_ns(member) * 5, memory_bytes=round(member.architecture.number("width")), spread=1.2)

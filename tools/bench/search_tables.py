@@ -11,8 +11,8 @@ of the best taught network that keeps the limit, in points. Interrupted, the sam
 with the runs that the JSON file lacks.
 
 ``edge-bo`` is told the paths of a cell, ``edge-bo-one-hot`` its operations alone, as the others are.
-``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random`` and Optuna's samplers
-teach what they propose, and learn its latency with its accuracy.
+``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random``, ``bohb-paper`` and Optuna's
+samplers teach what they propose, and learn its latency with its accuracy.
 """
 
 from __future__ import annotations
@@ -20,22 +20,20 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from bench_facts import facts
 from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table
 
 from autokd_edge.core.study import GradeEngine, Stop, Teach
 from autokd_edge.ports import Policy
+from autokd_edge.search.bohb import BOHBProposer
 from autokd_edge.search.evolution import EvolutionChooser
 from autokd_edge.search.optuna_search import OptunaProposer
 from autokd_edge.search.plan import Plan
@@ -54,9 +52,10 @@ def main() -> None:
     tables = {names: read_table(args.table, *names) for names in itertools.product(args.accuracy, args.latency)}
     for ((accuracy, latency), table), quantile in itertools.product(tables.items(), args.quantile):
         for policy, seed in itertools.product(args.policies.split(","), range(args.seeds)):
-            key = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
-            if not any(all(run[k] == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
-                done = [run for run in done if not all(run[k] == v for k, v in key.items())]
+            key: dict[str, Any] = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
+            key |= {"bad_readings": True} if args.bad_readings else {}
+            if not any(all(run.get(k) == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
+                done = [run for run in done if not all(run.get(k) == v for k, v in key.items())]
                 done.append({**key, **_run(table, key, args.budget, args.probes_per_teaching)})
                 _write(args, done)
                 print(json.dumps({**key, "regret": done[-1]["regrets"][-1], "seconds": done[-1]["seconds"]}), file=sys.stderr)
@@ -67,6 +66,7 @@ def main() -> None:
 def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int) -> dict[str, Any]:
     bound = table.bound_ns(key["quantile"])
     world = TableWorld(table=table, bound_ns=bound, teachings=budget, seed=key["seed"], policy=key["policy"])
+    world.bad_readings = key.get("bad_readings", False)
     policy, slowest, began = POLICIES[key["policy"]](table, probes), 0.0, time.monotonic()
     while len(world.study.teachings) < budget:
         asked = time.monotonic()
@@ -113,6 +113,10 @@ def _random(table: Table, probes: int) -> Policy:
     return UngatedPolicy(RandomProposer(table.space, NOTHING), (VARIANT,), _plan(probes))
 
 
+def _bohb(table: Table, probes: int) -> Policy:
+    return UngatedPolicy(BOHBProposer(table.space, NOTHING), (VARIANT,), _plan(probes))
+
+
 def _optuna(sampler: Literal["tpe", "gp"], table: Table, probes: int) -> Policy:
     return UngatedPolicy(OptunaProposer(table.space, NOTHING, sampler), (VARIANT,), _plan(probes))
 
@@ -123,6 +127,7 @@ POLICIES: Mapping[str, Callable[[Table, int], Policy]] = {
     "random-gate": _random_with_gate,
     "random": _random,
     "evolution": _evolution,
+    "bohb-paper": _bohb,
     "optuna-tpe": partial(_optuna, "tpe"),
     "optuna-gp": partial(_optuna, "gp"),
 }
@@ -178,15 +183,7 @@ def _text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _write(args: argparse.Namespace, runs: Sequence[Mapping[str, Any]]) -> None:
-    document = {
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: version(name) for name in ("autokd-edge", "torch", "botorch", "gpytorch", "numpy", "scipy", "optuna")},
-        "python": platform.python_version(),
-        "command": shlex.join(["python", *sys.argv]),
-        "summary": _summary(runs),
-        "runs": runs,
-    }
+    document = {**facts(), "summary": _summary(runs), "runs": runs}
     args.json.parent.mkdir(parents=True, exist_ok=True)
     half = args.json.with_suffix(".half")
     half.write_text(_compact(document))
@@ -202,12 +199,6 @@ def _compact(document: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True, help="CSV, also gzipped")
@@ -218,11 +209,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=30, help="teachings")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--probes-per-teaching", type=int, default=32)
+    parser.add_argument(
+        "--bad-readings", action="store_true", help="one in ten three times off and noisy, one in ten fails; in a --json of its own"
+    )
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args()
     unknown = [name for name in args.policies.split(",") if name not in POLICIES]
     if unknown:
         parser.error(f"policies must be of {', '.join(POLICIES)}; got '{unknown[0]}'")
+    if args.json.exists() and any(run.get("bad_readings", False) != args.bad_readings for run in json.loads(args.json.read_text())["runs"]):
+        parser.error(f"'{args.json}' must hold runs of one kind; it has others than with --bad-readings {args.bad_readings}")
     return args
 
 
