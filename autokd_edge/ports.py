@@ -168,6 +168,7 @@ class Backend:
     board: Board
     layer_timer: LayerTimer | None = None
     library: LibraryBuilder | None = None  # where an engine is a program of its own
+    package: str | None = None  # what runs the engines, where that is not named as the backend is
     computed_by: str = ""  # what gives the logits, where it is not the engine itself
 
 

@@ -133,7 +133,7 @@ class TestWrongInput:
 
     def test_a_target_of_an_unknown_backend(self, folder):
         write_target(folder / "mine.toml", backend_name="ncnn")
-        assert "must be one of openvino, onnxruntime" in refused(*DIGITS, "--target", "mine.toml", folder=folder)
+        assert "must be one of openvino, openvino-gpu, openvino-npu, " in refused(*DIGITS, "--target", "mine.toml", folder=folder)
 
     def test_a_target_without_a_variant_to_screen_with(self, folder):
         target = write_target(folder / "mine.toml", backend_name="openvino")

@@ -73,7 +73,7 @@ def test_an_unknown_name_is_refused_with_the_known_and_the_nearest(ask, wrong, k
         ask(wrong)
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "tvm"])
+@pytest.mark.parametrize("name", ["openvino", "openvino-gpu", "openvino-npu", "onnxruntime", "tvm"])
 def test_a_backend_of_the_package_is_made_without_writing_anything(name, tmp_path):
     backends = backends_of(named(name, "fp32", "int8"), tmp_path / "backends")
     assert {key: backend.name for key, backend in backends.items()} == {name: name}
@@ -81,7 +81,9 @@ def test_a_backend_of_the_package_is_made_without_writing_anything(name, tmp_pat
 
 
 def test_a_backend_that_nobody_provides_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(TargetError, match=r"backend of target 'host' must be one of openvino, onnxruntime, tvm.*; got 'glow'"):
+    with pytest.raises(
+        TargetError, match=r"backend of target 'host' must be one of openvino, openvino-gpu, openvino-npu, onnxruntime, tvm.*; got 'glow'"
+    ):
         backends_of(named("glow"), tmp_path)
 
 

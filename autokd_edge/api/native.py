@@ -14,7 +14,8 @@ from autokd_edge.ports import Backend
 
 def runtime_of(backend: Backend, measurement: Measurement) -> Runtime | None:
     """Return the package that runs a backend's engines, in the version that was measured; None where they are programs."""
-    return None if backend.library is not None else Runtime(package=backend.name, version=measurement.toolchain[backend.name])
+    package = backend.package or backend.name
+    return None if backend.library is not None else Runtime(package=package, version=measurement.toolchain[package])
 
 
 def engine_name(backend: Backend) -> str:
