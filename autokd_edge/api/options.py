@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from autokd_edge.api.knowledge import split_start
 from autokd_edge.core.limits import (
     MAX_QUANT_DROP,
     Budget,
@@ -19,6 +20,7 @@ from autokd_edge.core.limits import (
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.errors import InputError
 
+GUIDED = "edge-bo"  # the policy that takes a user's own knowledge
 BATCH = 128  # images of an optimiser step; the trainer's own
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -32,6 +34,7 @@ class SearchOptions:
     ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
     ones in passes over the training images. ``device`` is the address of what measures, by default the
     machine that searches.
+    ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
     """
 
     data: str
@@ -52,11 +55,13 @@ class SearchOptions:
     augment: str | None = None
     loss: str | None = None
     family: str = "nago"
-    policy: str = "edge-bo"
+    policy: str = GUIDED
     search_steps: int = 200
     final_steps: int | None = None
     final_epochs: float | None = None
     final_members: int = 8
+    start: tuple[str, ...] = ()
+    warm_from: str | None = None
 
     def limits(self) -> Limits:
         """Read the limits; raises LimitError."""
@@ -82,6 +87,10 @@ class SearchOptions:
         """Refuse what can be seen from the text alone; raises InputError."""
         self.limits()
         self.budgeted()
+        for text in self.start:
+            split_start(text)
+        if (self.start or self.warm_from is not None) and self.policy != GUIDED:
+            raise InputError(f"only {GUIDED} makes use of --start and --warm-from; got --policy {self.policy}", hint=f"--policy {GUIDED}")
         if self.device is not None:
             ssh_address(self.device)
         if self.study is not None and not _STUDY_NAME.match(self.study):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autokd_edge import wiring
 from autokd_edge.api.folder import RunFolder
+from autokd_edge.api.knowledge import recalled_from, start_of
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
@@ -39,7 +40,7 @@ from autokd_edge.teaching.inputs import PreparedImages
 from autokd_edge.teaching.samples import DataSource, TeachingData
 from autokd_edge.teaching.teacher import Teacher, teacher_network
 from autokd_edge.teaching.teachers import NONE, load_teacher
-from autokd_edge.teaching.trainer import KDDistiller, check_loss
+from autokd_edge.teaching.trainer import KDDistiller, check_loss, loss_space
 
 SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
 
@@ -95,6 +96,9 @@ class SearchJob:
         check_loss(loss, teacher)
         _check_relative(limits, teacher)
         protocols = {name: _supporting(load_protocol(name)[0], limits) for name in (SCREEN, FINAL)}
+        task = _task(data, target)
+        spaces = (wiring.family_named(options.family).space(task), loss_space(loss))
+        earlier = None if options.warm_from is None else Path(options.warm_from)
         config = StudyConfig(
             target=target.name,
             target_digest=digest_of_target(target),
@@ -113,6 +117,8 @@ class SearchJob:
             seed=options.seed,
             device=options.device,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
+            starts=tuple(start_of(text, spaces) for text in options.start),
+            recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
         )
         # A short name is enough for people; the configuration itself is compared when a study goes on.
         name = options.study or f"{data.name}-{target.name}-{digest_of_json(encode(config))[:8]}"
@@ -223,7 +229,7 @@ class SearchJob:
         return Evaluator(
             stages=stages,
             family=wiring.family_named(self.config.family),
-            task=Task(image=self.data.image, classes=len(self.data.classes), channel_multiple=self.target.channel_multiple),
+            task=_task(self.data, self.target),
             distiller=KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits", loss=self.config.loss),
             teacher=None if self.teacher is None else teacher_network(self.teacher, self.data),
             teacher_digest=self.config.teacher_digest,
@@ -233,6 +239,10 @@ class SearchJob:
             seed=self.config.seed,
             lessons=work / "lessons",
         )
+
+
+def _task(data: TeachingData, target: Target) -> Task:
+    return Task(image=data.image, classes=len(data.classes), channel_multiple=target.channel_multiple)
 
 
 def _screening(target: Target) -> Variant:

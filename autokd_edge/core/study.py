@@ -108,6 +108,14 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """A lesson of an earlier study, by its validation accuracy in %."""
+
+    pupil: Pupil
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyConfig:
     """What identifies a study; the same configuration continues the same study."""
 
@@ -128,6 +136,8 @@ class StudyConfig:
     device: str | None = None  # the address of what measures; None is the machine that searches
     final_members: int = 8  # of the best family that are probed for the last teaching, and taught while there is time
     loss: str = "kd"  # what students are taught by; studies of before had no other
+    starts: tuple[Point, ...] = ()  # the user's own guesses: values of some parameters of either space
+    recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
