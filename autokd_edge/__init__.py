@@ -25,7 +25,8 @@ def search(**options: Unpack[SearchKeywords]) -> Study:
     """Run a search to its end, or go on with it, and return the study.
 
     Takes the options of ``autokd-edge search`` as keyword arguments (see ``SearchOptions``); the
-    bundle and the report lie in the folder ``out``, by default ``runs/STUDY``.
+    bundle and the report lie in the folder ``out``, by default ``runs/STUDY``. Of a study of several targets,
+    ``study.of(0)`` is what concerns the first.
 
     Raises:
         InputError: an option, the target, the data set, the teacher or the store cannot be used.
@@ -34,4 +35,4 @@ def search(**options: Unpack[SearchKeywords]) -> Study:
     from autokd_edge.api.options import SearchOptions
     from autokd_edge.api.search import SearchJob
 
-    return SearchJob.of(SearchOptions(**options)).run(watch=lambda _study, _action: None).outcome.study
+    return SearchJob.of(SearchOptions(**options)).run(watch=lambda _study, _action: None).study

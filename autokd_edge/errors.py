@@ -16,7 +16,9 @@ AutoKDError
 │   ├── ConnectionLostError    the connection broke and did not come back
 │   ├── RebootedError          the device started anew in the middle of the work
 │   ├── DeviceDiskFullError    there is no room on the device
-│   └── RuntimeMissingError    a program or package is not on the device
+│   ├── RuntimeMissingError    a program or package is not on the device
+│   ├── OutlierError           the device runs at another pace than the others of its pool
+│   └── NoBoardLeftError       every board of a pool was put aside
 └── StageError                 one candidate failed in one stage; the search goes on
     ├── LoweringError          a student spec that a lowering cannot express
     ├── BuildError             the vendor's compiler refused a graph
@@ -107,6 +109,14 @@ class DeviceDiskFullError(DeviceError):
 
 class RuntimeMissingError(DeviceError):
     """A program or package that the work needs is not on the device."""
+
+
+class OutlierError(DeviceError):
+    """The device runs at another pace than the others of its pool, and keeps to it."""
+
+
+class NoBoardLeftError(DeviceError):
+    """Every board of a pool was put aside, each for a reason of its own."""
 
 
 class StageError(AutoKDError):

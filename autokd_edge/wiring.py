@@ -7,26 +7,33 @@ the ``devices.board.Place`` where engines run, with a folder for its own files, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from autokd_edge.core.recording import Recording
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.target import Target
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.board import Place
 from autokd_edge.devices.board_lease import BoardLease
 from autokd_edge.devices.connection import SshConnection
+from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import fingerprint_over, read_fingerprint
 from autokd_edge.devices.lease import Lease, default_lease_path
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.devices.pool import BoardPool
+from autokd_edge.devices.pooled import pooled
+from autokd_edge.devices.recordings import digest_of_recording, load_recording
 from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
-from autokd_edge.ports import Backend, Link, Policy, StudentFamily
+from autokd_edge.ports import Backend, Link, StudentFamily
+from autokd_edge.search.goals import TakesTurns
 from autokd_edge.students.families.mbconv import MBConvFamily
 from autokd_edge.students.families.mcunet import mcunet_like
 from autokd_edge.students.families.mobilenet import mobilenet_v2_half, mobilenet_v2_quarter, mobilenet_v3_small_half
@@ -38,7 +45,7 @@ from autokd_edge.students.families.union import UnionFamily
 BACKEND_GROUP = "autokd_edge.backends"
 _T = TypeVar("_T")
 Members = Callable[[Point], int]  # ``StudentFamily.members``
-PolicyMaker = Callable[[SearchSpace, SearchSpace, Target, Members], Policy]
+PolicyMaker = Callable[[SearchSpace, SearchSpace, Target, Members], TakesTurns]
 
 
 def _openvino(place: Place) -> Backend:
@@ -86,31 +93,32 @@ def _tvm(place: Place) -> Backend:
     from autokd_edge.backends.tvm.quantize import TVMQuantizer
 
     builder = TVMBuilder()
-    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=TVMBoard(builder, place), library=builder)
+    board = TVMBoard(builder, place)
+    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, layer_timer=board, library=builder)
 
 
-def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.edge_bo import EdgeBO
     from autokd_edge.search.policy import PhasedPolicy
 
     return PhasedPolicy(EdgeBO(architectures, distillations), target.variants, members=members)
 
 
-def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.policy import PhasedPolicy
     from autokd_edge.search.random_search import RandomChooser
 
     return PhasedPolicy(RandomChooser(architectures, distillations), target.variants, members=members)
 
 
-def _evolution(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _evolution(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.evolution import EvolutionChooser
     from autokd_edge.search.policy import PhasedPolicy
 
     return PhasedPolicy(EvolutionChooser(architectures, distillations), target.variants, members=members)
 
 
-def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.random_search import RandomProposer
     from autokd_edge.search.ungated import UngatedPolicy
 
@@ -119,14 +127,14 @@ def _random_ungated(architectures: SearchSpace, distillations: SearchSpace, targ
 
 def _optuna(
     sampler: Literal["tpe", "gp"], architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members
-) -> Policy:
+) -> TakesTurns:
     from autokd_edge.search.optuna_search import OptunaProposer
     from autokd_edge.search.ungated import UngatedPolicy
 
     return UngatedPolicy(OptunaProposer(architectures, distillations, sampler), target.variants, members=members)
 
 
-def _bohb_paper(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> Policy:
+def _bohb_paper(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.bohb import BOHBProposer
     from autokd_edge.search.ungated import UngatedPolicy
 
@@ -174,6 +182,9 @@ POLICIES: Mapping[str, PolicyMaker] = {
 }
 
 
+_WITH_RUNGS = ("edge-bo", "random", "evolution")
+
+
 def family_named(name: str) -> StudentFamily:
     """Return a family of students, or the union of several, ``A,B``; raises InputError where there is no such family."""
     names = [part.strip() for part in name.split(",")]
@@ -183,9 +194,12 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str) -> PolicyMaker:
+def policy_named(name: str, *, rungs: int = 1) -> PolicyMaker:
     """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
-    return _named(name, POLICIES, "policy", "--policy")
+    found = _named(name, POLICIES, "policy", "--policy")
+    if rungs > 1 and name not in _WITH_RUNGS:
+        raise InputError(f"policies that teach on rungs are {', '.join(_WITH_RUNGS)}; got '{name}' and {rungs} rungs", hint="--rungs 1")
+    return found
 
 
 def device_of(address: str | None) -> Device:
@@ -200,6 +214,33 @@ def device_of(address: str | None) -> Device:
         return Device(link=LocalLink(), lease=Lease(default_lease_path()), fingerprint=read_fingerprint)
     link = SshLink(SshConnection(ssh_address(address)))
     return Device(link=link, lease=BoardLease(link), fingerprint=lambda: fingerprint_over(link))
+
+
+def pool_of(addresses: Sequence[str]) -> Device:
+    """Return the boards at several addresses as one device, or the one at a single address; none is this machine.
+
+    Raises:
+        InputError: one is no address, or named twice.
+    """
+    if len(addresses) < 2:
+        return device_of(addresses[0] if addresses else None)
+    devices = [device_of(address) for address in addresses]
+    for device in devices:
+        if [other.link.device for other in devices].count(device.link.device) > 1:
+            raise InputError(f"the boards of a pool must be named once each; got '{device.link.device}' more than once")
+    pool = BoardPool(devices)
+    return Device(link=devices[0].link, lease=devices[0].lease, fingerprint=pool.fingerprint, pool=pool)
+
+
+def predicted_device(target: Target, recording: str) -> Device:
+    """Return what stands in for a device that is not here: recorded readings, "recorded" for the shipped ones, or a file.
+
+    Raises:
+        InputError: nothing was recorded on the target, or the file cannot be used.
+    """
+    found = load_recording(target, recording)
+    here = device_of(None)
+    return Device(link=here.link, lease=here.lease, fingerprint=lambda: found.fingerprint, recording=found)
 
 
 def device_packages(target: Target) -> tuple[str, ...]:
@@ -222,6 +263,11 @@ def backends_of(target: Target, folder: Path, device: Device | None = None) -> d
     """
     others = {point.name: point for point in entry_points(group=BACKEND_GROUP) if point.name not in BACKENDS}
     there = device_of(None) if device is None else device
+    if there.recording is not None:
+        return _predicted(target, folder, there.recording)
+    if there.pool is not None:
+        each = [backends_of(target, folder / f"board-{number}", one) for number, one in enumerate(there.pool.devices)]
+        return pooled(each, there.pool, target, load_protocol("screen")[0])
     found = {}
     for name in dict.fromkeys(variant.backend for variant in target.variants):
         if name not in BACKENDS and name not in others:
@@ -229,6 +275,26 @@ def backends_of(target: Target, folder: Path, device: Device | None = None) -> d
         make = BACKENDS[name] if name in BACKENDS else others[name].load()
         found[name] = make(Place(link=there.link, lease=there.lease, folder=folder / name, fingerprint=there.fingerprint))
     return found
+
+
+def _predicted(target: Target, folder: Path, recording: Recording) -> dict[str, Backend]:
+    """Return backends that build nothing and predict; quantising and computing logits is done on this machine."""
+    from autokd_edge.backends.predicted.board import COMPUTED_BY, GraphBuilder, PredictedBoard
+
+    digest, here = digest_of_recording(recording), device_of(None)
+    runner = _onnxruntime(Place(link=here.link, lease=here.lease, folder=folder / "onnxruntime"))
+    toolchains = {one.variant.backend: one.toolchain for one in recording.variants}
+    return {
+        name: replace(
+            backend,
+            builder=GraphBuilder(toolchains.get(name, {}), digest),
+            board=PredictedBoard(recording, digest, runner),
+            layer_timer=None,
+            library=None,
+            computed_by=COMPUTED_BY,
+        )
+        for name, backend in backends_of(target, folder, here).items()
+    }
 
 
 def _named(name: str, table: Mapping[str, _T], what: str, option: str) -> _T:

@@ -1,4 +1,4 @@
-"""One whole search on real digits with the real runtime: killed, continued, run, reported; takes about two minutes."""
+"""One whole search on real digits with the real runtime: killed, continued, run, reported; takes about a minute and a half."""
 
 import json
 import os
@@ -25,8 +25,8 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'"),
 ]
-ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "20x")
-ARGV = (*ARGV, "--budget", "1", "--search-steps", "10", "--final-steps", "20", "--final-members", "1", "--out", "run", "--study", "real")
+ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "5ms", "--family", "mbconv")
+ARGV = (*ARGV, "--budget", "60s", "--search-steps", "10", "--final-steps", "20", "--final-members", "1", "--out", "run", "--study", "real")
 KILLED_AFTER = 8  # events
 
 
@@ -67,7 +67,7 @@ def events(here, done) -> list[Event]:
 def test_the_killed_search_goes_on_where_it_stopped_and_repeats_no_probe(killed, events):
     assert events[: len(killed)] == killed
     members = [event.member for event in events if isinstance(event, Probed)]
-    assert len(set(members)) == len(members) >= 32
+    assert len(set(members)) == len(members) >= 8  # the pool of a minute
     assert isinstance(events[-1], Shipped)
 
 
@@ -76,7 +76,7 @@ def test_every_reading_was_measured_on_this_machine(events):
     readings = [m for p in study.probes if isinstance(p.outcome, Screened) for m in p.outcome.measurements]
     readings += [g.outcome.measurement for g in study.grades if isinstance(g.outcome, Grade)]
     readings += study.reference.measurements
-    assert len(readings) > 24
+    assert len(readings) > 8
     assert {reading.origin for reading in readings} == {"device"}
     assert {(r.fingerprint.processor, r.fingerprint.isa_flags) for r in readings} == {(machine.processor, machine.isa_flags)}
     assert all("openvino" in reading.toolchain for reading in readings)

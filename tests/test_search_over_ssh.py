@@ -73,7 +73,7 @@ def test_every_reading_was_measured_on_the_device_that_the_configuration_names(h
     assert done.status == 0
     events, machine = events_of(here), read_fingerprint()
     assert isinstance(events[0], Opened)
-    assert events[0].config.device == board.device
+    assert events[0].config.goals[0].device == board.device
     readings = [e.outcome.measurement for e in events if isinstance(e, Probed) and isinstance(e.outcome, Screened)]
     assert len(readings) > 24
     assert {reading.origin for reading in readings} == {"device"}

@@ -30,7 +30,7 @@ def probed_study(options: SearchOptions, probes: int, watch: Watch) -> Study:
     """
     if not 1 <= probes <= MOST_PROBES:
         raise InputError(f"candidates to probe must be 1 to {MOST_PROBES}; got {probes}", hint="--probes 200")
-    if options.max_latency is None and options.max_memory is None:
+    if any(goal.limits.latency is None and goal.limits.memory is None for goal in options.goals()):
         raise InputError("a check needs a limit of the device; got none", hint="--max-latency 0.25x or --max-memory 20MB")
     with tempfile.TemporaryDirectory(prefix="autokd-edge-check-") as folder:
         job = SearchJob.of(replace(options, study="check", store=None, out=str(Path(folder) / "run")))
@@ -38,10 +38,16 @@ def probed_study(options: SearchOptions, probes: int, watch: Watch) -> Study:
 
 
 def document_of(study: Study) -> dict[str, Any]:
-    """Say what a check came to, in the units that people read."""
+    """Say what a check came to, in the units that people read; of several targets, for each."""
+    if len(study.config.goals) == 1:
+        return _document(study)
+    return {goal.target: _document(study.of(number)) for number, goal in enumerate(study.config.goals)}
+
+
+def _document(study: Study) -> dict[str, Any]:
     found = satisfiability(study)
     document: dict[str, Any] = {
-        "target": study.config.target,
+        "target": study.goal.target,
         "family": study.config.family,
         "probed": found.probed,
         "measured": found.measured,
@@ -58,12 +64,14 @@ def document_of(study: Study) -> dict[str, Any]:
         document["closest"] = str(found.closest)
     if found.fastest is not None:
         document["conditions"] = wording.conditions(found.fastest.measurement)
+    if study.put_aside:
+        document["boards put aside"] = "; ".join(f"{gone.device}: {gone.reason}" for gone in study.put_aside)
     return document
 
 
 def fits_at_all(study: Study) -> bool:
-    """Say whether any candidate keeps all limits."""
-    return satisfiability(study).fitting > 0
+    """Say whether any candidate keeps all limits, of each target."""
+    return all(satisfiability(study.of(goal)).fitting > 0 for goal in range(len(study.config.goals)))
 
 
 def _share(kept: int, found: Satisfiability) -> str:
@@ -74,6 +82,6 @@ def _said(reading: Reading) -> str:
     parameters = ", ".join(f"{name}={value}" for name, value in reading.member.architecture)
     m = reading.measurement
     return (
-        f"{wording.latency(m.median_ns)} and {wording.size(m.memory.engine_bytes)} as {m.variant}, {wording.ORIGIN_WORDS[m.origin]}, "
+        f"{wording.latency(m.median_ns)} and {wording.size(m.memory.engine_bytes)} as {m.variant}, {wording.origin(m)}, "
         f"{reading.cost.parameters:,} parameters; {parameters}"
     )

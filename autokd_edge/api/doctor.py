@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
 from autokd_edge.core.target import Target
+from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.clocks import clocks_locked
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.device import Device
@@ -17,7 +18,7 @@ from autokd_edge.devices.facts import facts_over
 from autokd_edge.devices.fingerprint import fingerprint_of, target_here
 from autokd_edge.devices.installer import install_runtimes, remove_ours
 from autokd_edge.devices.ssh import SshLink
-from autokd_edge.errors import AutoKDError, InputError, TargetError
+from autokd_edge.errors import AutoKDError, DeviceError, InputError, TargetError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,27 @@ class Examination:
     def fit(self) -> bool:
         """Say whether a search can run there."""
         return all(finding.weight != "wrong" for finding in self.findings)
+
+
+def examine_devices(
+    target: str, devices: Sequence[str], *, install: bool = False, lock_clocks: bool = False, clean: bool = False
+) -> Iterator[Examination]:
+    """Examine each device, or this machine where none is named; of several, one that cannot be used is told in its examination.
+
+    Raises:
+        InputError: there is no such target, one is no address, or this machine is asked to be installed on.
+        DeviceError: the only device cannot be reached, or does not let itself be installed on.
+    """
+    for address in devices:
+        ssh_address(address)
+    for device in devices or (None,):
+        try:
+            yield examine_device(target, device, install=install, lock_clocks=lock_clocks, clean=clean)
+        except DeviceError as error:
+            if len(devices) < 2:
+                raise
+            lost = Finding(what="connection", descriptor="", device=error.args[0], weight="wrong", mend=error.hint)
+            yield Examination(target=target, device=device, findings=(lost,), done=())
 
 
 def examine_device(

@@ -1,4 +1,4 @@
-"""The folder of a run: where its journal, artifacts, work, bundle and report lie, held by one process at a time."""
+"""The folder of a run: where its journal, artifacts, work, bundles and report lie, held by one process at a time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file
 from autokd_edge.core.student import StudentSpec, Task
+from autokd_edge.core.study import StudyConfig
 from autokd_edge.errors import BundleError, StoreError
 from autokd_edge.store.journal import sqlite_url
 
@@ -58,17 +59,11 @@ class RunFolder:
                 ) from None
             yield
 
-    def has_bundle(self, digest: Digest) -> bool:
-        """Say whether the bundle with this manifest is there."""
-        manifest = self.bundle / MANIFEST
-        return manifest.is_file() and digest_of_file(manifest) == digest
-
-    def manifest(self) -> Manifest | None:
-        """Return the manifest of a whole bundle, or None where there is none."""
-        try:
-            return read_bundle(self.bundle)
-        except BundleError:
-            return None
+    def bundles(self, config: StudyConfig) -> tuple[Path, ...]:
+        """Return where the bundle of each goal goes: ``bundle``, or ``bundles/TARGET`` where there are several."""
+        if len(config.goals) == 1:
+            return (self.bundle,)
+        return tuple(self.root / "bundles" / goal.target for goal in config.goals)
 
     def write_summary(self, summary: dict[str, Json]) -> None:
         """Write ``summary.json``."""
@@ -105,3 +100,17 @@ class RunFolder:
                 begun.write_text(json.dumps(document, indent=1) + "\n")
         except OSError as error:
             raise StoreError(f"'{path}' cannot be written: {error.strerror}", hint="free some space, or give another --out") from error
+
+
+def has_bundle(bundle: Path, digest: Digest) -> bool:
+    """Say whether the bundle with this manifest is in a folder."""
+    manifest = bundle / MANIFEST
+    return manifest.is_file() and digest_of_file(manifest) == digest
+
+
+def manifest_in(bundle: Path) -> Manifest | None:
+    """Return the manifest of a whole bundle, or None where there is none."""
+    try:
+        return read_bundle(bundle)
+    except BundleError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NotRequired, Required, TypedDict
 
 
@@ -10,13 +11,15 @@ class SearchKeywords(TypedDict, total=False):
 
     data: Required[str]
     teacher: Required[str]
-    target: NotRequired[str]
-    device: NotRequired[str | None]
-    max_latency: NotRequired[str | None]
-    max_memory: NotRequired[str | None]
-    max_instructions: NotRequired[str | None]
-    max_drop: NotRequired[str | None]
-    max_quant_drop: NotRequired[str]
+    target: NotRequired[str | Sequence[str]]
+    device: NotRequired[str | Sequence[str] | None]
+    lock_clocks: NotRequired[bool]
+    predict: NotRequired[str | Sequence[str] | None]
+    max_latency: NotRequired[str | Sequence[str] | None]
+    max_memory: NotRequired[str | Sequence[str] | None]
+    max_instructions: NotRequired[str | Sequence[str] | None]
+    max_drop: NotRequired[str | Sequence[str] | None]
+    max_quant_drop: NotRequired[str | Sequence[str]]
     budget: NotRequired[str]
     seed: NotRequired[int]
     study: NotRequired[str | None]
@@ -28,6 +31,8 @@ class SearchKeywords(TypedDict, total=False):
     family: NotRequired[str]
     policy: NotRequired[str]
     search_steps: NotRequired[int]
+    rungs: NotRequired[int]
+    eta: NotRequired[int]
     final_steps: NotRequired[int | None]
     final_epochs: NotRequired[float | None]
     final_members: NotRequired[int]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autokd_edge.bundle.manifest import Card, Runtime
 from autokd_edge.bundle.native import native_files
+from autokd_edge.bundle.unbuilt import GRAPH_TO_BUILD
 from autokd_edge.core.measure import Measurement
 from autokd_edge.ports import Backend
 
@@ -18,13 +19,15 @@ def runtime_of(backend: Backend, measurement: Measurement) -> Runtime | None:
 
 def engine_name(backend: Backend) -> str:
     """Return the name of an engine's file in a bundle."""
+    if backend.computed_by:  # it was not built
+        return GRAPH_TO_BUILD
     return "engine.blob" if backend.library is None else "engine"
 
 
-def files_beside(backend: Backend, graph: Path, card: Card, scratch: Path) -> Mapping[str, Path]:
+def files_beside(backend: Backend, graph: Path, card: Card, scratch: Path, *, module: bool = False) -> Mapping[str, Path]:
     """Make what goes beside an engine that is a program of its own, by name: nothing for any other engine.
 
-    ``graph`` is the one that the engine was built from.
+    ``graph`` is the one that the engine was built from; ``module`` adds what the compiler's own runtime loads.
 
     Raises:
         BuildError: the compiler refused the graph.
@@ -34,4 +37,6 @@ def files_beside(backend: Backend, graph: Path, card: Card, scratch: Path) -> Ma
     folder = scratch / "library"
     folder.mkdir()
     backend.library.library(graph, variant=card.variant, target=card.target, folder=folder)
+    if module:
+        backend.library.module(graph, variant=card.variant, target=card.target, folder=folder)
     return native_files(folder, card)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.profile import PROFILE_VERSION, Profile
 from autokd_edge.core.target import Variant
+from autokd_edge.devices.clocks import clocks_held
 from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
 from autokd_edge.devices.fingerprint import target_here
 from autokd_edge.errors import InputError, ModelError
@@ -26,11 +28,16 @@ from autokd_edge.pipeline.profile import Profiler, Watch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions:
-    """The options of ``autokd-edge profile`` under the same names, unread; ``device`` is an address, by default this machine."""
+    """The options of ``autokd-edge profile`` under the same names, unread.
+
+    ``device`` is an address, by default this machine; ``predict`` names recorded readings instead.
+    """
 
     model: Path
     target: str = "host"
     device: str | None = None
+    predict: str | None = None
+    lock_clocks: bool = False
     protocol: str = "final"
     data: str | None = None
     per_layer: bool = False
@@ -46,7 +53,9 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
     """
     protocol, _ = load_protocol(options.protocol)
     described = load_target(options.target)[0]
-    device = wiring.device_of(options.device)
+    if options.device is not None and options.predict is not None:
+        raise InputError(f"a reading is measured or predicted; got --device {options.device} and --predict {options.predict}")
+    device = wiring.predicted_device(described, options.predict) if options.predict else wiring.device_of(options.device)
     _check_out(options.out)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -62,7 +71,8 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
             layers=options.per_layer,
             quantized=quantized,
         )
-        rows = profiler.rows(model, watch)
+        with clocks_held(device) if options.lock_clocks else nullcontext():
+            rows = profiler.rows(model, watch)
     made = Profile(
         profile_version=PROFILE_VERSION,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -94,7 +104,12 @@ def _graphs_of(model: Path) -> tuple[Path, dict[Variant, Path]]:
     bundle = next((folder for folder in (model, model / "bundle") if (folder / MANIFEST).is_file()), None)
     if bundle is None:
         if model.is_dir():
-            raise ModelError(f"a folder to profile must be a bundle, or a run that shipped one; '{model}' has no {MANIFEST}")
+            of_targets = sorted(path.parent for path in model.glob(f"bundles/*/{MANIFEST}"))
+            has = f"{len(of_targets)} of them" if of_targets else f"no {MANIFEST}"
+            raise ModelError(
+                f"a folder to profile must be a bundle, or a run that shipped one; '{model}' has {has}",
+                hint=f"autokd-edge profile {of_targets[0]}" if of_targets else "",
+            )
         return model, {}
     manifest = read_bundle(bundle)
     quantized = bundle / QUANTIZED_GRAPH

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autokd_edge import wiring
-from autokd_edge.api.folder import RunFolder
+from autokd_edge.api.folder import RunFolder, manifest_in
 from autokd_edge.core.explanation import Explanation
 from autokd_edge.core.study import Study, fold
 from autokd_edge.errors import StoreError
@@ -16,8 +16,8 @@ from autokd_edge.store.journal import SQLJournal
 _HINT = "autokd-edge report runs/STUDY"
 
 
-def outcome_of(root: Path, *, store: str | None = None, study: str | None = None) -> tuple[Outcome, RunFolder]:
-    """Read a study back from the folder of its run.
+def outcomes_of(root: Path, *, store: str | None = None, study: str | None = None) -> tuple[tuple[Outcome, ...], RunFolder]:
+    """Read a study back from the folder of its run: what it came to for each goal.
 
     ``study`` is needed where the journal holds several.
 
@@ -35,19 +35,22 @@ def outcome_of(root: Path, *, store: str | None = None, study: str | None = None
     if name not in names:
         raise StoreError(f"study must be one of {', '.join(names) or 'none'}; got '{name}'", hint="--study NAME")
     found = fold(journal.read(name))
-    best, nearest, manifest = best_grade(found), closest(found), folder.manifest()
-    spec = None if manifest is None or manifest.card.student is None else manifest.card.student.spec
-    outcome = Outcome(
+    bundles = folder.bundles(found.config)
+    return tuple(_outcome(name, found.of(number), bundle, folder) for number, bundle in enumerate(bundles)), folder
+
+
+def _outcome(name: str, study: Study, bundle: Path, folder: RunFolder) -> Outcome:
+    best, nearest, manifest = best_grade(study), closest(study), manifest_in(bundle)
+    return Outcome(
         name=name,
-        study=found,
+        study=study,
         best=best,
         closest="" if best is not None or nearest is None else str(nearest),
         accuracies=() if manifest is None else manifest.card.accuracies,
-        student=spec,
+        student=None if manifest is None or manifest.card.student is None else manifest.card.student.spec,
         teacher=folder.teacher(),
-        explanation=explained(found, folder),
+        explanation=explained(study, folder),
     )
-    return outcome, folder
 
 
 def explained(study: Study, folder: RunFolder) -> Explanation | None:

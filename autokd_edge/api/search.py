@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
-from autokd_edge.api.folder import RunFolder
+from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
+from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.knowledge import recalled_from, start_of
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
@@ -15,23 +17,20 @@ from autokd_edge.api.shipping import ship
 from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
-from autokd_edge.core.limits import Limits
-from autokd_edge.core.measure import Protocol, samples_needed
+from autokd_edge.core.measure import Protocol
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.student import Task
-from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig
-from autokd_edge.core.target import Target, Variant
-from autokd_edge.devices.descriptors import digest_of_target, load_protocol, load_target
-from autokd_edge.devices.device import Device
-from autokd_edge.devices.fingerprint import target_here
-from autokd_edge.errors import LimitError, TargetError
+from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig, advance
+from autokd_edge.devices.clocks import clocks_held
+from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import Backend, Policy
+from autokd_edge.ports import Backend
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
+from autokd_edge.search.goals import GoalsInTurn, TakesTurns
 from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
@@ -42,16 +41,28 @@ from autokd_edge.teaching.teacher import Teacher, teacher_network
 from autokd_edge.teaching.teachers import NONE, load_teacher
 from autokd_edge.teaching.trainer import KDDistiller, check_loss, loss_space
 
-SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """How a search ended; ``manifest`` is None where no engine keeps all limits."""
+    """How a search ended: what it came to for each goal, in their order."""
 
-    outcome: Outcome
+    study: Study
+    ends: tuple[GoalEnd, ...]
     stop: Stop
     folder: RunFolder
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What a report tells of each goal."""
+        return tuple(end.outcome for end in self.ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoalEnd:
+    """What a search came to for one goal; ``manifest`` is None where no engine keeps all limits."""
+
+    outcome: Outcome
+    bundle: Path
     manifest: Manifest | None
 
 
@@ -62,12 +73,12 @@ class SearchJob:
     name: str
     config: StudyConfig
     folder: RunFolder
-    target: Target
-    device: Device
+    goals: tuple[PlacedGoal, ...]
     source: DataSource
     data: TeachingData
     teacher: Teacher | None
     protocols: Mapping[str, Protocol]
+    lock_clocks: bool = False
 
     @classmethod
     def of(cls, options: SearchOptions) -> SearchJob:
@@ -78,30 +89,22 @@ class SearchJob:
             DeviceError: the device cannot be reached, or lacks a runtime.
         """
         options.check()
-        limits, budget = options.limits(), options.budgeted()
+        asked, budget = options.goals(), options.budgeted()
         wiring.family_named(options.family)
-        wiring.policy_named(options.policy)
-        device = wiring.device_of(options.device)
-        machine = device.fingerprint()
-        target = target_here(load_target(options.target)[0], machine)
-        if limits.instructions is not None and not (machine.counts_instructions and target.threads == 1):
-            raise LimitError(
-                f"instructions are counted on an emulated board alone, of one thread; '{device.link.device or 'this machine'}' counts none",
-                hint="--max-latency 0.5x, or --device of a board of tools/emulated_board.py",
-            )
+        wiring.policy_named(options.policy, rungs=options.rungs)
+        goals = placed(asked)
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
         teacher = None if options.teacher == NONE else load_teacher(options.teacher, data)
         loss = options.loss or ("ls" if teacher is None else "kd")
         check_loss(loss, teacher)
-        _check_relative(limits, teacher)
-        protocols = {name: _supporting(load_protocol(name)[0], limits) for name in (SCREEN, FINAL)}
-        task = _task(data, target)
-        spaces = (wiring.family_named(options.family).space(task), loss_space(loss))
+        for one in asked:
+            check_relative(one.limits, teacher)
+        protocols = {name: supporting(load_protocol(name)[0], goals) for name in (SCREEN, FINAL)}
+        spaces = (wiring.family_named(options.family).space(_task(data, goals)), loss_space(loss))
         earlier = None if options.warm_from is None else Path(options.warm_from)
         config = StudyConfig(
-            target=target.name,
-            target_digest=digest_of_target(target),
+            goals=tuple(goal.goal for goal in goals),
             data=data.name,
             data_digest=data.digest,
             teacher=NONE if teacher is None else teacher.name,
@@ -109,31 +112,31 @@ class SearchJob:
             family=options.family,
             policy=options.policy,
             loss=loss,
-            limits=limits,
             budget=budget,
             search_steps=options.search_steps,
+            rungs=options.rungs,
+            eta=options.eta,
             final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,
-            device=options.device,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
             starts=tuple(start_of(text, spaces) for text in options.start),
             recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
         )
         # A short name is enough for people; the configuration itself is compared when a study goes on.
-        name = options.study or f"{data.name}-{target.name}-{digest_of_json(encode(config))[:8]}"
+        name = options.study or f"{data.name}-{'-'.join(goal.target.name for goal in goals)}-{digest_of_json(encode(config))[:8]}"
         folder = RunFolder(Path(options.out) if options.out else Path("runs") / name, store=options.store)
         folder.check()
         job = cls(
             name=name,
             config=config,
             folder=folder,
-            target=target,
-            device=device,
+            goals=goals,
             source=source,
             data=data,
             teacher=teacher,
             protocols=protocols,
+            lock_clocks=options.lock_clocks,
         )
         job._check()
         source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
@@ -141,10 +144,11 @@ class SearchJob:
 
     def _check(self) -> None:
         """Refuse before anything is written what would otherwise be met while running; raises InputError and DeviceError."""
-        _screening(self.target)
-        for backend in self._backends().values():
-            if self.device.link.device is not None:
-                backend.builder.toolchain()  # asks the device for its runtime
+        for goal in self.goals:
+            screening(goal.target)
+            for backend in self._backends(goal).values():
+                if goal.device.link.device is not None:
+                    backend.builder.toolchain()  # asks the device for its runtime
         opened = next(iter(SQLJournal(self.folder.journal_url).read(self.name)), None)
         if isinstance(opened, Opened):
             check_same(self.name, opened.config, self.config)
@@ -157,126 +161,105 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed; the same search goes on from there.
         """
-        with self.folder.held(self.name):
+        with self.folder.held(self.name), self._clocks():
             journal = SQLJournal(self.folder.journal_url)
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
-            evaluator = self.evaluator()
-            self.folder.write_task(evaluator.task)
-            family = evaluator.family
-            policy = wiring.policy_named(self.config.policy)(
-                family.space(evaluator.task), evaluator.distiller.space, self.target, family.members
-            )
-            loop = StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=policy, watch=watch)
+            evaluators = self.evaluators()
+            self.folder.write_task(_task(self.data, self.goals))
+            policy = GoalsInTurn([self._policy(evaluator) for evaluator in evaluators])
+            loop = StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=policy, watch=watch)
             study, stop = loop.run(self.config)
-            manifest, study = self._shipped(study, evaluator, journal)
-            finish = self._finish(study, stop, evaluator, manifest)
-            write_page(self.folder.report, finish.outcome)
-            self.folder.write_summary(summarise(finish.outcome))
+            bundles = self.folder.bundles(self.config)
+            for number, (evaluator, bundle) in enumerate(zip(evaluators, bundles, strict=True)):
+                study = self._shipped(study, number, evaluator, bundle, journal)
+            ends = [self._end(study.of(number), evaluators[number], bundle) for number, bundle in enumerate(bundles)]
+            finish = Finish(study=study, ends=tuple(ends), stop=stop, folder=self.folder)
+            write_page(self.folder.report, finish.outcomes)
+            self.folder.write_summary(summarise(finish.outcomes))
         return finish
 
-    def study(self, policy: Callable[[SearchSpace, SearchSpace], Policy], watch: Watch) -> Study:
-        """Run a study under another policy, made from the two spaces, until it stops; nothing is shipped or reported.
+    def study(self, policy: Callable[[SearchSpace, SearchSpace], TakesTurns], watch: Watch) -> Study:
+        """Run a study under another policy for each goal, made from the two spaces, until all stop; nothing is shipped or reported.
 
         Raises:
             InputError: the store or the folder cannot be used.
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed.
         """
-        with self.folder.held(self.name):
-            evaluator = self.evaluator()
+        with self.folder.held(self.name), self._clocks():
+            evaluators = self.evaluators()
             journal = SQLJournal(self.folder.journal_url)
-            made = policy(evaluator.family.space(evaluator.task), evaluator.distiller.space)
-            return StudyLoop(name=self.name, journal=journal, evaluator=evaluator, policy=made, watch=watch).run(self.config)[0]
+            made = GoalsInTurn([policy(one.family.space(one.task), one.distiller.space) for one in evaluators])
+            return StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=made, watch=watch).run(self.config)[0]
 
-    def _shipped(self, study: Study, evaluator: Evaluator, journal: SQLJournal) -> tuple[Manifest | None, Study]:
-        graded = best_grade(study)
-        if graded is None:
-            return None, study
-        if study.shipped is not None and self.folder.has_bundle(study.shipped.bundle):
-            return self.folder.manifest(), study
-        manifest, digest = ship(study, graded, evaluator, name=self.name, data=self.data, folder=self.folder.bundle)
-        shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s)
+    @contextmanager
+    def _clocks(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for device in {id(goal.device): goal.device for goal in self.goals}.values() if self.lock_clocks else ():
+                stack.enter_context(clocks_held(device))
+            yield
+
+    def _policy(self, evaluator: Evaluator) -> TakesTurns:
+        make, family = wiring.policy_named(self.config.policy), evaluator.family
+        return make(family.space(evaluator.task), evaluator.distiller.space, evaluator.stages.target, family.members)
+
+    def _shipped(self, study: Study, number: int, evaluator: Evaluator, bundle: Path, journal: SQLJournal) -> Study:
+        """Write the bundle of a goal, where an engine keeps its limits and the bundle is not there yet."""
+        view = study.of(number)
+        graded = best_grade(view)
+        if graded is None or (view.shipped is not None and has_bundle(bundle, view.shipped.bundle)):
+            return study
+        _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=bundle)
+        shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s, goal=number)
         journal.append(self.name, shipped)
-        return manifest, replace(study, shipped=shipped)
+        return advance(study, shipped)
 
-    def _finish(self, study: Study, stop: Stop, evaluator: Evaluator, manifest: Manifest | None) -> Finish:
-        best, nearest = best_grade(study), closest(study)
+    def _end(self, view: Study, evaluator: Evaluator, bundle: Path) -> GoalEnd:
+        best, nearest = best_grade(view), closest(view)
+        manifest = None if best is None else manifest_in(bundle)
         outcome = Outcome(
             name=self.name,
-            study=study,
+            study=view,
             best=best,
             closest="" if best is not None or nearest is None else str(nearest),
             accuracies=() if manifest is None else manifest.card.accuracies,
             student=None if best is None else evaluator.spec(best.pupil.member),
             teacher=None if self.teacher is None else self.teacher.spec,
-            explanation=explained(study, self.folder),
+            explanation=explained(view, self.folder),
         )
-        return Finish(outcome=outcome, stop=stop, folder=self.folder, manifest=manifest)
+        return GoalEnd(outcome=outcome, bundle=bundle, manifest=manifest)
 
-    def _backends(self) -> dict[str, Backend]:
-        return wiring.backends_of(self.target, self.folder.work / "backends", self.device)
+    def _backends(self, goal: PlacedGoal) -> dict[str, Backend]:
+        folder = self.folder.work / "backends"
+        return wiring.backends_of(goal.target, folder if len(self.goals) == 1 else folder / goal.target.name, goal.device)
 
-    def evaluator(self) -> Evaluator:
-        """Put together what carries out the actions of this study; its files lie in the run's folder."""
+    def evaluators(self) -> tuple[Evaluator, ...]:
+        """Put together what carries out the actions for each goal, its files in the run's folder; teaching is shared."""
         work = self.folder.work
-        stages = Stages(
-            target=self.target,
-            backends=self._backends(),
-            images=PreparedImages(self.source, self.data, work / "inputs"),
-            store=FolderStore(self.folder.artifacts),
+        images, store = PreparedImages(self.source, self.data, work / "inputs"), FolderStore(self.folder.artifacts)
+        task = _task(self.data, self.goals)
+        distiller = KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits", loss=self.config.loss)
+        teacher = None if self.teacher is None else teacher_network(self.teacher, self.data)
+        family = wiring.family_named(self.config.family)
+        return tuple(
+            Evaluator(
+                stages=Stages(target=goal.target, backends=self._backends(goal), images=images, store=store),
+                family=family,
+                task=task,
+                distiller=distiller,
+                teacher=teacher,
+                teacher_digest=self.config.teacher_digest,
+                data_digest=self.data.digest,
+                protocols=self.protocols,
+                screen_variant=screening(goal.target),
+                seed=self.config.seed,
+                lessons=work / "lessons",
+                pool=goal.device.pool,
+            )
+            for goal in self.goals
         )
-        return Evaluator(
-            stages=stages,
-            family=wiring.family_named(self.config.family),
-            task=_task(self.data, self.target),
-            distiller=KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits", loss=self.config.loss),
-            teacher=None if self.teacher is None else teacher_network(self.teacher, self.data),
-            teacher_digest=self.config.teacher_digest,
-            data_digest=self.data.digest,
-            protocols=self.protocols,
-            screen_variant=_screening(self.target),
-            seed=self.config.seed,
-            lessons=work / "lessons",
-        )
 
 
-def _task(data: TeachingData, target: Target) -> Task:
-    return Task(image=data.image, classes=len(data.classes), channel_multiple=target.channel_multiple)
-
-
-def _screening(target: Target) -> Variant:
-    found = next((v for v in target.variants if v.precision == SCREENING_PRECISION), None)
-    if found is None:
-        raise TargetError(f"target '{target.name}' must have a variant in {SCREENING_PRECISION} to screen students with; it has none")
-    return found
-
-
-def _check_relative(limits: Limits, teacher: Teacher | None) -> None:
-    """Refuse limits that are relative to a reading that there will not be; raises LimitError."""
-    relative = [
-        option
-        for option, asked in (
-            ("--max-latency 3ms", limits.latency is not None and limits.latency.times_teacher is not None),
-            ("--max-memory 20MB", limits.memory is not None and limits.memory.times_teacher is not None),
-        )
-        if asked
-    ]
-    if relative and teacher is None:
-        raise LimitError(f"a limit relative to the teacher needs a teacher; got --teacher {NONE}", hint=relative[0])
-    if relative and teacher is not None and teacher.write_graph is None:
-        raise LimitError(
-            f"a limit relative to the teacher needs its reading on the target; '{teacher.name}' cannot be written as ONNX", hint=relative[0]
-        )
-    if limits.max_drop is not None and teacher is None:
-        raise LimitError(f"an accuracy drop needs a teacher to be below; got --teacher {NONE}", hint="leave --max-drop out")
-
-
-def _supporting(protocol: Protocol, limits: Limits) -> Protocol:
-    """Lengthen the blocks where the limit's percentile needs more samples."""
-    if limits.latency is None:
-        return protocol
-    needed = -(-samples_needed(limits.latency.percent) // protocol.blocks)
-    runs = max(protocol.block_runs, needed)
-    # Where a block is cut to its number of samples, at least half of that number is left.
-    return replace(protocol, block_runs=runs, block_samples=max(protocol.block_samples, 2 * runs))
+def _task(data: TeachingData, goals: tuple[PlacedGoal, ...]) -> Task:
+    return Task(image=data.image, classes=len(data.classes), channel_multiple=channel_multiple(goals))

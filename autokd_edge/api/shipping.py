@@ -95,7 +95,7 @@ def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *
         measurements=tuple(readings),
         teacher=TeacherFacts(name=study.config.teacher, digest=study.config.teacher_digest, cost=goods.reference.cost),
         student=StudentFacts(spec=spec, cost=cost_of(spec), pupil=graded.pupil),
-        limits=study.config.limits,
+        limits=study.goal.limits,
         slacks=study.grade_slacks(goods.grade),
         selftest_tolerance=SELFTEST_TOLERANCE,
         splits={"train": len(data.train), "validation": len(data.validation), "test": len(evaluator.stages.images.inputs("test")[1])},

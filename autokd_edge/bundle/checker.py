@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 from autokd_edge.bundle.manifest import MANIFEST, FileEntry, Manifest, Runtime, manifest_from_bytes
+from autokd_edge.bundle.unbuilt import SCRIPT
 from autokd_edge.core.digest import digest_of_file
 from autokd_edge.errors import BundleError
 
@@ -26,6 +27,11 @@ def check_bundle(folder: Path, *, machine: str | None = None, version: str | Non
         BundleError: a file is missing, extra or changed, or the machine or the runtime is another.
     """
     manifest = read_bundle(folder)
+    if manifest.card.predicted:
+        raise BundleError(
+            f"a bundle must hold an engine to run; that of '{folder}' was never built: its readings are predicted",
+            hint=f"sh {folder / SCRIPT} ssh://user@host builds and measures it on a board",
+        )
     _check_machine(manifest, platform.machine() if machine is None else machine)
     runtime = manifest.card.runtime
     if runtime is not None:

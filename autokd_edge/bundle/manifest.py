@@ -142,6 +142,11 @@ class Card:
         if not self.selftest_tolerance > 0:
             raise ValueError(f"selftest_tolerance must be positive; got {self.selftest_tolerance}")
 
+    @property
+    def predicted(self) -> bool:
+        """Say whether the readings are predicted: then the engine's file is the graph that a board is to build."""
+        return any(reading.measurement.prediction is not None for reading in self.measurements)
+
     def accuracy(self, what: Network, split: Split) -> Accuracy | None:
         """Return one of the accuracies, if it was computed."""
         return next((a for a in self.accuracies if a.what == what and a.split == split), None)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from autokd_edge.bundle.manifest import MANIFEST, SCHEMA_VERSION, Card, FileEntry, Manifest, manifest_bytes, manifest_from_bytes
+from autokd_edge.bundle.unbuilt import SCRIPT, readme_text, write_script
 from autokd_edge.core.atomic import sync
 from autokd_edge.core.digest import digest_of_file
 from autokd_edge.errors import BundleError
@@ -76,13 +77,16 @@ def _fill(folder: Path, files: BundleFiles, card: Card) -> Manifest:
         QUANTIZED_GRAPH: files.quantized_graph,
         SELFTEST_INPUTS: files.selftest_inputs,
         SELFTEST_LOGITS: files.selftest_logits,
-        PREDICT: None if card.runtime is None else Path(__file__).with_name(PREDICT),
+        PREDICT: None if card.runtime is None or card.predicted else Path(__file__).with_name(PREDICT),
         **files.more,
     }
     engine = _add(folder, files.engine_name, files.engine)
     if card.runtime is None:
         (folder / files.engine_name).chmod(0o755)
     entries = [_add(folder, name, source) for name, source in sources.items() if source is not None]
+    if card.predicted:
+        write_script(folder / SCRIPT, card, quantized=files.quantized_graph is not None)
+        entries.append(_entry(folder / SCRIPT))
     (folder / README).write_text(_readme(card, files.engine_name))
     entries.append(_entry(folder / README))
     try:
@@ -124,6 +128,8 @@ def _replace(folder: Path, finished: Path) -> None:
 
 
 def _readme(card: Card, engine: str) -> str:
+    if card.predicted:
+        return readme_text(card)
     built = f"{engine} classifies images of {card.data}; it was built for target {card.target.name} as {card.variant} and needs"
     check = "Check that nothing changed and that it computes what it did when it was built: autokd-edge run FOLDER\n"
     if card.runtime is None:

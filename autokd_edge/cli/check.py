@@ -7,16 +7,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import NOTHING_FITS, Device, Json, print_document
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Targets, print_document
 
 
 def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
     data: Annotated[str, typer.Option(help="Data set: digits, fashion-mnist or fashion-mnist:FOLDER.")],
     teacher: Annotated[str, typer.Option(help="Teacher: example:NAME or FILE.safetensors.")],
-    target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
-    device: Device = None,
-    max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
-    max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
+    target: Targets = None,
+    device: Devices = None,
+    predict: Predictions = None,
+    lock_clocks: LockClocks = False,
+    max_latency: MaxLatency = None,
+    max_memory: MaxMemory = None,
     family: Annotated[str, typer.Option(help="Family of students, or several: A,B.")] = "nago",
     probes: Annotated[int, typer.Option(help="Random candidates to build and measure.")] = 200,
     seed: Annotated[int, typer.Option(help="Same seed, same candidates.")] = 0,
@@ -28,8 +30,10 @@ def check(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wa
     options = SearchOptions(
         data=data,
         teacher=teacher,
-        target=target,
+        target=target or "host",
         device=device,
+        predict=predict,
+        lock_clocks=lock_clocks,
         max_latency=max_latency,
         max_memory=max_memory,
         family=family,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.cli.options import FAILED, Device, Json
+from autokd_edge.cli.options import FAILED, Devices, Json, LockClocks
 
 if TYPE_CHECKING:
     from autokd_edge.api.doctor import Examination
@@ -21,21 +21,24 @@ _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 
 def doctor(
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
-    device: Device = None,
+    device: Devices = None,
     install: Annotated[bool, typer.Option("--install", help="Put the target's runtimes into a virtual environment on the device.")] = False,
-    lock_clocks: Annotated[bool, typer.Option("--lock-clocks", help="Hold its clocks still meanwhile, where permitted.")] = False,
+    lock_clocks: LockClocks = False,
     clean: Annotated[bool, typer.Option("--clean", help="Remove first what is ours on the device.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Examine a device: what its descriptor says, what it says itself, what is missing and the command that mends it."""
-    from autokd_edge.api.doctor import examine_device
+    """Examine each device: what its descriptor says, what it says itself, what is missing and the command that mends it."""
+    from autokd_edge.api.doctor import examine_devices
 
-    seen = examine_device(target, device, install=install, lock_clocks=lock_clocks, clean=clean)
+    examinations = examine_devices(target, device or (), install=install, lock_clocks=lock_clocks, clean=clean)
+    documents = []
+    for seen in examinations:
+        documents.append(_document(seen))
+        if not as_json:
+            _print(seen)
     if as_json:
-        sys.stdout.write(json.dumps(_document(seen), indent=1, ensure_ascii=False) + "\n")
-    else:
-        _print(seen)
-    if not seen.fit:
+        sys.stdout.write(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1, ensure_ascii=False) + "\n")
+    if not all(document["fit"] for document in documents):
         raise typer.Exit(FAILED)
 
 

@@ -13,6 +13,33 @@ FAILED, WRONG_INPUT, NOTHING_FITS, INTERRUPTED = 1, 2, 3, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Device = Annotated[str | None, typer.Option(help="What measures: ssh://user@host[:port]. Default: this machine.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Target, see `autokd-edge targets`, or your own descriptor .toml; several share the teaching. Default: host.",
+        show_default=False,
+    ),
+]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        help="What measures: ssh://user@host[:port], or TARGET=ssh://...; again for each board of a pool. Default: this machine.",
+    ),
+]
+MaxLatency = Annotated[list[str] | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's; of one target: TARGET=3ms.")]
+MaxMemory = Annotated[list[str] | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")]
+LockClocks = Annotated[
+    bool, typer.Option("--lock-clocks", help="Hold the clocks of what measures still meanwhile, where permitted; they are put back.")
+]
+Predict = Annotated[
+    str | None,
+    typer.Option(help="Predict what a device would read: recorded (what ships for the target), or FILE of tools/record_readings.py."),
+]
+Predictions = Annotated[
+    list[str] | None,
+    typer.Option("--predict", help="Predict what a device would read: recorded (what ships), FILE, or of one target TARGET=FILE."),
+]
 Store = Annotated[str | None, typer.Option(help="URL of the journal, e.g. postgresql://user@host/database. Default: SQLite in --out.")]
 
 

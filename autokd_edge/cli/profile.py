@@ -10,13 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import FAILED, Json
+from autokd_edge.cli.options import FAILED, Json, LockClocks, Predict
 
 
 def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
-    model: Annotated[Path, typer.Argument(help="An .onnx file, a bundle, or the folder of a run that shipped one.")],
+    model: Annotated[Path, typer.Argument(help="An .onnx or .pt2 file, a bundle, or the folder of a run that shipped one.")],
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
     device: Annotated[str | None, typer.Option(help="What measures: ssh://user@host[:port]. Default: this machine.")] = None,
+    predict: Predict = None,
+    lock_clocks: LockClocks = False,
     protocol: Annotated[str, typer.Option(help="Measuring protocol: screen, final, or sustained (10 min a variant).")] = "final",
     data: Annotated[
         str | None, typer.Option(help="Calibration images for int8: a data set, or FILE.npy, float32 (n, c, h, w), preprocessed.")
@@ -30,7 +32,17 @@ def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer 
     from autokd_edge.api.profiling import profile as measured
     from autokd_edge.report.profile import profile_tables, summarise_profile
 
-    options = ProfileOptions(model=model, target=target, device=device, protocol=protocol, data=data, per_layer=per_layer, out=out)
+    options = ProfileOptions(
+        model=model,
+        target=target,
+        device=device,
+        predict=predict,
+        lock_clocks=lock_clocks,
+        protocol=protocol,
+        data=data,
+        per_layer=per_layer,
+        out=out,
+    )
     with Console(stderr=True).status("") as status:
         made = measured(options, watch=lambda variant: status.update(f"building and measuring {variant}"))
     if as_json:

@@ -23,18 +23,18 @@ def report(
     if run is not None and run.is_file():
         _tell_profile(run, as_json=as_json)
         return
-    from autokd_edge.api.reports import latest_run, outcome_of
+    from autokd_edge.api.reports import latest_run, outcomes_of
     from autokd_edge.report.page import write_page
     from autokd_edge.report.summary import summarise
     from autokd_edge.report.table import report_tables
 
-    outcome, folder = outcome_of(run or latest_run(Path("runs")), store=store, study=study)
-    write_page(folder.report, outcome)
+    outcomes, folder = outcomes_of(run or latest_run(Path("runs")), store=store, study=study)
+    write_page(folder.report, outcomes)
     if as_json:
-        sys.stdout.write(json.dumps(summarise(outcome), indent=1) + "\n")
+        sys.stdout.write(json.dumps(summarise(outcomes), indent=1) + "\n")
         return
     console = Console()
-    console.print(report_tables(outcome))
+    console.print(report_tables(outcomes))
     console.print(f"report: {folder.report}", soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Device, Json, Store
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Store, Targets
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -27,17 +27,19 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
             help="example:NAME, FILE.safetensors, FILE.onnx, FILE.pt2, FILE.py:function, timm:NAME, torchvision:NAME, hf:NAME or none."
         ),
     ],
-    target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
-    device: Device = None,
-    max_latency: Annotated[str | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's.")] = None,
-    max_memory: Annotated[str | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")] = None,
+    target: Targets = None,
+    device: Devices = None,
+    predict: Predictions = None,
+    lock_clocks: LockClocks = False,
+    max_latency: MaxLatency = None,
+    max_memory: MaxMemory = None,
     max_instructions: Annotated[
-        str | None, typer.Option(help="5M, or 0.5x of the teacher's; counted on an emulated board, in place of a latency.")
+        list[str] | None, typer.Option(help="5M, or 0.5x of the teacher's; counted on an emulated board, in place of a latency.")
     ] = None,
-    max_drop: Annotated[str | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
+    max_drop: Annotated[list[str] | None, typer.Option(help="Points of accuracy below the teacher, on the validation set.")] = None,
     max_quant_drop: Annotated[
-        str, typer.Option(help="Points of accuracy that INT8 may lose; noisy layers stay in float until it holds.")
-    ] = "0.5",
+        list[str] | None, typer.Option(help="Points of accuracy that INT8 may lose (0.5); noisy layers stay in float until it holds.")
+    ] = None,
     budget: Annotated[str, typer.Option(help="A time (8min, 2h) or a number of students to teach (20).")] = "30min",
     seed: Annotated[int, typer.Option(help="Same seed, same choices.")] = 0,
     study: Annotated[str | None, typer.Option(help="Name; the same name goes on with the same study.")] = None,
@@ -58,6 +60,8 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         typer.Option(help="edge-bo; or a baseline: random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp."),
     ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
+    rungs: Annotated[int, typer.Option(help="Judge students on so many rungs: the lowest has steps / eta^(rungs - 1).")] = 1,
+    eta: Annotated[int, typer.Option(help="Times as many steps on the next rung, where one of so many goes: 2 to 4.")] = 3,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
     final_epochs: Annotated[float | None, typer.Option(help="The same in passes over the training images.")] = None,
     final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
@@ -71,17 +75,20 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
     from autokd_edge.api.options import SearchOptions
+    from autokd_edge.core.limits import MAX_QUANT_DROP
 
     options = SearchOptions(
         data=data,
         teacher=teacher,
-        target=target,
+        target=target or "host",
         device=device,
+        predict=predict,
+        lock_clocks=lock_clocks,
         max_latency=max_latency,
         max_memory=max_memory,
         max_instructions=max_instructions,
         max_drop=max_drop,
-        max_quant_drop=max_quant_drop,
+        max_quant_drop=max_quant_drop or f"{MAX_QUANT_DROP:g}",
         budget=budget,
         seed=seed,
         study=study,
@@ -93,6 +100,8 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         family=family,
         policy=policy,
         search_steps=search_steps,
+        rungs=rungs,
+        eta=eta,
         final_steps=final_steps,
         final_epochs=final_epochs,
         final_members=final_members,
@@ -112,11 +121,12 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
 
         finish = job.run(watch)
     _tell(finish, as_json=as_json)
-    if finish.manifest is None:
+    if any(end.manifest is None for end in finish.ends):
         raise typer.Exit(NOTHING_FITS)
 
 
 def _tell(finish: Finish, *, as_json: bool) -> None:
+    from autokd_edge.bundle.unbuilt import SCRIPT
     from autokd_edge.report.table import report_tables
 
     folder = finish.folder
@@ -124,9 +134,18 @@ def _tell(finish: Finish, *, as_json: bool) -> None:
         sys.stdout.write(folder.summary.read_text())
         return
     console = Console()
-    console.print(report_tables(finish.outcome))
-    if finish.manifest is None:
-        console.print(f"no bundle: {finish.stop.reason}", soft_wrap=True)
-    else:
-        console.print(f"bundle: {folder.bundle}   (try: autokd-edge run {folder.bundle})", soft_wrap=True)
+    console.print(report_tables(finish.outcomes))
+    several = len(finish.ends) > 1
+    for end in finish.ends:
+        whose = f" for {end.outcome.study.goal.target}" if several else ""
+        if end.manifest is not None:
+            predicted = end.manifest.card.predicted
+            then = f"build and measure it: sh {end.bundle / SCRIPT}" if predicted else f"try: autokd-edge run {end.bundle}"
+            console.print(f"bundle{whose}: {end.bundle}   ({then})", soft_wrap=True)
+        elif several:
+            console.print(f"no bundle{whose}: {end.outcome.closest or 'nothing was measured'}", soft_wrap=True)
+        else:
+            console.print(f"no bundle: {finish.stop.reason}", soft_wrap=True)
+    if several:
+        console.print(f"the search ended: {finish.stop.reason}", soft_wrap=True)
     console.print(f"report: {folder.report}", soft_wrap=True)

@@ -8,6 +8,22 @@ from autokd_edge.core.measure import Protocol
 from autokd_edge.core.target import Variant
 from autokd_edge.ports import Backend, Board, Builder, Quantizer
 
+SHORT = Protocol(  # a tenth of a second
+    name="short",
+    warmup_runs=5,
+    warmup_s=0.05,
+    warmup_tolerance=0.05,
+    blocks=2,
+    block_runs=20,
+    block_s=0,
+    block_samples=5_000,
+    cooldown_s=0,
+    sentinel_runs=20,
+    sentinel_drift=0.03,
+    retries=0,
+    timeout_s=60,
+)
+
 
 class BackendFixtures:
     """Inherit this before a suite and give ``backend`` and ``target``; or give the suite's fixtures themselves."""
@@ -39,19 +55,5 @@ class BackendFixtures:
 
     @pytest.fixture
     def protocol(self) -> Protocol:
-        """Return a protocol of a tenth of a second."""
-        return Protocol(
-            name="short",
-            warmup_runs=5,
-            warmup_s=0.05,
-            warmup_tolerance=0.05,
-            blocks=2,
-            block_runs=20,
-            block_s=0,
-            block_samples=5_000,
-            cooldown_s=0,
-            sentinel_runs=20,
-            sentinel_drift=0.03,
-            retries=0,
-            timeout_s=60,
-        )
+        """Return ``SHORT``."""
+        return SHORT

@@ -104,6 +104,18 @@ class Sentinel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a predicted reading follows from, and how wrong its model was on recorded networks that it was not fitted to."""
+
+    recording: Digest
+    networks: int  # that the model is fitted to
+    mean_error: float  # mean of |predicted / recorded - 1| of the latency
+    p90_error: float  # nine of ten networks were predicted better
+    rank_correlation: float
+    memory_mean_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One reading of one engine; ``blocks_ns`` keeps every raw sample in the order taken."""
 
@@ -123,6 +135,8 @@ class Measurement:
     sentinel: Sentinel
     flags: tuple[str, ...]
     instructions: int | None = None  # of one inference, as an emulator counted them; no latency follows from them
+    device: str | None = None  # the address of what gave it; None is the machine that asked
+    prediction: Prediction | None = None  # of a predicted reading, whose samples are quantiles of its error
     _sorted_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +147,8 @@ class Measurement:
             raise ValueError(f"samples must be positive; got {samples[0]} ns")
         if self.instructions is not None and (self.instructions < 1 or self.origin != "emulated"):
             raise ValueError(f"instructions must be counted under emulation, 1 at least; got {self.instructions}, {self.origin}")
+        if (self.prediction is not None) != (self.origin == "predicted"):
+            raise ValueError(f"a predicted reading, and no other, must say how it was predicted; its origin is {self.origin}")
         object.__setattr__(self, "_sorted_ns", tuple(samples))
 
     @property
@@ -173,6 +189,11 @@ class Measurement:
     def within_variation(self) -> float:
         """Median over blocks of (p75 - p25) / median: robust spread inside a block."""
         return statistics.median(_spread(sorted(block)) for block in self.blocks_ns)
+
+    @property
+    def stalled_share(self) -> float:
+        """Median over blocks of mean / median - 1: what rare long samples add, as where others take the processor in turns."""
+        return statistics.median(statistics.fmean(block) / statistics.median(block) - 1 for block in self.blocks_ns)
 
     @property
     def between_variation(self) -> float:

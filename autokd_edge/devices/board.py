@@ -93,7 +93,13 @@ class RuntimeBoard:
         fingerprint = replace(fingerprint, throttled=tuple(held_down))
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
-            engine=digest_of_file(engine), variant=variant, target=target, protocol=protocol, fingerprint=fingerprint, origin=origin
+            engine=digest_of_file(engine),
+            variant=variant,
+            target=target,
+            protocol=protocol,
+            fingerprint=fingerprint,
+            origin=origin,
+            device=self._place.link.device,
         )
         as_asked = ran_as_asked(variant.precision, answer.executed)
         self._remember(answer, target.threads)

@@ -5,11 +5,16 @@ jetson_clocks where there is one, else the governors of the cores; as root, or b
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from autokd_edge.devices.device import Device
 from autokd_edge.devices.process import last_line
+from autokd_edge.errors import DeviceError, MeasureError
 from autokd_edge.ports import Link
+
+_log = logging.getLogger(__name__)
 
 CORES = "/sys/devices/system/cpu"
 _TIMEOUT_S = 60.0
@@ -63,4 +68,34 @@ def clocks_locked(link: Link, *, cores: str = CORES) -> Iterator[str]:
     try:
         yield f"locked by {how}, and restored"
     finally:
-        link.run(["sh", "-c", _RESTORE, "sh", how, before.strip()], stdin=b"", timeout_s=_TIMEOUT_S)
+        _restore(link, how, before.strip())
+
+
+@contextmanager
+def clocks_held(device: Device) -> Iterator[None]:
+    """Lock the clocks of a device, or of each board of a pool, for a whole run, and restore them also where it fails.
+
+    What is not permitted, or not possible, is a warning: the readings say by themselves whether clocks were locked.
+    """
+    pool = device.pool
+    links = [device.link] if pool is None else [pool.devices[number].link for number in pool.present]
+    with ExitStack() as stack:
+        for link in links:
+            try:
+                how = stack.enter_context(clocks_locked(link))
+            except (DeviceError, MeasureError) as error:
+                how = f"not locked: {error}"
+            if how.startswith("not locked"):
+                _log.warning("the clocks of '%s' are %s", link.device or "this machine", how)
+        yield
+
+
+def _restore(link: Link, how: str, before: str) -> None:
+    """Put the clocks back; where that fails it is said, and what was measured is not lost for it."""
+    try:
+        finished = link.run(["sh", "-c", _RESTORE, "sh", how, before], stdin=b"", timeout_s=_TIMEOUT_S)
+        reason = "" if finished.status == 0 else last_line(finished.stderr) or f"status {finished.status}"
+    except (DeviceError, MeasureError) as error:
+        reason = str(error)
+    if reason:
+        _log.warning("the clocks of '%s' could not be put back, a restart does: %s", link.device or "this machine", reason)

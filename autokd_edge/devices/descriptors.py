@@ -52,7 +52,7 @@ def digest_of_target(target: Target) -> Digest:
 
 
 def _load(name_or_path: str, as_type: type[T], folder: str, what: str) -> tuple[T, Path]:
-    path = Path(name_or_path) if name_or_path.endswith(".toml") else _folder(folder) / f"{name_or_path}.toml"
+    path = Path(name_or_path) if name_or_path.endswith(".toml") else data_folder(folder) / f"{name_or_path}.toml"
     if not path.is_file():
         raise _unknown(name_or_path, folder, what)
     try:
@@ -75,10 +75,10 @@ def _unknown(name: str, folder: str, what: str) -> TargetError:
 
 
 def _names(folder: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in _folder(folder).glob("*.toml")))
+    return tuple(sorted(path.stem for path in data_folder(folder).glob("*.toml")))
 
 
-def _folder(name: str) -> Path:
+def data_folder(name: str) -> Path:
     """Return a data folder: inside the package in a wheel, beside it in a checkout."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name

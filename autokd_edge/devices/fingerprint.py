@@ -50,7 +50,7 @@ _ELF_MACHINES = {"aarch64": {183, 40}, "armv7l": {40}, "x86_64": {62, 3}}
 _VNNI = {"avx_vnni", "avx_vnni_int8", "avx512_vnni", "amx_int8"}
 _BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # without one of these bf16 would be computed in float
 # MemTotal moves by some MiB with each kernel; a machine must stay the same target over an update.
-_MEMORY_STEP = 256 * 2**20
+MEMORY_STEP = 256 * 2**20
 
 
 def read_fingerprint(root: Path = Path("/"), machine: str | None = None) -> Fingerprint:
@@ -103,7 +103,8 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
     if machine.machine != target.architecture:
         raise TargetError(
             f"target '{target.name}' must run on {target.architecture}; the machine is {machine.machine}",
-            hint="--device ssh://user@host leads to such a board; --target host measures for the machine at hand",
+            hint="--device ssh://user@host measures on such a board, --predict recorded (or FILE of tools/record_readings.py) predicts its "
+            "readings; --target host measures for the machine at hand",
         )
     if target.probe:
         return replace(
@@ -112,7 +113,7 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
             variants=tuple(variant for variant in target.variants if variant.precision != "bf16" or _BF16 & set(machine.isa_flags)),
             isa_flags=machine.isa_flags,
             cores=machine.cores,
-            memory_bytes=max(_MEMORY_STEP, machine.memory_bytes // _MEMORY_STEP * _MEMORY_STEP),
+            memory_bytes=max(MEMORY_STEP, machine.memory_bytes // MEMORY_STEP * MEMORY_STEP),
             int8_saturates=machine.machine == "x86_64" and not _VNNI & set(machine.isa_flags),
         )
     missing = [flag for flag in target.isa_flags if flag not in machine.isa_flags]

@@ -11,7 +11,9 @@ throttled                  the device said, before or after the reading, that he
 virtual-machine            a hypervisor is present: clocks and neighbours are out of reach
 not-pinned                 one thread was asked for, and it could move between cores
 not-warm                   the running median was not yet stable at the end of the warm-up time
-noisy                      between blocks > 2.5 % (trtexec's own law for wandering clocks), or within > 10 %
+noisy                      between blocks > 2.5 % (trtexec's own law for wandering clocks), within > 10 %, or the
+                           mean > 10 % above the median: a process beside us holds the core for some ms at a time,
+                           which 50 us runs meet so rarely that quartiles do not see it
 few-samples                fewer than a p99's upper confidence bound needs
 executed-precision-differs the backend saw layers run in another precision than was asked for
 =========================  ==================================================================================
@@ -58,6 +60,7 @@ class Subject:
     protocol: Protocol
     fingerprint: Fingerprint
     origin: Origin
+    device: str | None = None  # its address; None is this machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ def reading(answer: Answer, subject: Subject, baseline: Baseline, *, as_asked: b
             executed=answer.executed,
             sentinel=answer.sentinel,
             flags=(),
+            device=subject.device,
         )
     except ValueError as error:
         raise MeasureError(f"a device program's answer must hold a reading; {error}") from error
@@ -136,7 +140,7 @@ def reading(answer: Answer, subject: Subject, baseline: Baseline, *, as_asked: b
         "virtual-machine": subject.fingerprint.virtual,
         "not-pinned": answer.threads == 1 and not answer.pinned,
         "not-warm": not answer.warm,
-        "noisy": plain.between_variation > BETWEEN_MOST or plain.within_variation > WITHIN_MOST,
+        "noisy": plain.between_variation > BETWEEN_MOST or max(plain.within_variation, plain.stalled_share) > WITHIN_MOST,
         "few-samples": plain.count < samples_needed(99),
         "executed-precision-differs": not as_asked,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage, Study, Unread
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import next_variant
+from autokd_edge.devices.pool import BoardPool
 from autokd_edge.errors import BuildError, GradeError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
 from autokd_edge.pipeline.gate import GatedEngine, float_engine, quantized_engine
 from autokd_edge.pipeline.stages import Stages, needs_quantizing
@@ -66,6 +68,7 @@ class Evaluator:
     screen_variant: Variant
     seed: int
     lessons: Path
+    pool: BoardPool | None = None  # where several boards measure
 
     def reference(self) -> ReferenceReading:
         """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
@@ -98,8 +101,16 @@ class Evaluator:
         """Return the network of a member."""
         return self.family.spec(member.architecture, self.task, member.index)
 
+    @property
+    def width(self) -> int:
+        """How many members may be probed at the same time."""
+        return 1 if self.pool is None else self.pool.width
+
     def probe(self, member: Member, study: Study) -> Screened | Failed:
-        """Build and measure an untrained member (screen protocol) in each variant that the study so far calls for."""
+        """Build and measure an untrained member (screen protocol) in each variant that the study so far calls for.
+
+        Of a pool of boards one gives all of its readings, as long as it is there.
+        """
 
         def screened() -> Screened:
             spec = self.spec(member)
@@ -114,25 +125,26 @@ class Evaluator:
                     found = replace(found, measurements=(*found.measurements, reading))
             return found
 
-        return _outcome(screened)
+        with nullcontext() if self.pool is None else self.pool.kept():
+            return _outcome(screened)
 
     def _screening(self, spec: StudentSpec, variant: Variant) -> Measurement:
         engine = self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
         return self.stages.measurement(engine, variant, self.protocols[SCREEN])
 
-    def teach(self, pupil: Pupil, steps: int) -> Lesson | Failed:
-        """Teach a pupil for a number of optimiser steps."""
+    def teach(self, pupil: Pupil, steps: int, *, until: int | None = None) -> Lesson | Failed:
+        """Teach a pupil for a number of optimiser steps, or go on with it ``until`` a rung before."""
 
         def taught() -> Lesson:
             spec = self.spec(pupil.member)
             key = self._lesson_key(spec, pupil, steps)
             out = self.lessons / f"{key}.safetensors"
             out.parent.mkdir(parents=True, exist_ok=True)
-            result = self.distiller.teach(spec, pupil.distillation, steps=steps, seed=self.seed, out=out)
+            result = self.distiller.teach(spec, pupil.distillation, steps=steps, seed=self.seed, out=out, until=until)
             if not 0 <= result.accuracy <= 100:  # nor NaN
                 raise TeachError(f"a taught network's accuracy must be 0 to 100 %; got {result.accuracy}")
-            checkpoint = self._kept(key, out)
-            return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint.digest, seconds=result.seconds)
+            checkpoint = None if until is not None else self._kept(key, out).digest
+            return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint, seconds=result.seconds)
 
         return _outcome(taught)
 

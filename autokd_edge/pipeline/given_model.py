@@ -1,8 +1,8 @@
-"""Read a user's ONNX model whole, and refuse in one sentence what no engine of ours can take.
+"""Read a user's model whole, and refuse in one sentence what no engine of ours can take.
 
-The laws: one file of ONNX with its external data beside it; operations that ONNX knows; one float32
-input and one output, both of a fixed shape. What is left for a runtime to refuse is that runtime's
-typed failure.
+The laws: one file of ONNX with its external data beside it, or of torch.export; operations that ONNX
+knows; one float32 input and one output, both of a fixed shape. What is left for a runtime to refuse is
+that runtime's typed failure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from onnx import TensorProto, external_data_helper
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
 from autokd_edge.errors import ModelError
+from autokd_edge.pipeline.torch_program import exported
 
 _QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 # ONNX's own domains; "com.microsoft" is ONNX Runtime's, whose schemas only that runtime has.
@@ -40,33 +41,49 @@ def read_model(source: Path, out: Path) -> GivenModel:
     """Check a model and write it, external data inside, to ``out``.
 
     Raises:
-        ModelError: the file is missing, is no ONNX, lacks its external data, or breaks a law of the module.
+        ModelError: the file is missing, is no model, lacks its external data, or breaks a law of the module.
     """
-    model = _parsed(source)
-    _load_external(model, source)
-    _check_operations(model, source)
-    name, shape = _only_input(model, source)
-    _check_output(model, source)
-    _check_valid(model, source)
+    model = read_graph(source)
     data = model.SerializeToString(deterministic=True)
     out.write_bytes(data)
+    only = only_input(model, source)
     return GivenModel(
         path=out,
         digest=digest_of_bytes(data),
-        opset=next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0),
-        input_name=name,
-        input_shape=shape,
+        opset=opset_of(model),
+        input_name=only.name,
+        input_shape=fixed_shape(only, "input", source),
         quantized=any(node.op_type in _QUANTIZERS for graph in _graphs(model.graph) for node in graph.node),
     )
 
 
+def read_graph(source: Path) -> onnx.ModelProto:
+    """Return the checked graph of ``MODEL.onnx``, or of ``MODEL.pt2`` as torch.export writes it, weights inside.
+
+    Raises:
+        ModelError: as ``read_model``.
+    """
+    model = _parsed(source)
+    _load_external(model, source)
+    _check_operations(model, source)
+    fixed_shape(only_input(model, source), "input", source)
+    _check_output(model, source)
+    _check_valid(model, source)
+    return model
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operations that a graph uses; 0 where it names none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0)
+
+
 def _parsed(source: Path) -> onnx.ModelProto:
-    if source.suffix == ".pt2":
-        raise ModelError(f"a model must be an ONNX file; '{source}' is a torch program", hint="torch.onnx.export(program, dynamo=True)")
+    if source.suffix == ".pt2" and source.exists():
+        return exported(source)
     try:
         model = onnx.load_model(source, load_external_data=False)
     except FileNotFoundError:
-        raise ModelError(f"a model must be an ONNX file, a bundle or the folder of a run; there is no '{source}'") from None
+        raise ModelError(f"a model must be an ONNX file or a torch.export program; there is no '{source}'") from None
     except OSError as error:
         raise ModelError(f"model '{source}' cannot be read: {error.strerror}") from error
     except Exception as error:  # protobuf's own, of a module that it does not promise
@@ -120,7 +137,8 @@ def _check_operations(model: onnx.ModelProto, source: Path) -> None:
             raise ModelError(f"every operation of a model must be one of ONNX; '{source}' has {node.op_type} of {of} at '{node.name}'")
 
 
-def _only_input(model: onnx.ModelProto, source: Path) -> tuple[str, tuple[int, ...]]:
+def only_input(model: onnx.ModelProto, source: Path) -> onnx.ValueInfoProto:
+    """Return the one float32 input; raises ModelError where there are others."""
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     if len(inputs) != 1:
@@ -130,7 +148,8 @@ def _only_input(model: onnx.ModelProto, source: Path) -> tuple[str, tuple[int, .
     if kind != TensorProto.FLOAT:
         said = TensorProto.DataType.Name(kind).lower()
         raise ModelError(f"a model's input must be float32; '{inputs[0].name}' of '{source}' is {said}")
-    return inputs[0].name, _fixed_shape(inputs[0], "input", source)
+    found: onnx.ValueInfoProto = inputs[0]
+    return found
 
 
 def _check_output(model: onnx.ModelProto, source: Path) -> None:
@@ -139,10 +158,11 @@ def _check_output(model: onnx.ModelProto, source: Path) -> None:
         names = ", ".join(f"'{value.name}'" for value in outputs) or "none"
         raise ModelError(f"a model must have one output; '{source}' has {len(outputs)}: {names}")
     if outputs[0].type.tensor_type.HasField("shape"):
-        _fixed_shape(outputs[0], "output", source)
+        fixed_shape(outputs[0], "output", source)
 
 
-def _fixed_shape(value: onnx.ValueInfoProto, what: str, source: Path) -> tuple[int, ...]:
+def fixed_shape(value: onnx.ValueInfoProto, what: str, source: Path) -> tuple[int, ...]:
+    """Return the shape of an input or an output; raises ModelError where it is not fixed."""
     dims = value.type.tensor_type.shape.dim
     if not dims or any(not dim.HasField("dim_value") or dim.dim_value < 1 for dim in dims):
         said = ", ".join(str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -16,6 +17,7 @@ from autokd_edge.core.study import (
     Probe,
     Probed,
     Pupil,
+    PutAside,
     Referenced,
     Stop,
     Study,
@@ -25,6 +27,7 @@ from autokd_edge.core.study import (
     advance,
     fold,
 )
+from autokd_edge.devices.in_turn import in_turn
 from autokd_edge.errors import StoreError
 from autokd_edge.pipeline.evaluate import Evaluator
 from autokd_edge.ports import Journal, Policy
@@ -36,11 +39,14 @@ _MOST_SAID = 200  # characters of a value in an error: the lessons of an earlier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyLoop:
-    """One study, its journal and its clock; ``watch`` is shown every study and the action that comes next."""
+    """One study, its journal and its clock; ``watch`` is shown every study and the action that comes next.
+
+    There is one evaluator for each goal, in their order.
+    """
 
     name: str
     journal: Journal
-    evaluator: Evaluator
+    evaluators: Sequence[Evaluator]
     policy: Policy
     watch: Watch
 
@@ -54,32 +60,48 @@ class StudyLoop:
         recorder = _Recorder(self.name, self.journal)
         if recorder.study is None:
             recorder.record(partial(Opened, config=config))
-        study = recorder.current
-        check_same(self.name, study.config, config)
-        if study.reference is None:
-            self.watch(study, None)
-            read = self.evaluator.reference()
-            recorder.record(lambda at_s: Referenced(accuracy=read.accuracy, cost=read.cost, measurements=read.measurements, at_s=at_s))
+        check_same(self.name, recorder.current.config, config)
+        for goal, evaluator in enumerate(self.evaluators):
+            if recorder.current.of(goal).reference is None:
+                self.watch(recorder.current, None)
+                with self._departures_told(goal, recorder):
+                    read = evaluator.reference()
+                facts = partial(Referenced, accuracy=read.accuracy, cost=read.cost, measurements=read.measurements, goal=goal)
+                recorder.record(facts)
         while True:
             action = self.policy.next(recorder.current)
             self.watch(recorder.current, action)
             if isinstance(action, Stop):
                 return recorder.current, action
-            self._carry_out(action, recorder)
+            with self._departures_told(action.goal, recorder):
+                self._carry_out(action, recorder)
 
     def _carry_out(self, action: Probe | Teach | GradeEngine, recorder: _Recorder) -> None:
+        goal, evaluator = action.goal, self.evaluators[action.goal]
         match action:
             case Probe(members=members):
-                for member in members:
-                    self.watch(recorder.current, action)
-                    recorder.record(partial(Probed, member=member, outcome=self.evaluator.probe(member, recorder.current)))
-            case Teach(pupil=pupil, steps=steps, final=final):
-                lesson = self.evaluator.teach(pupil, steps)
-                recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson))
+                jobs = (partial(evaluator.probe, member, recorder.current.of(goal)) for member in members)
+                with closing(in_turn(jobs, width=evaluator.width)) as outcomes:
+                    for member in members:
+                        self.watch(recorder.current, action)
+                        recorder.record(partial(Probed, member=member, outcome=next(outcomes), goal=goal))
+            case Teach(pupil=pupil, steps=steps, final=final, of_steps=whole):
+                lesson = evaluator.teach(pupil, steps) if whole is None else evaluator.teach(pupil, whole, until=steps)
+                recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal, of_steps=whole))
             case GradeEngine(pupil=pupil, variant=variant):
-                study = recorder.current
-                grade = self.evaluator.grade(pupil, steps_taught(study, pupil), variant, study.config.limits)
-                recorder.record(partial(Graded, pupil=pupil, variant=variant, outcome=grade))
+                study = recorder.current.of(goal)
+                grade = evaluator.grade(pupil, steps_taught(study, pupil), variant, study.goal.limits)
+                recorder.record(partial(Graded, pupil=pupil, variant=variant, outcome=grade, goal=goal))
+
+    @contextmanager
+    def _departures_told(self, goal: int, recorder: _Recorder) -> Iterator[None]:
+        """Write down which boards of a goal were put aside meanwhile, also where the last one was lost."""
+        try:
+            yield
+        finally:
+            pool = self.evaluators[goal].pool
+            for gone in () if pool is None else pool.news():
+                recorder.record(partial(PutAside, device=gone.device, reason=gone.reason, goal=goal))
 
 
 def steps_taught(study: Study, pupil: Pupil) -> int:
@@ -118,10 +140,25 @@ def _short(value: object) -> str:
 
 def check_same(name: str, known: StudyConfig, asked: StudyConfig) -> None:
     """Refuse to go on with a study under another configuration; the StoreError names the first field that differs."""
-    for field in fields(StudyConfig):
-        before, now = getattr(known, field.name), getattr(asked, field.name)
-        if before != now:
-            raise StoreError(
-                f"study '{name}' must go on as it began; {field.name} was {_short(before)}, now it is {_short(now)}",
-                hint="--study ANOTHER-NAME",
-            )
+    differing = next(_differences(known, asked), None)
+    if differing is not None:
+        field, before, now = differing
+        raise StoreError(
+            f"study '{name}' must go on as it began; {field} was {_short(before)}, now it is {_short(now)}",
+            hint="--study ANOTHER-NAME",
+        )
+
+
+def _differences(known: StudyConfig, asked: StudyConfig) -> Iterator[tuple[str, object, object]]:
+    """Yield name, earlier and present value of each field that differs; of goals, those of each goal."""
+    if len(known.goals) != len(asked.goals):
+        before, now = (", ".join(goal.target for goal in config.goals) for config in (known, asked))
+        yield "targets", before, now
+    for one, other in zip(known.goals, asked.goals, strict=False):
+        whose = f" of {one.target}" if len(known.goals) > 1 else ""
+        for field in fields(one):
+            if getattr(one, field.name) != getattr(other, field.name):
+                yield f"{field.name}{whose}", getattr(one, field.name), getattr(other, field.name)
+    for field in fields(known):
+        if field.name != "goals" and getattr(known, field.name) != getattr(asked, field.name):
+            yield field.name, getattr(known, field.name), getattr(asked, field.name)

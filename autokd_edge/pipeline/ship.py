@@ -84,16 +84,17 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator) -> Shipment:
 
 def _accuracies(evaluator: Evaluator, engine: Artifact, variant: Variant) -> Accuracies:
     grade = evaluator.stages.accuracy
-    return Accuracies(computed_by=_said(variant), validation=grade(engine, variant, "validation"), test=grade(engine, variant, "test"))
+    said = _said(evaluator, variant)
+    return Accuracies(computed_by=said, validation=grade(engine, variant, "validation"), test=grade(engine, variant, "test"))
 
 
 def _teacher_accuracies(evaluator: Evaluator) -> Accuracies | None:
     validation, test = evaluator.teacher_accuracy("validation"), evaluator.teacher_accuracy("test")
     if evaluator.teacher is None or validation is None or test is None:
         return None
-    by = evaluator.teacher.run_by if evaluator.teacher.write_graph is None else _said(evaluator.screen_variant)
+    by = evaluator.teacher.run_by if evaluator.teacher.write_graph is None else _said(evaluator, evaluator.screen_variant)
     return Accuracies(computed_by=by, validation=validation, test=test)
 
 
-def _said(variant: Variant) -> str:
-    return f"{variant.backend} {variant.precision}"
+def _said(evaluator: Evaluator, variant: Variant) -> str:
+    return evaluator.stages.backends[variant.backend].computed_by or f"{variant.backend} {variant.precision}"

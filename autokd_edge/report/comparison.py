@@ -91,7 +91,7 @@ def _reading_lines(outcome: Outcome) -> tuple[Line, ...]:
             lambda m: wording.latency(m.upper_bound_ns(share)),
             _limit(slacks, "latency") or f"{CONFIDENCE:.0%} confidence",
         ),
-        _read("Samples", pair, lambda m: f"{m.count:,} in {len(m.blocks_ns)} blocks"),
+        _read("Samples", pair, wording.samples),
         _read("Peak memory over a null engine", pair, lambda m: wording.size(m.memory.engine_bytes), _memory(pair, slacks)),
         *_instructions(pair, slacks),
         _read("Variant", pair, lambda m: str(m.variant)),
@@ -133,4 +133,4 @@ def _limit(slacks: tuple[Slack, ...], limit: str) -> str:
 
 
 def _origin_and_flags(measurement: Measurement) -> str:
-    return ", ".join((wording.ORIGIN_WORDS[measurement.origin], *measurement.flags))
+    return ", ".join((wording.origin(measurement), *measurement.flags))

@@ -43,12 +43,12 @@ def _glued(text: str) -> str:
 
 
 def plot(shown: Plot) -> str:
-    """Write a plot's place, its figure for the page's script, its legend and the conditions of what it shows."""
+    """Write a plot's place, right behind it its figure for the page's script, its legend and the conditions of what it shows."""
     # Inside a script element only "<" could end the document that it holds.
     figure = shown.figure.replace("<", "\\u003c")
     return (
-        f'<div class="plot" id="{shown.name}"></div>'
-        f'<script type="application/json" id="{shown.name}-figure">{figure}</script>'
+        f'<div class="plot" data-name="{shown.name}"></div>'
+        f'<script type="application/json">{figure}</script>'
         f"{keys(shown.keys)}{conditions(shown.conditions)}"
     )
 

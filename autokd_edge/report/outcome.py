@@ -82,7 +82,7 @@ class Outcome:
     @property
     def percentile(self) -> float:
         """The percentile that the latency limit bounds; the median where there is no such limit."""
-        limit = self.study.config.limits.latency
+        limit = self.study.goal.limits.latency
         return 50.0 if limit is None else limit.percent
 
 
@@ -143,8 +143,21 @@ def refusals(study: Study) -> tuple[Refusal, ...]:
 
 
 def lessons(study: Study) -> tuple[tuple[Taught, Lesson], ...]:
-    """Return the teachings that succeeded, in order."""
-    return tuple((taught, taught.outcome) for taught in study.teachings if isinstance(taught.outcome, Lesson))
+    """Return the teachings that succeeded and came to their end, in order."""
+    ended = (taught for taught in study.teachings if taught.of_steps is None)
+    return tuple((taught, taught.outcome) for taught in ended if isinstance(taught.outcome, Lesson))
+
+
+def paused_count(study: Study) -> int:
+    """Return how many pupils were taught on lower rungs alone."""
+    last = {taught.pupil: taught for taught in study.teachings if not taught.final}
+    return sum(taught.of_steps is not None for taught in last.values())
+
+
+def taught_in_words(study: Study) -> str:
+    """Say how many teachings there were, those on lower rungs alone apart."""
+    whole, below = sum(taught.of_steps is None for taught in study.teachings), paused_count(study)
+    return f"{whole} (and {below} more on lower rungs alone)" if below else str(whole)
 
 
 def grades(study: Study) -> tuple[tuple[Graded, Grade], ...]:

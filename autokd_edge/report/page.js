@@ -1,5 +1,5 @@
 for (const place of document.querySelectorAll(".plot")) {
-  const figure = JSON.parse(document.getElementById(place.id + "-figure").textContent);
+  const figure = JSON.parse(place.nextElementSibling.textContent);
   const narrow = window.matchMedia("(max-width: 760px)").matches;
   if (narrow) {
     figure.layout.height = Math.min(figure.layout.height, 380);

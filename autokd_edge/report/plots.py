@@ -173,7 +173,7 @@ def _bounds(outcome: Outcome, students: Sequence[Measurement]) -> dict[str, floa
 
 
 def _draw_floor(canvas: Canvas, outcome: Outcome) -> None:
-    reference, drop = outcome.study.reference, outcome.study.config.limits.max_drop
+    reference, drop = outcome.study.reference, outcome.study.goal.limits.max_drop
     if reference is not None and reference.accuracy is not None and drop is not None:
         floor = reference.accuracy - drop
         canvas.y_limit(floor, f"accuracy floor {wording.percent(floor)}")
@@ -201,7 +201,7 @@ def _probe_text(probed: Probed, screened: Screened, reading: Measurement, why: t
 
 def _reading_text(m: Measurement) -> str:
     flags = f"<br>flags: {escape(', '.join(m.flags))}" if m.flags else ""
-    word = wording.ORIGIN_WORDS[m.origin]
+    word = wording.origin(m)
     return (
         f"median {wording.latency(m.median_ns)}, peak memory {wording.size(m.memory.engine_bytes)}"
         f"<br>{escape(f'{word}, {m.variant}, protocol {m.protocol}')}{flags}"

@@ -22,7 +22,7 @@ _LINES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("Latency p99", lambda m: wording.latency(m.percentile_ns(99.0))),
     ("Upper bound of p50, confidence 0.99", lambda m: wording.latency(m.upper_bound_ns(50.0))),
     ("Upper bound of p99, confidence 0.99", lambda m: wording.latency(m.upper_bound_ns(99.0))),
-    ("Samples", lambda m: f"{m.count:,} in {len(m.blocks_ns)} blocks"),
+    ("Samples", wording.samples),
     ("Variation within blocks", lambda m: f"{m.within_variation:.1%}"),
     ("Variation between blocks", lambda m: f"{m.between_variation:.1%}"),
     ("Medians of the blocks", lambda m: ", ".join(wording.latency(ns) for ns in m.block_medians_ns)),
@@ -104,7 +104,7 @@ def _readings(profile: Profile) -> Table:
     table.add_column("Quantity", overflow="fold")
     done = [(row.variant, row.outcome) for row in profile.measured if isinstance(row.outcome, Profiled)]
     for variant, outcome in done:
-        word = wording.ORIGIN_WORDS[outcome.measurement.origin]
+        word = wording.origin(outcome.measurement)
         table.add_column(f"{variant} ({word}, {wording.runtime(outcome.measurement)})", overflow="fold")
     for quantity, of in _LINES:
         table.add_row(Text(quantity, style="dim"), *(Text(of(outcome.measurement)) for _, outcome in done))

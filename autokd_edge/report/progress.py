@@ -12,9 +12,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.core.study import Action, Failed, GradeEngine, Lesson, Probe, Study, Teach
+from autokd_edge.core.rungs import spent
+from autokd_edge.core.study import Action, GradeEngine, Probe, Study, Teach
 from autokd_edge.report import wording
+from autokd_edge.report.outcome import lessons, taught_in_words
 
+_OF_GOAL = (Probe, Teach, GradeEngine)  # actions
 _PLAIN_EVERY_S = 5.0  # where there is no terminal, a log line now and then
 
 
@@ -42,6 +45,8 @@ class Progress:
 
     def watch(self, study: Study, action: Action | None) -> None:
         """Take note of the study and of what comes next; None is the teacher's reading."""
+        for gone in study.put_aside[len((self._study or study).put_aside) :]:
+            self._console.print(f"{self._name} | {wording.put_aside(gone)}", soft_wrap=True, highlight=False, markup=False)
         changed = type(action) is not type(self._action)
         self._study, self._action, self._seen_s = study, action, time.monotonic()
         if self._live is None and (changed or self._seen_s - self._printed_s >= _PLAIN_EVERY_S):
@@ -57,15 +62,16 @@ class Progress:
         yield grid
 
     def _facts(self, study: Study) -> tuple[str, ...]:
-        fits = sum(study.fits(probed) for probed in study.probes) if study.reference is not None else 0
-        counts = f"{len(study.probes)} probed ({fits} fit), {len(study.teachings)} taught, {len(study.grades)} graded"
-        return (phase_of(self._action), counts, best_so_far(study), self._left(study))
+        views = [study.of(goal) for goal in range(len(study.config.goals))]
+        fits = sum(view.fits(probed) for view in views if view.reference is not None for probed in view.probes)
+        counts = f"{len(study.probes)} probed ({fits} fit), {taught_in_words(study)} taught, {len(study.grades)} graded"
+        whose = f" for {study.config.goals[self._action.goal].target}" if len(views) > 1 and isinstance(self._action, _OF_GOAL) else ""
+        return (f"{phase_of(self._action)}{whose}", counts, best_so_far(study), self._left(study))
 
     def _left(self, study: Study) -> str:
         budget = study.config.budget
         if budget.seconds is None:
-            done = sum(not taught.final for taught in study.teachings)
-            return f"{max(0, (budget.teachings or 0) - done)} teachings left"
+            return f"{max(0.0, (budget.teachings or 0) - spent(study)):.3g} teachings left"
         left = max(0.0, budget.seconds - study.elapsed_s - (time.monotonic() - self._seen_s))
         return f"{int(left) // 60}:{int(left) % 60:02d} left"
 
@@ -89,6 +95,5 @@ def phase_of(action: Action | None) -> str:
 
 def best_so_far(study: Study) -> str:
     """Say the best validation accuracy that was taught so far."""
-    lessons = [taught.outcome for taught in study.teachings if not isinstance(taught.outcome, Failed)]
-    best: Lesson | None = max(lessons, key=lambda lesson: lesson.accuracy, default=None)
+    best = max((lesson for _, lesson in lessons(study)), key=lambda lesson: lesson.accuracy, default=None)
     return "none taught yet" if best is None else f"best {wording.percent(best.accuracy)} (validation)"

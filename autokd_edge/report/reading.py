@@ -15,7 +15,7 @@ def reading_table(here: Measurement, *, shipped: Measurement) -> Table:
     """Set a new reading of an engine beside the one in its manifest."""
     title = f"{here.variant} on {here.fingerprint.processor}, protocol '{here.protocol}', {here.threads} thread(s)"
     table = Table(title=Text(title), title_justify="left", header_style="bold")
-    for column in ("Quantity", f"Now ({wording.ORIGIN_WORDS[here.origin]})", f"In the manifest (protocol '{shipped.protocol}')"):
+    for column in ("Quantity", f"Now ({wording.origin(here)})", f"In the manifest (protocol '{shipped.protocol}')"):
         table.add_column(column, overflow="fold")
     lines: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
         ("Latency, median of blocks", lambda m: wording.latency(m.median_ns)),

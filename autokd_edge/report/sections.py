@@ -13,7 +13,7 @@ from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
 from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
-from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
+from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, taught_in_words, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
 from autokd_edge.report.precisions import variant_lines
 from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
@@ -28,12 +28,13 @@ def header(outcome: Outcome) -> str:
     word = wording.origins(m for p in study.probes if isinstance(p.outcome, Screened) for m in p.outcome.measurements)
     story = (
         f"The search probed {len(study.probes)} untrained networks of the family {study.config.family} (readings {word}); {fitting} kept "
-        f"the limits of the device. It taught {len(study.teachings)} and graded {len(study.grades)} engines, in "
+        f"the limits of the device. It taught {taught_in_words(study)} and graded {len(study.grades)} engines, in "
         f"{wording.duration(study.elapsed_s)} of work."
     )
+    story += "".join(f" {sentence(wording.put_aside(gone))}" for gone in study.put_aside)
     return (
         f'<header><p class="kicker">autokd-edge \N{MIDDLE DOT} study {escape(outcome.name)}</p>'
-        f"<h1>A student of {escape(study.config.teacher)} for {escape(study.config.target)}</h1>"
+        f"<h1>A student of {escape(study.config.teacher)} for {escape(study.goal.target)}</h1>"
         f'<p class="verdict {kind}">{escape(sentence(verdict(outcome)))}</p><p class="lead">{escape(story)}</p></header>'
     )
 
@@ -71,6 +72,11 @@ def comparison(outcome: Outcome) -> str:
     teacher, student = outcome.teacher_reading, None if outcome.grade is None else outcome.grade.measurement
     if teacher is None or student is None:
         note = "No graded engine keeps all limits, so the student's column is empty."
+    elif student.prediction is not None:
+        note = (
+            "Nothing here ran on the device: latency and memory are predicted from recorded readings, with the error that is stated beside "
+            "them, and accuracies are those of the graphs, computed elsewhere."
+        )
     elif _alike(teacher, student):
         note = "Both ran in the same runtime, on the same device, by the same protocol. The accuracy that counts is the engine's own."
     else:
@@ -210,7 +216,7 @@ def provenance(outcome: Outcome) -> str:
     """Say everything that is needed to do it again."""
     study, config = outcome.study, outcome.study.config
     facts = {
-        "Target": f"{config.target} (sha256 {config.target_digest})",
+        "Target": f"{study.goal.target} (sha256 {study.goal.target_digest})",
         "Data": f"{config.data} (sha256 {config.data_digest})",
         "Teacher": f"{config.teacher} (sha256 {config.teacher_digest})",
         "Family, policy, seed": f"{config.family}, {config.policy}, {config.seed}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from autokd_edge.core.codec import Json, encode
@@ -9,7 +10,7 @@ from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.study import Cost, Grade, Graded, Screened, keeps
 from autokd_edge.report import family
-from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, refusals
+from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, paused_count, refusals
 from autokd_edge.report.precisions import comparisons
 
 SUMMARY_VERSION = 1
@@ -23,6 +24,7 @@ class ReadingSummary(TypedDict):
     backend: str
     precision: str
     protocol: str
+    device: str | None
     processor: str
     virtual: bool
     threads: int
@@ -40,24 +42,34 @@ class ReadingSummary(TypedDict):
     executed_layers: dict[str, int]
     instructions: int | None
     flags: list[str]
+    prediction: dict[str, Json] | None
 
 
-def summarise(outcome: Outcome) -> dict[str, Json]:
-    """Write the summary; what is not known is null."""
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, Json]:
+    """Write the summary of a study, one below ``goals`` for each target where there are several; what is not known is null."""
+    if len(outcomes) == 1:
+        return _summary(outcomes[0])
+    goals: list[Json] = [_summary(outcome) for outcome in outcomes]
+    return {"summary_version": SUMMARY_VERSION, "study": outcomes[0].name, "goals": goals}
+
+
+def _summary(outcome: Outcome) -> dict[str, Json]:
     study = outcome.study
     config = study.config
     return {
         "summary_version": SUMMARY_VERSION,
         "study": outcome.name,
-        "target": config.target,
+        "target": study.goal.target,
         "data": config.data,
         "teacher_name": config.teacher,
         "family": config.family,
         "policy": config.policy,
         "seed": config.seed,
-        "limits": encode(config.limits, Limits),
+        "rung_steps": list(config.rung_steps),
+        "limits": encode(study.goal.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),
+        "boards_put_aside": [{"device": gone.device, "reason": gone.reason, "at_s": gone.at_s} for gone in study.put_aside],
         "variants_screened": [
             {"variant": str(c.variant), "read": len(c.ratios), "tried": len(c.lost), "median_ratio": c.median_ratio, "skipped": c.skipped}
             for c in comparisons(study)
@@ -90,6 +102,7 @@ def _counts(outcome: Outcome) -> dict[str, int]:
         "measured": sum(isinstance(p.outcome, Screened) for p in study.probes),
         "fitting": sum(study.fits(p) for p in study.probes),
         "taught": len(lessons(study)),
+        "taught_on_lower_rungs_alone": paused_count(study),
         "graded": len(grades(study)),
         "keeping_all_limits": sum(keeps(study.grade_slacks(grade)) for _, grade in grades(study)),
     }
@@ -128,6 +141,7 @@ def reading_summary(m: Measurement) -> ReadingSummary:
         backend=m.variant.backend,
         precision=m.variant.precision,
         protocol=m.protocol,
+        device=m.device,
         processor=m.fingerprint.processor,
         virtual=m.fingerprint.virtual,
         threads=m.threads,
@@ -145,4 +159,5 @@ def reading_summary(m: Measurement) -> ReadingSummary:
         executed_layers=dict(m.executed),
         instructions=m.instructions,
         flags=list(m.flags),
+        prediction=None if m.prediction is None else encode(m.prediction),
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -13,8 +16,15 @@ from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, ref
 from autokd_edge.report.quantized import quantized_sentences
 
 
-def report_tables(outcome: Outcome) -> RenderableType:
-    """Lay out the whole report: verdict, teacher beside student, variants tried, the family, and what was refused."""
+def report_tables(outcomes: Sequence[Outcome]) -> RenderableType:
+    """Lay out the whole report, one goal after another."""
+    if len(outcomes) == 1:
+        return goal_tables(outcomes[0])
+    return Group(*(part for outcome in outcomes for part in (Rule(Text(f"target {outcome.study.goal.target}")), goal_tables(outcome))))
+
+
+def goal_tables(outcome: Outcome) -> RenderableType:
+    """Lay out one goal: verdict, teacher beside student, variants tried, the family, and what was refused."""
     parts: list[RenderableType] = [Text(verdict(outcome), style="bold green" if outcome.best is not None else "bold yellow")]
     parts.append(comparison_table(outcome))
     parts.extend(table for table in (variants_table(outcome), family_table(outcome)) if table is not None)

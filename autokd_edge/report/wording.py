@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from autokd_edge.core.limits import Slack
-from autokd_edge.core.measure import Measurement, Origin
+from autokd_edge.core.measure import Measurement, Origin, Prediction
+from autokd_edge.core.study import PutAside
 
 # "Measured" is said of what ran on the device; everything else carries its own word.
 ORIGIN_WORDS: dict[Origin, str] = {"device": "measured", "emulated": "emulated", "predicted": "predicted", "replay": "replayed"}
@@ -78,8 +79,33 @@ def quantity(limit: str, value: float) -> str:
 
 
 def origins(measurements: Iterable[Measurement]) -> str:
-    """Say where readings come from: "measured", or "measured and replayed" where they differ."""
-    return " and ".join(dict.fromkeys(ORIGIN_WORDS[m.origin] for m in measurements)) or "not measured"
+    """Say where readings come from: "measured", or "measured and replayed" where they differ; predicted ones with their worst error."""
+    found: dict[Origin, list[Prediction]] = {}
+    for measurement in measurements:
+        found.setdefault(measurement.origin, []).extend([] if measurement.prediction is None else [measurement.prediction])
+    return " and ".join(_origin(name, made) for name, made in found.items()) or "not measured"
+
+
+def origin(measurement: Measurement) -> str:
+    """Say where a reading comes from; of a predicted one with the errors of its model on networks that it was not fitted to."""
+    return origins([measurement])
+
+
+def _origin(name: Origin, made: Sequence[Prediction]) -> str:
+    if not made:
+        return ORIGIN_WORDS[name]
+    mean, most, memory = (max(getattr(one, what) for one in made) for what in ("mean_error", "p90_error", "memory_mean_error"))
+    return (
+        f"{ORIGIN_WORDS[name]} from {min(one.networks for one in made)} recorded networks: latency {mean:.0%} off on average and "
+        f"{most:.0%} at most in nine of ten, memory {memory:.0%}"
+    )
+
+
+def samples(measurement: Measurement) -> str:
+    """Say of how many samples a reading is; a predicted one has none."""
+    if measurement.prediction is not None:
+        return "none: quantiles of the prediction's error"
+    return f"{measurement.count:,} in {len(measurement.blocks_ns)} blocks"
 
 
 def instructions(measurement: Measurement) -> str:
@@ -95,9 +121,15 @@ def runtime(measurement: Measurement) -> str:
 
 
 def device(measurement: Measurement) -> str:
-    """Say what a reading was taken on: the target, its processor, and whether it is a virtual machine."""
+    """Say what a reading was taken on: the target, its processor, whether it is a virtual machine, and its address."""
     virtual = ", virtual machine" if measurement.fingerprint.virtual else ""
-    return f"{measurement.target} ({measurement.fingerprint.processor}{virtual})"
+    address = f", {measurement.device}" if measurement.device is not None else ""
+    return f"{measurement.target} ({measurement.fingerprint.processor}{virtual}{address})"
+
+
+def put_aside(gone: PutAside) -> str:
+    """Say which board of a pool was put aside, and why."""
+    return f"board {gone.device} was put aside: {gone.reason}"
 
 
 def executed(measurement: Measurement) -> str:
@@ -120,7 +152,7 @@ def all_conditions(measurements: Iterable[Measurement]) -> tuple[str, ...]:
 
 
 def _place(measurement: Measurement) -> str:
-    return f"{ORIGIN_WORDS[measurement.origin]} on {device(measurement)}, {runtime(measurement)}"
+    return f"{origin(measurement)} on {device(measurement)}, {runtime(measurement)}"
 
 
 def _manner(measurement: Measurement) -> str:

@@ -2,7 +2,8 @@
 
 The ratio of two densities, of the best 15 % and of the rest, each of at least d + 1 pupils; of 64 draws
 from the good one, the largest ratio; one proposal in three at random. It knows no limits: for the order of
-pupils, one that breaks a limit comes after all that keep them, by how far it misses. HpBandSter proposes
+pupils, one that breaks a limit comes after all that keep them, by how far it misses; one that was
+not measured here (another target asked for it) is the last. HpBandSter proposes
 what it has seen again; here the best new draw is taken, since a repetition would teach nothing.
 
 All teachings are of one length, which is HpBandSter with one budget.

@@ -19,19 +19,20 @@ from torch import Tensor
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search import acquisition
+from autokd_edge.search.accuracies import Accuracies, at_end, lessons_needed
 from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
-from autokd_edge.search.history import Reading, fitting, lessons, readings, tried
-from autokd_edge.search.prior import fit_after, recalled_model
+from autokd_edge.search.history import Reading, fitting, judged, readings, tried
+from autokd_edge.search.ladder import Paused
+from autokd_edge.search.prior import recalled_model
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import Surrogate, Unfit, compressed, fit, predict, steady
+from autokd_edge.search.surrogate import Unfit, fit, predict, steady
 
 _log = logging.getLogger(__name__)
 
 _DESIGN = 16  # Sobol points before the first model: about two a parameter
-_LESSONS = 3  # teachings before the accuracy model: with fewer, network size says more than a GP
 _SHORT = 96  # candidates that the Monte Carlo acquisition looks at, after an analytic sift
 _JOINT = 8  # candidates of a batch that are chosen jointly; the rest of a larger batch follows the sift's order
 
@@ -54,6 +55,7 @@ class EdgeBO:
         describe: Describe | None = None,
     ) -> None:
         self._candidates = Candidates(architectures, distillations, guess=guess, describe=describe)
+        self._accuracies = Accuracies(self._candidates)
         self._random = RandomChooser(architectures, distillations)
 
     def probe(self, study: Study, count: int) -> tuple[Member, ...]:
@@ -70,10 +72,19 @@ class EdgeBO:
         members = fitting(study)
         if not members:
             return None
-        if len(lessons(study)) < _lessons_needed(study):
+        if len(judged(study)) < lessons_needed(study):
             return self._early_pupil(study, members)
         with steady():
             return self._improving_pupil(study, members)
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
+        """Return the one with the highest accuracy that the model predicts for the end of its teaching."""
+        with steady():
+            model, _ = self._accuracies.model(study)
+            if isinstance(model, Unfit):
+                return self._random.promising(study, among)
+            mean, _ = predict(model, self._accuracies.ends(study, [one.pupil for one in among]))
+        return among[int(mean.argmax())]
 
     def _guided(self, study: Study, count: int) -> list[Point]:
         known = tuple(readings(study))
@@ -83,11 +94,11 @@ class EdgeBO:
         points, rows = self._candidates.pool(study, known)
         if not points:
             return []
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         log_fits = beliefs.log_probability(x)
         if not any(reading.fits for reading in known):
             return self._hoped_for(study, points, x, beliefs, log_fits, count)
-        model, baseline = self._accuracy_model(study)
+        model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return [points[i] for i in self._likely(study, known, x, log_fits, count)]
         order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
@@ -144,15 +155,6 @@ class EdgeBO:
         log_large: Tensor = torch.special.log_ndtr((mean - middle) / deviation)
         return log_large
 
-    def _accuracy_model(self, study: Study) -> tuple[Surrogate | Unfit, Rows]:
-        """Return a model of the lessons' compressed accuracies, and their rows."""
-        taught = lessons(study)
-        x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
-        if len(taught) < _lessons_needed(study):
-            return Unfit(reason=f"accuracy is modelled from {_lessons_needed(study)} lessons; there are {len(taught)}"), x
-        earlier = recalled_model(study.config.recalled, self._candidates)
-        return fit_after(x, compressed(np.array([accuracy for _, accuracy in taught])), self._candidates, earlier), x
-
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         """Return the largest network that fits; then, of the larger half, the one least like those taught.
 
@@ -187,11 +189,11 @@ class EdgeBO:
         return np.asarray(np.abs(new[:, None] - old[None]).sum(2).min(1))
 
     def _improving_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
-        model, baseline = self._accuracy_model(study)
+        model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return _by_chance("teaching", model, self._random.teach(study))
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in members])
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         likely = acquisition.sift(model, x, baseline, None, _SHORT).tolist()
         done = tried(study)
         points = self._candidates.distillations(study)
@@ -199,15 +201,10 @@ class EdgeBO:
         pupils = [pupil for pupil in pupils if pupil not in done]
         if not pupils:
             return self._random.teach(study)
-        x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils])
+        x = self._accuracies.ends(study, pupils)
         short = acquisition.sift(model, x, baseline, None, _SHORT)
         function = acquisition.improving(model, (), baseline, study.config.seed)
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]
-
-
-def _lessons_needed(study: Study) -> int:
-    """Return the teachings before the accuracy model: one less where an earlier study stands behind it."""
-    return _LESSONS - 1 if study.config.recalled else _LESSONS
 
 
 def _jointly(function: AcquisitionFunction, x: Rows, order: Tensor, beliefs: LimitBeliefs, count: int) -> list[int]:

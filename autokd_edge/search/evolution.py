@@ -7,14 +7,15 @@ probed, and one that fits is taught. Ageing: who is not among the last has left 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search.draw import stream
-from autokd_edge.search.history import asked, fitting, lessons, tried
+from autokd_edge.search.history import asked, fitting, suitable, tried
+from autokd_edge.search.ladder import Paused
 from autokd_edge.search.neighbours import moves
 from autokd_edge.search.random_search import RandomChooser
 
@@ -33,7 +34,7 @@ class EvolutionChooser:
 
     def probe(self, study: Study, count: int) -> tuple[Member, ...]:
         """Return mutants of tournament winners; random members until the population is full or where mutants run out."""
-        if len(lessons(study)) < _POPULATION:
+        if len(suitable(study)) < _POPULATION:
             return self._random.probe(study, count)
         seen, found = asked(study), dict[Member, None]()
         for member in itertools.islice(self._mutants(study), _TRIES * count):
@@ -48,12 +49,16 @@ class EvolutionChooser:
         """Return the member probed last that fits and was not taught, with a mutated distillation of a winner."""
         done = {pupil.member for pupil in tried(study)}
         free = [reading.member for reading in fitting(study) if reading.member not in done]
-        if len(lessons(study)) < _POPULATION or not free:
+        if len(suitable(study)) < _POPULATION or not free:
             return self._random.teach(study)
         rng = stream(study, "evolve")
         parent = self._winner(study, rng)
         distillation = next(moves(self._distillations, [parent.distillation], rng)) if len(self._distillations) else parent.distillation
         return Pupil(member=free[-1], distillation=distillation)
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
+        """Return the most accurate one of the highest rung."""
+        return self._random.promising(study, among)
 
     def _mutants(self, study: Study) -> Iterator[Member]:
         rng = stream(study, "mutate")
@@ -63,6 +68,6 @@ class EvolutionChooser:
 
     @staticmethod
     def _winner(study: Study, rng: np.random.Generator) -> Pupil:
-        population = lessons(study)[-_POPULATION:]
+        population = suitable(study)[-_POPULATION:]
         drawn = [population[int(i)] for i in rng.permutation(len(population))[:_TOURNAMENT]]
         return max(drawn, key=lambda lesson: lesson[1])[0]

@@ -25,6 +25,12 @@ def begun(study: Study) -> bool:
     return any(taught.final for taught in study.teachings) or any(probed.member.index > 0 for probed in study.probes)
 
 
+def began_s(study: Study) -> float:
+    """Return the seconds of work after which the final phase began; now where it did not yet."""
+    ends_s = [taught.at_s for taught in study.teachings if taught.final] + [p.at_s for p in study.probes if p.member.index > 0]
+    return max((s for s in study.ends_s if s < min(ends_s)), default=0.0) if ends_s else study.elapsed_s
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lead:
     """A pupil of the search whose family goes into the final, and the member that does for now."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.study import Cost, Failed, Lesson, Member, Pupil, Screened, Study, Taught
+from autokd_edge.core.study import Cost, Failed, Lesson, Member, Probed, Pupil, Screened, Study, Taught
 
 # A reading of 0 (memory under the null engine's, say) has no logarithm: it counts as a millionth of the limit.
 _LEAST_RATIO = 1e-6
@@ -62,19 +62,44 @@ def refused(study: Study) -> tuple[Member, ...]:
     return tuple(probed.member for probed in study.probes if isinstance(probed.outcome, Failed))
 
 
+def chosen(study: Study) -> tuple[Probed, ...]:
+    """Return the probes that the strategy chose, in order: those of members that had been taught for another goal are left out."""
+    taught_s: dict[Member, float] = {}
+    for taught in study.teachings:
+        taught_s.setdefault(taught.pupil.member, taught.at_s)
+    return tuple(probed for probed in study.probes if probed.at_s <= taught_s.get(probed.member, math.inf))
+
+
 def asked(study: Study) -> frozenset[Member]:
     """Return every member that was probed, whatever came of it."""
     return frozenset(probed.member for probed in study.probes)
 
 
 def searched(study: Study) -> tuple[Taught, ...]:
-    """Return the teachings of the search, the final ones left out."""
+    """Return the teachings of the search, those on lower rungs included, the final ones left out."""
     return tuple(taught for taught in study.teachings if not taught.final)
 
 
+def own_teachings(study: Study) -> tuple[Taught, ...]:
+    """Return the teachings of the search that this goal asked for."""
+    return tuple(taught for taught in searched(study) if taught.goal == study.number)
+
+
 def lessons(study: Study) -> tuple[tuple[Pupil, float], ...]:
-    """Return the pupils that the search taught, each with its validation accuracy in %."""
-    return tuple((taught.pupil, taught.outcome.accuracy) for taught in searched(study) if isinstance(taught.outcome, Lesson))
+    """Return the pupils that the search taught to the end, each with its validation accuracy in %."""
+    whole = (taught for taught in searched(study) if taught.of_steps is None)
+    return tuple((taught.pupil, taught.outcome.accuracy) for taught in whole if isinstance(taught.outcome, Lesson))
+
+
+def judged(study: Study) -> tuple[tuple[Taught, float], ...]:
+    """Return every lesson of the search, on whatever rung, with its validation accuracy in %."""
+    return tuple((taught, taught.outcome.accuracy) for taught in searched(study) if isinstance(taught.outcome, Lesson))
+
+
+def suitable(study: Study) -> tuple[tuple[Pupil, float], ...]:
+    """Return the lessons of pupils whose member keeps all device limits of this goal."""
+    members = {reading.member for reading in fitting(study)}
+    return tuple((pupil, accuracy) for pupil, accuracy in lessons(study) if pupil.member in members)
 
 
 def tried(study: Study) -> frozenset[Pupil]:

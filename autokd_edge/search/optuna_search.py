@@ -68,7 +68,7 @@ class OptunaProposer:
         ratios = {reading.member: reading.log_ratios for reading in readings(study)}
         trials = []
         for taught in searched(study):
-            if isinstance(taught.outcome, Lesson):
+            if isinstance(taught.outcome, Lesson) and taught.pupil.member in ratios:  # another goal's pupil may not build here
                 params, distributions = self._written(taught.pupil)
                 attributes: dict[str, Any] = {"constraints": list(ratios[taught.pupil.member])}
                 trials.append(

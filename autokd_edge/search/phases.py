@@ -33,6 +33,14 @@ class Phases(ABC):
                 return action
         return Finals(study, self._plan, self._variants, self._members).next()
 
+    def is_mid_turn(self, study: Study) -> bool:
+        """Say whether what was begun for this goal goes on before another goal's turn; a pure function of the study."""
+        return not begun(study) and self._is_mid_turn(study)
+
     @abstractmethod
     def _search(self, study: Study) -> Action | None:
         """Return the next action of the search, or None where the finals are due."""
+
+    @abstractmethod
+    def _is_mid_turn(self, study: Study) -> bool:
+        """Say whether the search stopped inside of what it chose at once."""

@@ -14,7 +14,7 @@ import numpy as np
 from autokd_edge.core.study import Recalled
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.encode import Rows
-from autokd_edge.search.surrogate import Surrogate, Trend, Unfit, compressed, fit, left_out
+from autokd_edge.search.surrogate import Columns, Surrogate, Trend, Unfit, compressed, fit, left_out
 
 _SLOPES = (0.0, 0.5, 1.0)
 _LEAST_RELIABLE = 0.3  # of the variance of its own lessons, each predicted from the others: less is as good as nothing
@@ -29,11 +29,14 @@ def recalled_model(recalled: Sequence[Recalled], candidates: Candidates) -> Surr
     return None if isinstance(model, Unfit) or left_out(model) < _LEAST_RELIABLE else model
 
 
-def fit_after(x: Rows, y: Rows, candidates: Candidates, earlier: Surrogate | None) -> Surrogate | Unfit:
-    """Fit this study's accuracies ``y (n,)`` at ``x (n, d)`` with the most probable slope along the earlier model."""
+def fit_after(x: Rows, y: Rows, columns: Columns, earlier: Surrogate | None) -> Surrogate | Unfit:
+    """Fit this study's accuracies ``y (n,)`` at ``x (n, d)`` with the most probable slope along the earlier model.
+
+    ``columns`` begin with those of the earlier model.
+    """
     if earlier is None:
-        return fit(x, y, columns=candidates.accuracy_columns)
-    fitted = [fit(x, y, columns=candidates.accuracy_columns, trend=Trend.along(earlier, slope, x)) for slope in _SLOPES]
+        return fit(x, y, columns=columns)
+    fitted = [fit(x, y, columns=columns, trend=Trend.along(earlier, slope, x)) for slope in _SLOPES]
     models = [model for model in fitted if not isinstance(model, Unfit)]
     if not models:
         return fitted[0]

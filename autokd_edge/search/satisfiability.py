@@ -29,6 +29,10 @@ class ProbingPolicy:
         members = self._chooser.probe(study, min(_BATCH, left))
         return Probe(members=members) if members else Stop(reason=f"the space has no more than {len(study.probes)} candidates")
 
+    def is_mid_turn(self, study: Study) -> bool:  # noqa: ARG002  the port's signature
+        """Say no: any batch may come between two of this target's."""
+        return False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:

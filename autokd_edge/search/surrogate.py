@@ -69,8 +69,9 @@ class Trend:
         return 1 - _EXPLAINED * self.slope**2
 
     def at(self, columns: Tensor) -> Tensor:
-        """Return the trend ``(..., n)`` at the columns ``(..., n, d)`` that the earlier model looks at."""
+        """Return the trend ``(..., n)`` at the columns ``(..., n, d)``; the earlier model looks at the first of them."""
         known = self.earlier
+        columns = columns[..., : len(known.columns)]
         mean = known.middle + known.spread * (known.kernel.forward(columns, known.known) @ known.weights)
         return self.slope * (mean - self.middle)
 
@@ -105,7 +106,7 @@ def fit(x: Rows, y: Rows, *, columns: Columns, noise: Rows | None = None, trend:
 
     Of x only the ``columns`` are looked at. ``noise (n,)`` are known standard deviations in the unit of
     y. What the columns do not tell of y is learnt as further noise: two networks with equal columns
-    may differ. What is fitted is the difference from the ``trend``, which must be of a model of the same columns.
+    may differ. What is fitted is the difference from the ``trend``, which must be of a model of the first of the columns.
     """
     if len(y) < 2:
         return Unfit(reason=f"a model needs at least 2 observations; got {len(y)}")

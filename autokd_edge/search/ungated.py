@@ -48,6 +48,9 @@ class UngatedPolicy(Phases):
         pupil = self._proposer.propose(study)
         return None if pupil is None else Probe(members=(pupil.member,))
 
+    def _is_mid_turn(self, study: Study) -> bool:
+        return self._pending(study) is not None
+
     def _pending(self, study: Study) -> Pupil | None:
         """Return the pupil whose member was probed last, where it was built and not taught yet."""
         if not study.probes or isinstance(study.probes[-1].outcome, Failed):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.errors import StoreError
 from autokd_edge.ports import Split
@@ -46,14 +47,10 @@ class PreparedImages:
 
 
 def _write(path: Path, images: npt.NDArray[np.float32]) -> None:
-    begun = path.with_suffix(".begun")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with begun.open("wb") as stream:
+        with written_whole(path) as begun, begun.open("wb") as stream:
             np.save(stream, images)
-        begun.replace(path)
     except OSError as error:
-        begun.unlink(missing_ok=True)
         raise StoreError(f"images must be written to '{path}'; {error}", hint="free some space, or give another --out") from error
 
 

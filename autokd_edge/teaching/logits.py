@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autokd_edge.core.atomic import written_whole
 from autokd_edge.errors import StoreError
 from autokd_edge.teaching.augment import Augmenter
 from autokd_edge.teaching.teacher import Teacher
@@ -67,15 +68,12 @@ class TeacherLogits:
 
 def _table(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:  # noqa: ANN401  numpy types a memmap of unknown dtype so
     if not path.exists():
-        begun = path.with_suffix(".begun")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.lib.format.open_memmap(begun, mode="w+", dtype=dtype, shape=shape).flush()
-            with begun.open("r+b") as stream:  # take the space now: a full disk under a mapped file would end the process
-                os.posix_fallocate(stream.fileno(), 0, begun.stat().st_size)
-            begun.replace(path)
+            with written_whole(path) as begun:
+                np.lib.format.open_memmap(begun, mode="w+", dtype=dtype, shape=shape).flush()
+                with begun.open("r+b") as stream:  # take the space now: a full disk under a mapped file would end the process
+                    os.posix_fallocate(stream.fileno(), 0, begun.stat().st_size)
         except OSError as error:
-            begun.unlink(missing_ok=True)
             raise StoreError(
                 f"teacher outputs must be written to '{path}'; {error}", hint="free some space, or give another --out"
             ) from error

@@ -38,6 +38,17 @@ def test_limits_that_nothing_keeps_end_with_a_status_of_their_own_and_the_closes
     assert "latency" in document["closest"]
 
 
+def test_of_two_targets_each_has_its_shares(here):
+    (here / "second.toml").write_text((here / "fake.toml").read_text().replace('name = "fake-host"', 'name = "second-host"'))
+    asked = ("--target", "second.toml", "--max-latency", "fake-host=5x", "--max-latency", "second-host=0.0001x", "--probes", "4")
+    finished = run_here(*ASKED[:-3], "--json", *asked, folder=here, path=here / "site")
+    (here / "second.toml").unlink()
+    assert finished.status == 3  # one of them has nothing that fits
+    document = json.loads(finished.out)
+    assert [document[name]["probed"] for name in ("fake-host", "second-host")] == [4, 4]
+    assert "closest" in document["second-host"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

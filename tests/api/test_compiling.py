@@ -83,7 +83,7 @@ def test_an_external_normalisation_goes_into_the_bundle(run, here):
 
 
 BAD = {
-    "no model": (["none.onnx"], "a model must be a file; 'none.onnx' is none"),
+    "no model": (["none.onnx"], "there is no 'none.onnx'"),
     "int8 without images": (["net.onnx", "--precision", "int8"], "int8 needs calibration images, and there is no data set"),
     "a precision of no use": (["net.onnx", "--precision", "fp64"], "precision must be one of auto, fp32, fp16, bf16, int8; got 'fp64'"),
     "a precision that the target lacks": (["net.onnx", "--precision", "fp16"], "precision must be one of auto, fp32, int8 for target"),
@@ -96,6 +96,8 @@ BAD = {
     "a std of zero": (["net.onnx", "--data", "digits", "--mean", "0", "--std", "0"], "std must be positive"),
     "an unknown target": (["net.onnx", "--target", "hast"], "there is no target 'hast'"),
     "something in the way": (["net.onnx", "--out", "site"], "'site' is something else"),
+    "an unknown form": (["net.onnx", "--form", "loose"], "form must be one of standalone, runtime; got 'loose'"),
+    "a form of no engine here": (["net.onnx", "--form", "runtime"], "form 'runtime' is of engines that are compiled to programs"),
     "an address that is none": (["net.onnx", "--device", "http://x"], "http://x"),
 }
 

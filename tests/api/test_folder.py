@@ -5,7 +5,7 @@ from fakes.bundle import write_sample_bundle
 from fakes.small_disk import small_disk
 from fakes.study import sample_spec
 
-from autokd_edge.api.folder import RunFolder
+from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.core.digest import digest_of_bytes, digest_of_file
 from autokd_edge.errors import StoreError
 
@@ -46,18 +46,18 @@ def test_another_folder_may_be_held_at_the_same_time(tmp_path):
 
 def test_a_bundle_is_known_by_the_digest_of_its_manifest(tmp_path):
     folder = RunFolder(tmp_path)
-    assert folder.manifest() is None
+    assert manifest_in(folder.bundle) is None
     manifest = write_sample_bundle(folder.bundle)
-    assert folder.manifest() == manifest
-    assert folder.has_bundle(digest_of_file(folder.bundle / "manifest.json"))
-    assert not folder.has_bundle(digest_of_bytes(b"another"))
+    assert manifest_in(folder.bundle) == manifest
+    assert has_bundle(folder.bundle, digest_of_file(folder.bundle / "manifest.json"))
+    assert not has_bundle(folder.bundle, digest_of_bytes(b"another"))
 
 
 def test_a_damaged_bundle_is_none(tmp_path):
     folder = RunFolder(tmp_path)
     write_sample_bundle(folder.bundle)
     (folder.bundle / "engine.blob").write_bytes(b"ENGINE bytes")
-    assert folder.manifest() is None
+    assert manifest_in(folder.bundle) is None
 
 
 def test_the_summary_is_written_whole_and_as_readable_as_any_file(tmp_path):

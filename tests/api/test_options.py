@@ -18,17 +18,19 @@ def options(**changes) -> SearchOptions:
 
 def test_only_data_and_teacher_must_be_given():
     GOOD.check()
-    assert GOOD.limits().latency is GOOD.limits().memory is GOOD.limits().max_drop is None
+    (goal,) = GOOD.goals()
+    assert goal.target.name == "host"
+    assert goal.limits.latency is goal.limits.memory is goal.limits.max_drop is None
     assert GOOD.budgeted() == Budget(seconds=1800.0, teachings=None)
 
 
 def test_limits_are_read_as_they_are_written():
-    limits = options(max_latency="p99:3ms", max_memory="0.5x", max_drop="1.5%", max_instructions="1.5M").limits()
+    limits = options(max_latency="p99:3ms", max_memory="0.5x", max_drop="1.5%", max_instructions="1.5M").goals()[0].limits
     assert (limits.latency.percent, limits.latency.bound_ns) == (99.0, 3_000_000)
     assert (limits.memory.times_teacher, limits.max_drop) == (0.5, 1.5)
     assert limits.instructions == InstructionLimit(bound=1_500_000, times_teacher=None)
-    assert options(max_instructions="5000").limits().instructions == InstructionLimit(bound=5000, times_teacher=None)
-    assert options(max_instructions="0.25x").limits().instructions == InstructionLimit(bound=None, times_teacher=0.25)
+    assert options(max_instructions="5000").goals()[0].limits.instructions == InstructionLimit(bound=5000, times_teacher=None)
+    assert options(max_instructions="0.25x").goals()[0].limits.instructions == InstructionLimit(bound=None, times_teacher=0.25)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,18 @@ def test_starts_and_earlier_studies_are_for_the_policy_that_uses_them():
     for changes in ({"start": ("tau=4",)}, {"warm_from": "runs/a"}):
         with pytest.raises(InputError, match="only edge-bo makes use of --start and --warm-from; got --policy random"):
             options(policy="random", **changes).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rungs": 0}, r"rungs must be at least 1; got 0\. Hint: --rungs 3"),
+        ({"rungs": 2, "eta": 1}, r"eta must be 2 to 4; got 1\. Hint: --eta 3"),
+        ({"rungs": 2, "eta": 5}, "eta must be 2 to 4; got 5"),
+        ({"rungs": 6}, r"the lowest of 6 rungs must have a step; 200 steps over 3 to the power of 5 are fewer\. Hint: --search-steps 243"),
+    ],
+)
+def test_rungs_that_cannot_be_climbed_are_refused(changes, said):
+    with pytest.raises(InputError, match=said):
+        options(**changes).check()
+    options(rungs=5).check()

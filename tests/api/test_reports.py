@@ -4,7 +4,7 @@ import pytest
 from fakes.study import sample_events, sample_spec
 
 from autokd_edge.api.folder import RunFolder
-from autokd_edge.api.reports import latest_run, outcome_of
+from autokd_edge.api.reports import latest_run, outcomes_of
 from autokd_edge.core.study import fold
 from autokd_edge.errors import StoreError
 from autokd_edge.store.journal import SQLJournal, sqlite_url
@@ -21,7 +21,7 @@ def record(root, name="a", **study):
 def test_a_finished_study_is_told_with_its_best_engine(tmp_path):
     events = record(tmp_path)
     RunFolder(tmp_path).write_teacher(sample_spec())
-    outcome, folder = outcome_of(tmp_path)
+    (outcome,), folder = outcomes_of(tmp_path)
     assert outcome.study == fold(events)
     assert (outcome.name, folder.root, outcome.teacher) == ("a", tmp_path, sample_spec())
     assert outcome.best is not None
@@ -30,7 +30,7 @@ def test_a_finished_study_is_told_with_its_best_engine(tmp_path):
 
 def test_a_study_in_which_nothing_fits_is_told_with_the_closest_candidate(tmp_path):
     record(tmp_path, feasible=False)
-    outcome, _ = outcome_of(tmp_path)
+    (outcome,), _ = outcomes_of(tmp_path)
     assert outcome.best is None
     assert outcome.closest.startswith("the closest candidate")
 
@@ -38,13 +38,13 @@ def test_a_study_in_which_nothing_fits_is_told_with_the_closest_candidate(tmp_pa
 def test_a_study_that_only_began_is_told(tmp_path):
     journal = SQLJournal(sqlite_url(tmp_path / "journal.db"))
     journal.append("a", sample_events(probes=2, taught=1)[0])
-    outcome, _ = outcome_of(tmp_path)
+    (outcome,), _ = outcomes_of(tmp_path)
     assert (outcome.best, outcome.closest, outcome.study.reference) == (None, "", None)
 
 
 def test_a_folder_without_a_journal_is_refused(tmp_path):
     with pytest.raises(StoreError, match=r"has no journal\.db\. Hint: autokd-edge report runs/STUDY"):
-        outcome_of(tmp_path)
+        outcomes_of(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,22 +52,22 @@ def test_of_several_studies_one_must_be_named(tmp_path):
     record(tmp_path, "a")
     record(tmp_path, "b")
     with pytest.raises(StoreError, match=r"a journal of 2 studies needs a name: a, b\. Hint: --study NAME"):
-        outcome_of(tmp_path)
-    assert outcome_of(tmp_path, study="b")[0].name == "b"
+        outcomes_of(tmp_path)
+    assert outcomes_of(tmp_path, study="b")[0][0].name == "b"
     with pytest.raises(StoreError, match="study must be one of a, b; got 'c'"):
-        outcome_of(tmp_path, study="c")
+        outcomes_of(tmp_path, study="c")
 
 
 def test_an_empty_journal_is_said_to_have_no_study(tmp_path):
     (tmp_path / "journal.db").touch()
     with pytest.raises(StoreError, match="a journal of 0 studies needs a name: none is there"):
-        outcome_of(tmp_path)
+        outcomes_of(tmp_path)
 
 
 def test_a_journal_elsewhere_is_read_by_its_url(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     record(tmp_path / "elsewhere")
-    outcome, folder = outcome_of(tmp_path / "run", store=sqlite_url(tmp_path / "elsewhere" / "journal.db"))
+    (outcome,), folder = outcomes_of(tmp_path / "run", store=sqlite_url(tmp_path / "elsewhere" / "journal.db"))
     assert (outcome.name, folder.root) == ("a", tmp_path / "run")
 
 

@@ -41,7 +41,14 @@ WANTED = {
     "policy": "random",
     "study": "mine",
 }
-ARGV = ["search", *(str(word) for name, value in WANTED.items() for word in (f"--{name.replace('_', '-')}", value))]
+
+
+def argv(**changes: str) -> list[str]:
+    """Write the command, some of its options changed or added."""
+    return ["search", *(str(word) for name, value in (WANTED | changes).items() for word in (f"--{name.replace('_', '-')}", value))]
+
+
+ARGV = argv()
 
 
 @pytest.fixture(scope="module")
@@ -216,11 +223,11 @@ class TestTheSameCommandAgain:
         assert done.err.startswith("autokd-edge: one process at a time may run a study; another one runs 'mine'")
 
     @pytest.mark.parametrize(
-        ("option", "value", "field"), [("--seed", "1", "seed"), ("--max-latency", "4x", "limits"), ("--budget", "3", "budget")]
+        ("option", "value", "field"), [("seed", "1", "seed"), ("max_latency", "4x", "limits"), ("budget", "3", "budget")]
     )
     def test_another_configuration_is_refused_by_the_field_that_differs(self, whole, here, option, value, field):
         before = held_by(whole.root)
-        done = run_here(*ARGV, option, value, "--out", "whole", folder=here, path=here / "site")
+        done = run_here(*argv(**{option: value}), "--out", "whole", folder=here, path=here / "site")
         assert done.status == 2
         assert f"; {field} was " in done.err
         assert held_by(whole.root) == before
@@ -267,8 +274,7 @@ def unshipped(events: list[Event]) -> list[Event]:
 
 
 def test_limits_that_nothing_keeps_end_with_status_3_the_closest_candidate_and_the_limit(here):
-    options = [*ARGV[1:], "--study", "tight", "--max-latency", "1us", "--budget", "8s", "--out", "tight"]
-    done = run_apart("search", *options, folder=here, path=here / "site")
+    done = run_apart(*argv(study="tight", max_latency="1us", budget="8s", out="tight"), folder=here, path=here / "site")
     assert done.status == 3
     assert "the closest candidate untrained has latency" in done.out
     assert "(limit 0.001 ms" in done.out
@@ -311,9 +317,9 @@ class TestSearchJob:
         assert self.job().config.protocols != self.job(max_latency="p99:5x").config.protocols
 
     def test_the_target_is_this_machine(self):
-        job = self.job()
-        assert job.target.cores == os.cpu_count()
-        assert not job.target.probe
+        (goal,) = self.job().goals
+        assert goal.target.cores == os.cpu_count()
+        assert not goal.target.probe
 
     def test_a_journal_of_another_schema_is_refused_before_anything_is_written(self, tmp_path):
         (tmp_path / "journal.db").write_bytes(b"x" * 4096)
@@ -339,3 +345,40 @@ def test_screened_members_have_costs_that_agree_with_the_report(whole):
 def test_the_function_keeps_its_name_although_a_package_has_the_same(whole):
     again = autokd_edge.search(**WANTED, out=str(whole.root))
     assert again == fold(events_of(whole))
+
+
+@pytest.fixture(scope="module")
+def two(here) -> tuple[RunFolder, str]:
+    """A search for two targets from the command line: its folder and what it printed."""
+    text = (here / "fake.toml").read_text()
+    (here / "second.toml").write_text(text.replace('name = "fake-host"', 'name = "second-host"'))
+    command = [word for word in argv(study="two", budget="2", final_members="1", out="two") if word != "--max-latency"]
+    command.remove(WANTED["max_latency"])
+    limits = ("--target", "second.toml", "--max-latency", "fake-host=5x", "--max-latency", "second-host=8x")
+    done = run_here(*command, *limits, folder=here, path=here / "site")
+    assert done.status == 0, done.err
+    return RunFolder(here / "two"), done.out
+
+
+class TestTwoTargets:
+    def test_each_has_a_bundle_of_its_own_that_runs(self, two, here):
+        folder, out = two
+        assert not folder.bundle.exists()
+        for name in ("fake-host", "second-host"):
+            bundle = folder.root / "bundles" / name
+            assert read_bundle(bundle).card.target.name == name
+            assert f"bundle for {name}: two/bundles/{name}" in out
+            assert run_here("run", bundle, "--json", folder=here, path=here / "site").status == 0
+
+    def test_teachings_are_shared_and_each_goal_has_its_own_limits(self, two):
+        study = fold(SQLJournal(two[0].journal_url).read("two"))
+        assert [goal.limits.latency.times_teacher for goal in study.config.goals] == [5.0, 8.0]
+        assert sum(not taught.final for taught in study.teachings) == 2
+        assert {shipped.goal for shipped in study.shipments} == {0, 1}
+
+    def test_page_and_summary_tell_of_both(self, two, here):
+        folder, _ = two
+        assert [goal["target"] for goal in json.loads(folder.summary.read_text())["goals"]] == ["fake-host", "second-host"]
+        assert folder.report.read_text().count("<article id=") == 2
+        told = run_here("report", "two", "--json", folder=here)
+        assert json.loads(told.out) == json.loads(folder.summary.read_text())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autokd_edge.core.measure import Protocol
+from autokd_edge.conformance.fixtures import SHORT
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here
 
@@ -15,18 +15,4 @@ def target():
 
 @pytest.fixture(scope="session")
 def protocol():
-    return Protocol(
-        name="short",
-        warmup_runs=5,
-        warmup_s=0.05,
-        warmup_tolerance=0.05,
-        blocks=2,
-        block_runs=20,
-        block_s=0,
-        block_samples=5_000,
-        cooldown_s=0,
-        sentinel_runs=20,
-        sentinel_drift=0.03,
-        retries=0,
-        timeout_s=60,
-    )
+    return SHORT

@@ -2,7 +2,17 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakes.study import FP32, INT8, sample_config, sample_digest, sample_events, sample_measurement, sample_referenced, sample_study
+from fakes.study import (
+    FP32,
+    INT8,
+    sample_config,
+    sample_digest,
+    sample_events,
+    sample_measurement,
+    sample_referenced,
+    sample_study,
+    sample_study_of_two,
+)
 
 from autokd_edge.core.study import Cost, Failed, Grade, Graded, Lesson, Opened, Probed, Screened, Shipped, Taught, advance, fold, keeps
 
@@ -91,3 +101,29 @@ def test_an_accuracy_that_is_no_percentage_is_refused(accuracy: float) -> None:
         Lesson(accuracy=accuracy, loss=1.0, checkpoint=digest, seconds=1.0)
     with pytest.raises(ValueError, match="accuracy must be 0 to 100 %"):
         Grade(accuracy=accuracy, measurement=sample_measurement(1e5), float_graph=digest, graph=digest, engine=digest)
+
+
+def test_a_study_of_two_targets_is_looked_at_one_goal_at_a_time() -> None:
+    study = sample_study_of_two()
+    first, second = study.of(0), study.of(1)
+    assert (first.goal.target, second.goal.target, second.number) == ("host", "pi", 1)
+    assert len(study.probes) == len(first.probes) + len(second.probes)
+    searched = tuple(taught for taught in study.teachings if not taught.final)
+    for view in (first, second):
+        assert view.reference is not None
+        assert view.shipped is not None
+        assert tuple(taught for taught in view.teachings if not taught.final) == searched
+        assert {taught.goal for taught in view.teachings if taught.final} == {view.number}
+        assert (view.ends_s, view.elapsed_s) == (study.ends_s, study.elapsed_s)
+
+
+def test_a_study_of_one_target_is_its_own_view() -> None:
+    study = sample_study()
+    assert study.of(0) is study
+
+
+def test_each_target_has_one_goal() -> None:
+    config = sample_config()
+    for goals, said in (((), "got none"), ((*config.goals, *config.goals), "got host, host")):
+        with pytest.raises(ValueError, match=rf"a study must have a goal, and one for each target; {said}"):
+            replace(config, goals=goals)

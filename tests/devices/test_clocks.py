@@ -5,8 +5,11 @@ import os
 import pytest
 from fakes.link import FakeLink
 
-from autokd_edge.devices.clocks import clocks_locked
+from autokd_edge.devices.clocks import clocks_held, clocks_locked
+from autokd_edge.devices.device import Device
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.errors import ConnectionLostError
+from autokd_edge.ports import Finished
 
 
 @pytest.fixture
@@ -58,3 +61,27 @@ def test_a_jetsons_own_tool_comes_first_and_is_given_what_it_stored(governors, t
         assert calls.read_text().split() == ["--store"]  # and a call with nothing behind it, which locks
         assert said(governors) == ["ondemand", "ondemand", "powersave"]
     assert calls.read_text().split() == ["--store", "--restore"]
+
+
+def test_what_could_not_be_put_back_is_said_and_hides_no_error(caplog):
+    answers = iter([Finished(status=0, stdout=b"governor\n/x=ondemand\n", stderr=b""), ConnectionLostError("gone")])
+    link = FakeLink(None)
+    link.run = lambda argv, *, stdin, timeout_s: raised_or(next(answers))  # noqa: ARG005  the port's signature
+    with pytest.raises(ZeroDivisionError), clocks_held(Device(link=link, lease=None, fingerprint=None)):
+        raise ZeroDivisionError
+    assert caplog.messages == ["the clocks of 'this machine' could not be put back, a restart does: gone"]
+
+
+def raised_or(answer):
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def test_what_is_not_permitted_is_a_warning_and_the_work_is_done(caplog):
+    link = FakeLink(None)
+    link.run = lambda argv, *, stdin, timeout_s: Finished(status=1, stdout=b"", stderr=b"sudo: a password is required\n")  # noqa: ARG005
+    with clocks_held(Device(link=link, lease=None, fingerprint=None)):
+        done = True
+    assert done
+    assert caplog.messages == ["the clocks of 'this machine' are not locked: sudo: a password is required"]

@@ -101,7 +101,7 @@ def sample_card(engine: Digest | None = None, *, package: str = "numpy", version
             cost=Cost(parameters=61_000, macs=4_400_000, activation_bytes=84_000),
             pupil=sample_pupil(3),
         ),
-        limits=sample_config().limits,
+        limits=sample_config().goals[0].limits,
         slacks=(Slack(limit="latency", reading=196_000, bound=299_000),),
         selftest_tolerance=1e-3,
     )

@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from fakes.bundle import sample_card
-from fakes.study import sample_spec, sample_study
+from fakes.study import sample_spec, sample_study, sample_study_of_two
 
 from autokd_edge.core.codec import decode, encode
 from autokd_edge.core.study import Study
@@ -26,6 +26,13 @@ def sample_outcome() -> Outcome:
         student=sample_spec(),
         teacher=sample_spec(nodes=2, seed=1),
     )
+
+
+def outcomes_of_two() -> tuple[Outcome, Outcome]:
+    """Make the outcomes of a study for two targets."""
+    study = sample_study_of_two()
+    first, second = (Outcome(name="sample", study=view, best=view.grades[-1]) for view in (study.of(0), study.of(1)))
+    return first, second
 
 
 def emulated_outcome() -> Outcome:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
+from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
-from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Sentinel
+from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Prediction, Sentinel
 from autokd_edge.core.quantization import LayerNoise, Quantized, QuantizeReport, Tried
 from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
@@ -104,23 +105,33 @@ def sample_measurement(
     )
 
 
+def sample_prediction(*, mean_error: float = 0.06) -> Prediction:
+    """Make the facts of a prediction."""
+    return Prediction(
+        recording=sample_digest("recording"),
+        networks=150,
+        mean_error=mean_error,
+        p90_error=0.15,
+        rank_correlation=0.99,
+        memory_mean_error=0.06,
+    )
+
+
 def sample_config(*, limits: Limits | None = None, seed: int = 7) -> StudyConfig:
     """Make the configuration of a study with a latency and an accuracy limit."""
+    limits = limits or Limits(
+        latency=LatencyLimit(percent=50.0, bound_ns=None, times_teacher=0.25),
+        memory=MemoryLimit(bound_bytes=6_000_000, times_teacher=None),
+        max_drop=2.5,
+    )
     return StudyConfig(
-        target="host",
-        target_digest=sample_digest("host"),
+        goals=(Goal(target="host", target_digest=sample_digest("host"), limits=limits),),
         data="fashion-mnist",
         data_digest=sample_digest("fashion-mnist"),
         teacher="example:fashion-mnist",
         teacher_digest=sample_digest("teacher"),
         family="nago",
         policy="edge-bo",
-        limits=limits
-        or Limits(
-            latency=LatencyLimit(percent=50.0, bound_ns=None, times_teacher=0.25),
-            memory=MemoryLimit(bound_bytes=6_000_000, times_teacher=None),
-            max_drop=2.5,
-        ),
         budget=Budget(seconds=480.0, teachings=None),
         search_steps=300,
         final_steps=None,
@@ -182,6 +193,18 @@ def sample_events(*, probes: int = 60, taught: int = 12, feasible: bool = True, 
 def sample_study(*, probes: int = 60, taught: int = 12, feasible: bool = True, final: bool = True, seed: int = 7) -> Study:
     """Make a whole study; see ``sample_events``."""
     return fold(sample_events(probes=probes, taught=taught, feasible=feasible, final=final, seed=seed))
+
+
+def sample_study_of_two() -> Study:
+    """Make a study for two targets, "host" and "pi"; the search's lessons are shared, and both found the same."""
+    opened, *rest = sample_events()
+    assert isinstance(opened, Opened)
+    goals = (*opened.config.goals, replace(opened.config.goals[0], target="pi"))
+    events: list[Event] = [replace(opened, config=replace(opened.config, goals=goals))]
+    for event in rest:
+        shared = isinstance(event, Taught) and not event.final
+        events.extend([event] if shared or isinstance(event, Opened) else [event, replace(event, goal=1)])
+    return fold(events)
 
 
 def sample_quantized() -> Quantized:

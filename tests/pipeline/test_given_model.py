@@ -91,9 +91,10 @@ def test_a_file_that_is_no_onnx_is_refused(data, tmp_path):
     assert "must be an ONNX file" in refused(tmp_path / "m.onnx", tmp_path)
 
 
-def test_a_model_that_is_not_there_or_torchs_is_refused(tmp_path):
+def test_a_model_that_is_not_there_or_is_a_damaged_program_is_refused(tmp_path):
     assert "there is no" in refused(tmp_path / "none.onnx", tmp_path)
-    assert "is a torch program. Hint: torch.onnx.export" in refused(tmp_path / "m.pt2", tmp_path)
+    (tmp_path / "m.pt2").write_bytes(b"PK nothing")
+    assert "must be what torch.export.save wrote" in refused(tmp_path / "m.pt2", tmp_path)
 
 
 def dynamic(model):

@@ -15,6 +15,7 @@ from pipeline.world import (
     Killed,
     World,
     config,
+    config_of_two,
     outcomes,
     timeless,
 )
@@ -40,6 +41,7 @@ from autokd_edge.core.study import (
 from autokd_edge.core.variants import comparison
 from autokd_edge.errors import MeasureError, QuantizeError, StoreError
 from autokd_edge.pipeline.loop import steps_taught
+from autokd_edge.search.verdicts import best_grade
 
 OTHER = digest_of_bytes(b"other")
 TIGHT = 0.7  # times the teacher: most candidates break it in fp32
@@ -216,7 +218,7 @@ def test_a_teacher_that_cannot_be_read_ends_the_study_with_its_error(tmp_path):
 
 def test_an_error_that_is_no_candidates_fault_ends_the_run(tmp_path):
     class FullDistiller(FakeDistiller):
-        def teach(self, spec, distillation, *, steps, seed, out):  # noqa: ARG002  the port's signature
+        def teach(self, spec, distillation, *, steps, seed, out, until=None):  # noqa: ARG002  the port's signature
             raise StoreError("the disk is full")
 
     with pytest.raises(StoreError, match="disk is full"):
@@ -230,37 +232,113 @@ def test_a_study_in_which_nothing_fits_stops_and_says_why(tmp_path):
     assert "latency" in stop.reason
 
 
-CHANGES = {
+GOAL_CHANGES = {
     "target": "another",
     "target_digest": OTHER,
+    "limits": Limits(latency=None, memory=None, max_drop=1.0),
+    "device": "ssh://board",
+}
+CHANGES = {
     "data": "another",
     "data_digest": OTHER,
     "teacher": "another",
     "teacher_digest": OTHER,
     "family": "another",
     "policy": "another",
-    "limits": Limits(latency=None, memory=None, max_drop=1.0),
     "budget": Budget(seconds=60.0, teachings=None),
     "search_steps": 11,
     "final_steps": None,
     "final_members": 1,
     "seed": 1,
     "protocols": {"screen": OTHER},
-    "device": "ssh://board",
     "loss": "dkd",
+    "rungs": 2,
+    "eta": 2,
 }
 
 
-@pytest.mark.parametrize("field", CHANGES)
+@pytest.mark.parametrize("field", [*CHANGES, *GOAL_CHANGES])
 def test_another_configuration_of_the_same_name_is_refused_by_the_field_that_differs(tmp_path, field):
-    journal = FakeJournal([Opened(config=config(), at_s=0.0)])
+    journal, known = FakeJournal([Opened(config=config(), at_s=0.0)]), config()
+    changed = (
+        {field: CHANGES[field]} if field in CHANGES else {"goals": (dataclasses.replace(known.goals[0], **{field: GOAL_CHANGES[field]}),)}
+    )
     with pytest.raises(StoreError, match=rf"study 'study' must go on .*; {field} was .*, now it is .*Hint: --study ANOTHER-NAME"):
-        World(folder=tmp_path).loop(journal).run(dataclasses.replace(config(), **{field: CHANGES[field]}))
+        World(folder=tmp_path).loop(journal).run(dataclasses.replace(known, **changed))
     assert len(journal.events) == 1
 
 
 def test_every_field_of_the_configuration_is_compared():
-    assert set(CHANGES) == {field.name for field in dataclasses.fields(config())}
+    assert {"goals", *CHANGES} == {field.name for field in dataclasses.fields(config())}
+    assert set(GOAL_CHANGES) == {field.name for field in dataclasses.fields(config().goals[0])}
+
+
+def test_other_targets_of_the_same_study_are_refused(tmp_path):
+    journal, known = FakeJournal([Opened(config=config(), at_s=0.0)]), config()
+    two = dataclasses.replace(known, goals=(*known.goals, dataclasses.replace(known.goals[0], target="pi")))
+    with pytest.raises(StoreError, match="targets was fake-board, now it is fake-board, pi"):
+        World(folder=tmp_path).loop(journal).run(two)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A study for two targets that nothing disturbed: its world and its events."""
+    world, journal = World(folder=tmp_path_factory.mktemp("two")), FakeJournal()
+    world.loop_of_two(journal).run(config_of_two())
+    return world, journal.events
+
+
+def test_two_targets_share_teachings_and_have_readings_grades_and_a_teacher_of_their_own(two):
+    world, events = two
+    study = fold(events)
+    for number, name in enumerate(("fake-board", "second-board")):
+        view = study.of(number)
+        assert view.reference.goal == number
+        readings = [p.outcome.measurements[0].target for p in view.probes if isinstance(p.outcome, Screened)]
+        assert set(readings) == {name}
+        assert {graded.outcome.measurement.target for graded in view.grades} == {name}
+    taught = {(taught.pupil, taught.steps) for taught in study.teachings}
+    assert world.distiller.taught == len(taught)
+
+
+@pytest.mark.parametrize("event", range(2, 27, 4))
+def test_a_study_for_two_targets_killed_at_any_event_goes_on_to_the_same_end(two, tmp_path, event):
+    journal = FakeJournal(dies_at=event)
+    with pytest.raises(Killed):
+        World(folder=tmp_path).loop_of_two(journal).run(config_of_two())
+    rest = FakeJournal(journal.events)
+    World(folder=tmp_path).loop_of_two(rest).run(config_of_two())
+    assert timeless(rest.events) == timeless(two[1])
+
+
+@pytest.fixture(scope="module")
+def on_rungs(tmp_path_factory):
+    """A study of three rungs that nothing disturbed: its world and its events."""
+    world, journal = World(folder=tmp_path_factory.mktemp("rungs")), FakeJournal()
+    world.loop(journal).run(ON_RUNGS)
+    return world, journal.events
+
+
+ON_RUNGS = dataclasses.replace(config(teachings=3), search_steps=18, rungs=3, eta=3)
+
+
+def test_a_study_on_rungs_teaches_on_and_ships_what_was_taught_to_its_end(on_rungs):
+    world, events = on_rungs
+    taught = [event for event in events if isinstance(event, Taught) and not event.final]
+    assert {(event.steps, event.of_steps) for event in taught} == {(2, 18), (6, 18), (18, None)}
+    assert all((event.outcome.checkpoint is None) == (event.of_steps is not None) for event in taught)
+    assert world.distiller.taught == sum(isinstance(event, Taught) for event in events)
+    assert best_grade(fold(events)) is not None
+
+
+@pytest.mark.parametrize("event", range(6, 24, 3))
+def test_a_study_on_rungs_killed_at_any_event_goes_on_to_the_same_end(on_rungs, tmp_path, event):
+    journal = FakeJournal(dies_at=event)
+    with pytest.raises(Killed):
+        World(folder=tmp_path).loop(journal).run(ON_RUNGS)
+    rest = FakeJournal(journal.events)
+    World(folder=tmp_path).loop(rest).run(ON_RUNGS)
+    assert timeless(rest.events) == timeless(on_rungs[1])
 
 
 def test_who_watches_sees_every_step_before_it_is_taken(tmp_path):

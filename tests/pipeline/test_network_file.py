@@ -37,58 +37,24 @@ def test_weights_in_a_file_beside_it_are_taken_in(tmp_path):
     np.testing.assert_array_equal(logits_by_onnxruntime(network.model.SerializeToString(), samples), logits_by_onnxruntime(whole, samples))
 
 
-def test_weights_that_are_not_there_are_named(tmp_path):
-    model = onnx.load(write_graph(tmp_path / "plain.onnx"))
-    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.weights", size_threshold=0)
-    (tmp_path / "m.weights").unlink()
-    assert "'m.onnx' keeps its weights in 'm.weights', which is not there. Hint: copy 'm.weights' beside" in refused(tmp_path / "m.onnx")
-
-
-def test_weights_outside_of_its_folder_are_refused(tmp_path):
-    model = onnx.load(write_graph(tmp_path / "plain.onnx"))
-    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.weights", size_threshold=0)
-    found = onnx.load(tmp_path / "m.onnx", load_external_data=False)
-    for tensor in found.graph.initializer:
-        next(entry for entry in tensor.external_data if entry.key == "location").value = "../../secret"
-    (tmp_path / "m.onnx").write_bytes(found.SerializeToString())
-    assert "must lie in files beside it" in refused(tmp_path / "m.onnx")
-
-
-def test_a_dynamic_shape_names_the_input_and_the_dimension(tmp_path):
+def test_an_operation_of_one_runtime_alone_is_named(tmp_path):
     def edit(model):
-        model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+        model.graph.node[1].op_type = "QuickGelu"
+        model.graph.node[1].domain = "com.microsoft"
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
-    assert "dimension 0 of 'input' in 'm.onnx' is 'batch'" in refused(changed(tmp_path / "m.onnx", edit))
-
-
-def test_a_shape_that_is_not_said_is_dynamic_too(tmp_path):
-    def edit(model):
-        model.graph.input[0].type.tensor_type.shape.dim[2].Clear()
-
-    assert "dimension 2 of 'input' in 'm.onnx' is not fixed" in refused(changed(tmp_path / "m.onnx", edit))
+    assert "must be ONNX's own; 'm.onnx' has 'QuickGelu' of domain 'com.microsoft'" in refused(changed(tmp_path / "m.onnx", edit))
 
 
-def test_an_operation_of_another_domain_is_named(tmp_path):
-    def edit(model):
-        model.graph.node.append(helper.make_node("Frobnicate", ["logits"], ["more"], domain="nowhere"))
-        model.opset_import.append(helper.make_opsetid("nowhere", 1))
-        model.graph.output[0].name = "more"
-
-    assert "must be ONNX's own; 'm.onnx' has 'Frobnicate' of domain 'nowhere'" in refused(changed(tmp_path / "m.onnx", edit))
-
-
-def test_an_operation_that_does_not_exist_is_named(tmp_path):
-    def edit(model):
-        model.graph.node.append(helper.make_node("Frobnicate", ["logits"], ["more"]))
-        model.graph.output[0].name = "more"
-
-    assert "'m.onnx' has 'Frobnicate'" in refused(changed(tmp_path / "m.onnx", edit))
+def test_a_network_that_is_not_there_is_said_to_be_so(tmp_path):
+    assert "there is no" in refused(tmp_path / "none.onnx")
+    assert "there is no" in refused(tmp_path / "none.pt2")
 
 
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda m: m.graph.output.append(helper.make_empty_tensor_value_info("h")), "one input and one output; 'm.onnx' has 1 and 2"),
+        (lambda m: m.graph.output.append(helper.make_empty_tensor_value_info("h")), "must have one output"),
         (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 4), "takes (4, 1, 12, 12)"),
         (lambda m: m.graph.output[0].type.tensor_type.shape.dim.pop(), "gives (1,)"),
     ],
@@ -96,14 +62,13 @@ def test_an_operation_that_does_not_exist_is_named(tmp_path):
 )
 def test_what_is_no_classifier_of_one_image_is_refused(tmp_path, edit, said):
     path = changed(tmp_path / "m.onnx", edit)
-    assert said in refused(path) or "valid ONNX graph" in refused(path)
+    assert said in refused(path) or "valid ONNX" in refused(path)
 
 
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("m.onnx", b"not a graph at all", "must be an ONNX graph"),
-        ("m.onnx", b"", "must be an ONNX graph"),
+        ("m.onnx", b"not a graph at all", "must be an ONNX file"),
         ("m.pt", b"", "must be a .onnx or a .pt2 file; got 'm.pt'"),
         ("m.pt2", b"PK nothing", "must be what torch.export.save wrote"),
     ],
@@ -111,10 +76,6 @@ def test_what_is_no_classifier_of_one_image_is_refused(tmp_path, edit, said):
 def test_a_damaged_file_is_one_sentence(tmp_path, name, data, said):
     (tmp_path / name).write_bytes(data)
     assert said in refused(tmp_path / name)
-
-
-def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
-    assert "a model must be a file" in refused(tmp_path / "none.onnx")
 
 
 def test_a_newer_opset_than_the_target_reads_is_refused_and_an_older_one_is_converted(tmp_path):
@@ -138,8 +99,5 @@ def test_a_program_of_torch_export_is_read_and_computes_the_same(tmp_path):
     torch.export.save(torch.export.export(network, (images,)), tmp_path / "m.pt2")
     read = read_network(tmp_path / "m.pt2", opset_max=21)
     assert (read.image, read.classes) == ((1, 8, 8), 3)
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(read.model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {read.input: images.numpy()})
+    logits = logits_by_onnxruntime(read.model.SerializeToString(), images.numpy())
     np.testing.assert_allclose(logits, network(images).detach().numpy(), atol=1e-5)

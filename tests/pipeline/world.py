@@ -12,6 +12,7 @@ from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, 
 from safetensors.numpy import load_file, save_file
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
+from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.space import Integer, Point, Real, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
@@ -34,7 +35,8 @@ from autokd_edge.errors import BuildError, LoweringError, MeasureError, Quantize
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import Backend, Policy, TaughtNetwork, TeacherNetwork
+from autokd_edge.ports import Backend, TaughtNetwork, TeacherNetwork
+from autokd_edge.search.goals import GoalsInTurn
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser
@@ -87,9 +89,11 @@ class FakeDistiller:
         self._failing = failing
         self.taught = 0
 
-    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
+    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path, until: int | None = None) -> TaughtNetwork:
         if self._failing:
             raise TeachError("the loss must be finite; it is nan at step 1")
+        if until is not None:
+            return self._paused(spec, until, steps, out)
         if not out.exists():
             self.taught += 1
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +101,15 @@ class FakeDistiller:
             save_file({name: value + shift * name.endswith(".bias") for name, value in initial_arrays(spec).items()}, out)
         weights = sum(value.size for value in load_file(out).values())
         return TaughtNetwork(accuracy=min(99.0, 60 + 5 * math.log10(weights)), loss=1.0, seconds=0.25)
+
+    def _paused(self, spec: StudentSpec, until: int, steps: int, out: Path) -> TaughtNetwork:
+        rung = out.with_suffix(f".{until}")
+        if not rung.exists():
+            self.taught += 1
+            out.parent.mkdir(parents=True, exist_ok=True)
+            rung.touch()
+        weights = sum(value.size for value in initial_arrays(spec).values())
+        return TaughtNetwork(accuracy=min(99.0, 40 + 20 * until / steps + 5 * math.log10(weights)), loss=1.0, seconds=0.25)
 
 
 class FakeImages:
@@ -208,8 +221,12 @@ class World:
         backend = Backend(name="fake", builder=self.builder, quantizer=self.quantizer, board=self.board)
         store = FolderStore(self.folder / "artifacts")
         self.stages = Stages(target=FAKE_TARGET, backends={"fake": backend}, images=self.images, store=store)
-        self.evaluator = Evaluator(
-            stages=self.stages,
+        self.evaluator = self.evaluator_of(self.stages)
+
+    def evaluator_of(self, stages: Stages) -> Evaluator:
+        """Make what carries out actions by these stages; all else is shared."""
+        return Evaluator(
+            stages=stages,
             family=self.family,
             task=TASK,
             distiller=self.distiller,
@@ -222,25 +239,31 @@ class World:
             lessons=self.folder / "lessons",
         )
 
-    def policy(self) -> Policy:
+    def policy(self) -> PhasedPolicy:
         return PhasedPolicy(RandomChooser(self.family.space(TASK), self.distiller.space), FAKE_VARIANTS, PLAN)
 
     def loop(self, journal: FakeJournal, *, watch: Watch = lambda _study, _action: None) -> StudyLoop:
-        return StudyLoop(name="study", journal=journal, evaluator=self.evaluator, policy=self.policy(), watch=watch)
+        return StudyLoop(name="study", journal=journal, evaluators=(self.evaluator,), policy=self.policy(), watch=watch)
+
+    def loop_of_two(self, journal: FakeJournal) -> StudyLoop:
+        """A search for two targets, the same board under two names."""
+        second = replace(self.stages, target=replace(FAKE_TARGET, name="second-board"))
+        policy = GoalsInTurn([self.policy(), self.policy()], PLAN)
+        evaluators = (self.evaluator, self.evaluator_of(second))
+        return StudyLoop(name="study", journal=journal, evaluators=evaluators, policy=policy, watch=lambda _study, _action: None)
 
 
 def config(*, teachings: int = 2, times_teacher: float = 0.9) -> StudyConfig:
     """Make the configuration of a study in which most students fit."""
+    limits = Limits(latency=LatencyLimit(percent=50.0, bound_ns=None, times_teacher=times_teacher), memory=None, max_drop=None)
     return StudyConfig(
-        target="fake-board",
-        target_digest=NONE,
+        goals=(Goal(target="fake-board", target_digest=NONE, limits=limits),),
         data="fake",
         data_digest=NONE,
         teacher="fake",
         teacher_digest=NONE,
         family="fake",
         policy="fake",
-        limits=Limits(latency=LatencyLimit(percent=50.0, bound_ns=None, times_teacher=times_teacher), memory=None, max_drop=None),
         budget=Budget(seconds=None, teachings=teachings),
         search_steps=10,
         final_steps=30,
@@ -248,6 +271,12 @@ def config(*, teachings: int = 2, times_teacher: float = 0.9) -> StudyConfig:
         seed=0,
         protocols={name: Digest(NONE) for name in PROTOCOLS},
     )
+
+
+def config_of_two() -> StudyConfig:
+    """Make the configuration of a study for two targets, the second with a wider limit."""
+    first, second = config(), config(times_teacher=1.2)
+    return replace(first, goals=(*first.goals, replace(second.goals[0], target="second-board")))
 
 
 def begun(world: World, *, times_teacher: float = 0.9) -> Study:

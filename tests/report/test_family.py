@@ -80,12 +80,12 @@ def test_the_table_the_page_and_the_json_tell_of_the_family(outcome):
     assert [row[0] for row in rows(found)] == ["0", "1", "mean and standard deviation"]
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(report_tables(outcome))
+        console.print(report_tables((outcome,)))
     mean = f"{found.accuracy.mean:.2f} %"
     for text in (capture.get(), sections.family(outcome).replace("\N{NO-BREAK SPACE}", " ")):
         assert mean in text
         assert "4 members probed" in text
-    told_in_json = summarise(outcome)["family_members"]
+    told_in_json = summarise((outcome,))["family_members"]
     assert told_in_json == json.loads(json.dumps(summary(found)))
     assert told_in_json["accuracy_validation_percent"]["mean"] == found.accuracy.mean
     assert [member["index"] for member in told_in_json["members"]] == [0, 1]

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakes.outcome import emulated_outcome, infeasible_outcome, sample_outcome
+from fakes.outcome import emulated_outcome, infeasible_outcome, outcomes_of_two, sample_outcome
 from fakes.study import sample_config
 
 from autokd_edge.core.study import Opened, fold
@@ -23,7 +23,7 @@ def own(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return page(sample_outcome())
+    return page((sample_outcome(),))
 
 
 def test_the_page_has_every_section(text: str) -> None:
@@ -42,7 +42,7 @@ def test_the_page_has_every_section(text: str) -> None:
 
 
 def test_a_page_of_emulated_readings_says_so_and_never_that_they_were_measured() -> None:
-    html = own(page(emulated_outcome()))
+    html = own(page((emulated_outcome(),)))
     assert html.count("emulated") > 10
     assert "replayed" not in html
     assert re.findall(r"[^.<>]*\bmeasured\b[^.<>]*", html) == []
@@ -57,10 +57,10 @@ def test_the_page_reaches_for_nothing_outside_of_itself(text: str) -> None:
 
 
 def test_every_plot_has_its_figure_and_its_conditions(text: str) -> None:
-    names = re.findall(r'<div class="plot" id="([\w-]+)">', text)
+    names = re.findall(r'<div class="plot" data-name="([\w-]+)">', text)
     assert names == ["accuracy", "memory", "parameters", "samples", "history"]
     for name in names:
-        after = text.split(f'id="{name}-figure"')[1]
+        after = text.split(f'data-name="{name}"')[1]
         assert '<ul class="conditions"><li>Replayed on host (Sample Processor 2.0 GHz' in after.split("</section>")[0]
 
 
@@ -76,43 +76,44 @@ def test_readings_that_are_not_alike_are_not_said_to_be(text: str) -> None:
     assert outcome.grade is not None
     elsewhere = dataclasses.replace(outcome.grade.measurement, threads=4)
     best = dataclasses.replace(outcome.best, outcome=dataclasses.replace(outcome.grade, measurement=elsewhere))
-    html = page(dataclasses.replace(outcome, best=best))
+    html = page((dataclasses.replace(outcome, best=best),))
     assert "Both ran in the same runtime" not in html
     assert "were not taken under the same conditions" in html
 
 
 def test_equal_outcomes_give_equal_pages(text: str) -> None:
-    assert page(sample_outcome()) == text
+    assert page((sample_outcome(),)) == text
 
 
 def test_data_cannot_become_markup() -> None:
     evil = "<script>alert(1)</script>"
     outcome = sample_outcome()
-    config = dataclasses.replace(outcome.study.config, teacher=evil, data=evil, target=evil, family=evil, policy=evil)
+    goal = dataclasses.replace(outcome.study.goal, target=evil)
+    config = dataclasses.replace(outcome.study.config, goals=(goal,), teacher=evil, data=evil, family=evil, policy=evil)
     accuracies = [dataclasses.replace(a, computed_by=evil, machine=evil) for a in outcome.accuracies]  # type: ignore[type-var]  # they are dataclasses
     study = dataclasses.replace(outcome.study, config=config)
-    html = page(dataclasses.replace(outcome, name=evil, study=study, accuracies=accuracies, closest=evil))
+    html = page((dataclasses.replace(outcome, name=evil, study=study, accuracies=accuracies, closest=evil),))
     assert evil not in html
     assert "<title>&lt;script&gt;alert(1)&lt;/script&gt;" in html
 
 
 def test_without_a_best_engine_the_page_says_how_close_it_came() -> None:
-    html = own(page(infeasible_outcome()))
+    html = own(page((infeasible_outcome(),)))
     assert "No student keeps all limits yet: the closest candidate as openvino/int8 has latency 0.366 ms" in html
     assert 'class="card"' not in html
     assert "broken: latency" in html
 
 
 def test_a_study_that_has_only_begun_has_a_page() -> None:
-    html = own(page(Outcome(name="new", study=fold((Opened(config=sample_config(), at_s=0.0),)), best=None)))
+    html = own(page((Outcome(name="new", study=fold((Opened(config=sample_config(), at_s=0.0),)), best=None),)))
     assert "<h2>Teacher beside student</h2>" in html
     assert 'class="plot"' not in html
 
 
 def test_a_page_replaces_an_older_one_and_leaves_nothing_beside_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "runs" / "report.html"
-    write_page(path, infeasible_outcome())
-    write_page(path, sample_outcome())
+    write_page(path, (infeasible_outcome(),))
+    write_page(path, (sample_outcome(),))
     assert path.read_text("utf-8") == text
     assert list(path.parent.iterdir()) == [path]
 
@@ -120,7 +121,7 @@ def test_a_page_replaces_an_older_one_and_leaves_nothing_beside_it(tmp_path: Pat
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"report '.*' cannot be written: "):
-        write_page(tmp_path / "file" / "report.html", infeasible_outcome())
+        write_page(tmp_path / "file" / "report.html", (infeasible_outcome(),))
 
 
 @pytest.mark.slow
@@ -128,12 +129,21 @@ def test_a_browser_draws_every_plot_without_an_error(tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no browser is installed: apt install chromium")
-    write_page(tmp_path / "report.html", sample_outcome())
+    write_page(tmp_path / "report.html", (sample_outcome(),))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     place = [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom"]
     done = subprocess.run(
         [browser, *flags, *place, f"file://{tmp_path / 'report.html'}"], capture_output=True, text=True, check=True, timeout=120
     )
-    drawn = re.findall(r'<div class="plot js-plotly-plot" id="([\w-]+)"', done.stdout)
+    drawn = re.findall(r'<div class="plot js-plotly-plot" data-name="([\w-]+)"', done.stdout)
     assert drawn == ["accuracy", "memory", "parameters", "samples", "history"]
     assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_a_page_of_two_targets_has_each_section_of_each_and_leads_to_them() -> None:
+    html = own(page(outcomes_of_two()))
+    assert html.count("<h2>Teacher beside student</h2>") == html.count("<h2>The search</h2>") == 2
+    assert [html.count(f'<article id="goal-{number}">') for number in (0, 1, 2)] == [1, 1, 0]
+    assert '<a href="#goal-1">pi</a>: all limits kept by openvino/int8' in html
+    assert "for host and one for pi</title>" in html
+    assert set(re.findall(r'href="(.)', html)) == {"#"}

@@ -124,10 +124,10 @@ def test_a_latency_limit_without_enough_samples_falls_back_to_no_plotted_bound()
     outcome = sample_outcome()
     probed = outcome.study.probes[0]
     assert isinstance(probed.outcome, Screened)
-    limits = dataclasses.replace(outcome.study.config.limits, latency=None)
+    goal = dataclasses.replace(outcome.study.goal, limits=dataclasses.replace(outcome.study.goal.limits, latency=None))
     study = dataclasses.replace(
         outcome.study,
-        config=dataclasses.replace(outcome.study.config, limits=limits),
+        config=dataclasses.replace(outcome.study.config, goals=(goal,)),
         probes=(dataclasses.replace(probed, outcome=dataclasses.replace(probed.outcome, measurements=(few,))),),
     )
     ((x, _),) = marks(memory_plot(dataclasses.replace(outcome, study=study)), BLUE)

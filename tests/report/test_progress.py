@@ -3,7 +3,7 @@
 import io
 import re
 
-from fakes.study import sample_events, sample_pupil, sample_study
+from fakes.study import sample_events, sample_pupil, sample_study, sample_study_of_two
 from rich.console import Console
 
 from autokd_edge.core.study import GradeEngine, Probe, Stop, Teach, fold
@@ -58,3 +58,12 @@ def test_a_terminal_shows_one_live_line() -> None:
 
 def test_before_the_first_lesson_there_is_no_best() -> None:
     assert best_so_far(fold(sample_events(taught=0, final=False)[:1])) == "none taught yet"
+
+
+def test_of_two_targets_the_one_that_is_worked_for_is_named() -> None:
+    study = sample_study_of_two()
+    progress, stream = shown(terminal=False)
+    with progress:
+        progress.watch(study, Probe(members=(sample_pupil(0).member,), goal=1))
+    fits = sum(view.fits(probed) for view in (study.of(0), study.of(1)) for probed in view.probes)
+    assert f"asking the device for pi | {len(study.probes)} probed ({fits} fit)" in stream.getvalue()

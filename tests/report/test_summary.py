@@ -1,6 +1,6 @@
 import json
 
-from fakes.outcome import CLOSEST, infeasible_outcome, sample_outcome
+from fakes.outcome import CLOSEST, infeasible_outcome, outcomes_of_two, sample_outcome
 from fakes.study import sample_config
 
 from autokd_edge.core.study import Opened, fold
@@ -9,13 +9,13 @@ from autokd_edge.report.summary import summarise
 
 
 def test_a_summary_is_json_without_nan() -> None:
-    summary = summarise(sample_outcome())
+    summary = summarise((sample_outcome(),))
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
 def test_counts_are_those_of_the_study() -> None:
     outcome = sample_outcome()
-    counts = summarise(outcome)["counts"]
+    counts = summarise((outcome,))["counts"]
     assert counts["probed"] == 60
     assert counts["measured"] == 57
     assert counts["fitting"] == sum(outcome.study.fits(p) for p in outcome.study.probes)
@@ -26,7 +26,7 @@ def test_counts_are_those_of_the_study() -> None:
 def test_the_best_engine_comes_with_its_reading_and_limits_in_named_units() -> None:
     outcome = sample_outcome()
     assert outcome.grade is not None
-    best = summarise(outcome)["best"]
+    best = summarise((outcome,))["best"]
     reading = best["reading"]
     assert reading["origin"] == "replay"
     assert reading["median_ns"] == outcome.grade.measurement.median_ns
@@ -39,18 +39,18 @@ def test_the_best_engine_comes_with_its_reading_and_limits_in_named_units() -> N
 
 
 def test_every_figure_of_a_reading_has_its_conditions() -> None:
-    reading = summarise(sample_outcome())["best"]["reading"]
+    reading = summarise((sample_outcome(),))["best"]["reading"]
     assert {"target", "processor", "backend", "precision", "protocol", "threads", "toolchain", "virtual", "flags"} <= set(reading)
 
 
 def test_test_accuracies_say_what_computed_them() -> None:
-    found = {(a["what"], a["split"]): a for a in summarise(sample_outcome())["accuracies"]}
+    found = {(a["what"], a["split"]): a for a in summarise((sample_outcome(),))["accuracies"]}
     assert found["student engine", "test"]["accuracy_percent"] == 92.6
     assert found["student engine", "test"]["computed_by"] == "openvino fp32"
 
 
 def test_an_infeasible_study_has_no_best_and_names_the_closest() -> None:
-    summary = summarise(infeasible_outcome())
+    summary = summarise((infeasible_outcome(),))
     assert summary["best"] is None
     assert summary["closest"] == CLOSEST
     assert summary["bundle_manifest_sha256"] is None
@@ -59,7 +59,13 @@ def test_an_infeasible_study_has_no_best_and_names_the_closest() -> None:
 
 
 def test_a_study_that_has_only_begun_can_be_summarised() -> None:
-    summary = summarise(Outcome(name="new", study=fold((Opened(config=sample_config(), at_s=0.0),)), best=None))
+    summary = summarise((Outcome(name="new", study=fold((Opened(config=sample_config(), at_s=0.0),)), best=None),))
     assert summary["teacher"] is None
     assert summary["engines"] == []
     assert json.dumps(summary)
+
+
+def test_of_two_targets_there_is_a_summary_for_each() -> None:
+    document = summarise(outcomes_of_two())
+    assert (document["study"], [goal["target"] for goal in document["goals"]]) == ("sample", ["host", "pi"])
+    assert all(goal["best"]["limits"] for goal in document["goals"])

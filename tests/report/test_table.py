@@ -1,6 +1,6 @@
 import dataclasses
 
-from fakes.outcome import infeasible_outcome, sample_outcome
+from fakes.outcome import infeasible_outcome, outcomes_of_two, sample_outcome
 from fakes.study import sample_config
 from rich.console import Console
 
@@ -9,10 +9,10 @@ from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.table import refusals_table, report_tables, variants_table, verdict
 
 
-def printed(outcome: Outcome, width: int = 140) -> str:
+def printed(*outcomes: Outcome, width: int = 140) -> str:
     console = Console(width=width, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as capture:
-        console.print(report_tables(outcome))
+        console.print(report_tables(outcomes))
     return capture.get()
 
 
@@ -57,3 +57,11 @@ def test_a_study_that_has_only_begun_has_neither_engines_nor_refusals() -> None:
     assert variants_table(outcome) is None
     assert refusals_table(outcome) is None
     assert "no student keeps all limits yet" in printed(outcome)
+
+
+def test_of_two_targets_each_has_its_tables_below_its_name() -> None:
+    text = printed(*outcomes_of_two())
+    first, second = text.split(" target pi ")
+    assert " target host " in first
+    for part in (first, second):
+        assert part.count("all limits kept by openvino/int8") == part.count("Teacher beside student") == 1

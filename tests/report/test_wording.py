@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from fakes.study import INT8, sample_measurement
+from fakes.study import INT8, sample_measurement, sample_prediction
 
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Origin
@@ -70,10 +70,22 @@ def test_a_slack_is_said_in_its_own_unit(slack: Slack, said: str) -> None:
     ("origin", "word"), [("device", "measured"), ("emulated", "emulated"), ("predicted", "predicted"), ("replay", "replayed")]
 )
 def test_measured_is_said_of_the_device_alone(origin: Origin, word: str) -> None:
-    reading = sample_measurement(1e6, origin=origin)
-    assert wording.origins([reading]) == word
-    assert wording.conditions(reading).startswith(f"{word} on host ")
+    made = None if origin != "predicted" else sample_prediction()
+    reading = dataclasses.replace(sample_measurement(1e6), origin=origin, prediction=made)
+    assert wording.origins([reading]).split(" from ")[0] == word
+    assert wording.conditions(reading).startswith(word)
     assert ("measured" in wording.conditions(reading)) == (origin == "device")
+
+
+def test_a_predicted_reading_is_never_said_without_the_error_of_its_model() -> None:
+    readings = [
+        dataclasses.replace(sample_measurement(1e6), origin="predicted", prediction=sample_prediction(mean_error=error))
+        for error in (0.04, 0.08)
+    ]
+    said = "predicted from 150 recorded networks: latency 8% off on average and 15% at most in nine of ten, memory 6%"
+    assert wording.origins(readings) == wording.origin(readings[1]) == said
+    assert wording.conditions(readings[1]).startswith(f"{said} on host ")
+    assert wording.samples(readings[0]) == "none: quantiles of the prediction's error"
 
 
 def test_readings_of_two_origins_name_both() -> None:

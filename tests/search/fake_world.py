@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from autokd_edge.core.digest import Digest, digest_of_json
+from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Sentinel
 from autokd_edge.core.space import Choice, Integer, Real, SearchSpace, When
@@ -75,7 +76,7 @@ def measurement(latency_ns: float, memory_bytes: int = 1_000_000, protocol: str 
     )
 
 
-def config(
+def config(  # noqa: PLR0913  one keyword for each thing that a test changes
     *,
     budget: Budget | None = None,
     latency_x: float | None = 0.25,
@@ -84,41 +85,56 @@ def config(
     seed: int = 0,
     final_steps: int | None = None,
     final_members: int = 8,
+    others_x: tuple[float, ...] = (),
+    rungs: int = 1,
 ) -> StudyConfig:
-    """Make a configuration; by default six teachings and a quarter of the teacher's latency."""
+    """Make a configuration; by default six teachings and a quarter of the teacher's latency.
+
+    ``others_x`` adds targets "fake-1", "fake-2" and so on with these latency limits.
+    """
     latency = LatencyLimit(percent=50.0, bound_ns=None, times_teacher=latency_x) if latency_x is not None else None
     memory = MemoryLimit(bound_bytes=memory_bytes, times_teacher=None) if memory_bytes is not None else None
     return StudyConfig(
-        target="fake",
-        target_digest=NONE,
+        goals=(
+            Goal(target="fake", target_digest=NONE, limits=Limits(latency=latency, memory=memory, max_drop=max_drop)),
+            *(Goal(target=f"fake-{i}", target_digest=NONE, limits=_within(x)) for i, x in enumerate(others_x, start=1)),
+        ),
         data="fake",
         data_digest=NONE,
         teacher="fake",
         teacher_digest=NONE,
         family="fake",
         policy="fake",
-        limits=Limits(latency=latency, memory=memory, max_drop=max_drop),
         budget=budget or Budget(seconds=None, teachings=6),
         search_steps=100,
         final_steps=final_steps,
         final_members=final_members,
         seed=seed,
         protocols={"screen": NONE, "final": NONE},
+        rungs=rungs,
     )
+
+
+def _within(times_teacher: float) -> Limits:
+    return Limits(latency=LatencyLimit(percent=50.0, bound_ns=None, times_teacher=times_teacher), memory=None, max_drop=None)
 
 
 def opening(a_config: StudyConfig) -> list[Event]:
     """Return the events before the policy is asked."""
     readings = (measurement(TEACHER_NS, protocol="screen"), measurement(TEACHER_NS, protocol="final"))
     cost = Cost(parameters=1, macs=1, activation_bytes=1)
-    return [Opened(config=a_config, at_s=0.0), Referenced(accuracy=94.0, cost=cost, measurements=readings, at_s=1.0)]
+    read = [Referenced(accuracy=94.0, cost=cost, measurements=readings, at_s=1.0 + goal, goal=goal) for goal in range(len(a_config.goals))]
+    return [Opened(config=a_config, at_s=0.0), *read]
 
 
-def latency_ns(member: Member) -> float:
-    """Return a latency that grows with the number of operations, as NAGO's families do; members differ by 11 %."""
+def latency_ns(member: Member, goal: int = 0) -> float:
+    """Return a latency that grows with the number of operations, as NAGO's families do; members differ by 11 %.
+
+    On the other targets separable convolutions are the fast ones, as on some phones.
+    """
     point = member.architecture
     convolutions = point.integer("N_t") * point.integer("N_m") * point.integer("N_b")
-    slow = 1.5 if point["op"] == "separable" else 1.0
+    slow = 1.5 if (point["op"] == "separable") == (goal == 0) else 1.0
     wobble = 0.89 + 0.11 * (((member.index * 7) % 8) / 7)
     return 30_000.0 * convolutions**0.8 * slow * wobble * (point.number("width") / 1e5) ** 0.1
 
@@ -159,13 +175,13 @@ class FakeWorld:
         match action:
             case Probe(members=members):
                 for member in members:
-                    self.events.append(Probed(member=member, outcome=self._probe(member), at_s=self._after(self.probe_s)))
+                    outcome = self._probe(member, action.goal)
+                    self.events.append(Probed(member=member, outcome=outcome, at_s=self._after(self.probe_s), goal=action.goal))
             case Teach():
                 self.events.append(self._teach(action))
             case GradeEngine(pupil=pupil, variant=variant):
-                self.events.append(
-                    Graded(pupil=pupil, variant=variant, outcome=self._grade(pupil, variant), at_s=self._after(self.grade_s))
-                )
+                grade = self._grade(pupil, variant, action.goal)
+                self.events.append(Graded(pupil=pupil, variant=variant, outcome=grade, at_s=self._after(self.grade_s), goal=action.goal))
             case Stop():
                 raise AssertionError("nothing is done after Stop")
 
@@ -183,28 +199,43 @@ class FakeWorld:
     def _after(self, seconds: float) -> float:
         return self.events[-1].at_s + seconds
 
-    def _probe(self, member: Member) -> Screened | Failed:
+    def _probe(self, member: Member, goal: int) -> Screened | Failed:
         if self.broken_probe:
             return Failed(stage="build", error="BuildError", message="refused", retryable=False)
         width = round(member.architecture.number("width"))
         cost = Cost(parameters=width, macs=round(latency_ns(member)), activation_bytes=width)
-        return Screened(cost=cost, measurements=(measurement(latency_ns(member), memory_bytes=4 * width),))
+        return Screened(cost=cost, measurements=(measurement(latency_ns(member, goal), memory_bytes=4 * width),))
 
     def _teach(self, action: Teach) -> Taught:
-        seconds = action.steps * self.step_s
+        same = [e for e in self.events if isinstance(e, Taught) and e.pupil == action.pupil]
+        known = any(e.steps == action.steps for e in same)  # its checkpoint is there
+        before = max((e.steps for e in same if e.of_steps == (action.of_steps or action.steps)), default=0)
         outcome: Lesson | Failed = Failed(stage="teach", error="TeachError", message="the loss is not finite", retryable=False)
         if not self.broken_teaching:
-            reached = accuracy(action.pupil, action.steps)
-            outcome = Lesson(accuracy=reached, loss=1.0, checkpoint=_digest(action.pupil, action.steps), seconds=seconds)
-        return Taught(pupil=action.pupil, steps=action.steps, final=action.final, outcome=outcome, at_s=self._after(seconds))
+            checkpoint = None if action.of_steps is not None else _digest(action.pupil, action.steps)
+            reached = self._reached(action.pupil, action.steps)
+            outcome = Lesson(accuracy=reached, loss=1.0, checkpoint=checkpoint, seconds=action.steps * self.step_s)
+        at_s = self._after(0.01 if known else (action.steps - before) * self.step_s)
+        return Taught(
+            pupil=action.pupil,
+            steps=action.steps,
+            final=action.final,
+            outcome=outcome,
+            at_s=at_s,
+            goal=action.goal,
+            of_steps=action.of_steps,
+        )
 
-    def _grade(self, pupil: Pupil, variant: Variant) -> Grade | Failed:
+    def _reached(self, pupil: Pupil, steps: int) -> float:
+        return accuracy(pupil, steps)
+
+    def _grade(self, pupil: Pupil, variant: Variant, goal: int) -> Grade | Failed:
         if variant in self.broken_variants:
             return Failed(stage="quantize", error="QuantizeError", message="refused", retryable=False)
         lesson = next(e for e in reversed(self.events) if isinstance(e, Taught) and e.pupil == pupil)
         assert isinstance(lesson.outcome, Lesson)
         speed = 0.6 if variant == INT8 else 1.0
-        taken = latency_ns(pupil.member) * speed * self.final_latency_factor
+        taken = latency_ns(pupil.member, goal) * speed * self.final_latency_factor
         lost = 0.05 if variant == INT8 else 0.0
         return Grade(
             accuracy=lesson.outcome.accuracy - lost,

@@ -39,9 +39,9 @@ def test_without_failures_everything_is_expected_to_build():
 
 def test_what_is_like_the_refused_ones_is_expected_to_fail():
     class FakePickyWorld(FakeWorld):
-        def _probe(self, member):
+        def _probe(self, member, goal):
             self.broken_probe = member.architecture["op"] == "separable"
-            return super()._probe(member)
+            return super()._probe(member, goal)
 
     study = a_study(40, world=FakePickyWorld())
     with steady():

@@ -75,9 +75,9 @@ def test_without_limits_only_accuracy_is_modelled():
 
 def test_designs_that_do_not_build_are_avoided():
     class FakePickyWorld(FakeWorld):
-        def _probe(self, member):
+        def _probe(self, member, goal):
             self.broken_probe = member.architecture["op"] == "separable"
-            return super()._probe(member)
+            return super()._probe(member, goal)
 
     world = FakePickyWorld()
     world.open(config(budget=Budget(seconds=None, teachings=5), latency_x=0.5))
@@ -136,9 +136,9 @@ def test_equal_accuracies_do_not_break_the_models():
 
 def test_a_model_that_cannot_be_fitted_is_said_and_the_choice_left_to_chance(caplog):
     class FakeStubbornWorld(FakeWorld):
-        def _probe(self, member):
+        def _probe(self, member, goal):
             self.broken_probe = len(self.study.probes) > 0
-            return super()._probe(member)
+            return super()._probe(member, goal)
 
     world, chooser = FakeStubbornWorld(), EdgeBO(ARCHITECTURES, DISTILLATIONS)
     world.open(config(latency_x=0.5))
@@ -179,10 +179,10 @@ def test_the_pupils_before_the_first_model_are_unlike_each_other():
 @pytest.mark.thorough
 def test_bad_readings_that_are_flagged_noisy_and_failing_ones_cost_little():
     class FakeBadWorld(FakeWorld):
-        def _probe(self, member):
+        def _probe(self, member, goal):
             kind = len(self.study.probes) % 10
             self.broken_probe = kind == 3
-            outcome = super()._probe(member)
+            outcome = super()._probe(member, goal)
             if kind != 7 or not isinstance(outcome, Screened):
                 return outcome
             wild = measurement(latency_ns(member) * 5, memory_bytes=round(member.architecture.number("width")), spread=1.2)

@@ -43,7 +43,7 @@ def error_of(recalled, own=6):
         return CANDIDATES.rows([(pupil.member.architecture, pupil.distillation) for pupil in some])
 
     y = np.array([accuracy(pupil, 100) for pupil in taught])
-    model = fit_after(rows(taught), y, CANDIDATES, earlier)
+    model = fit_after(rows(taught), y, CANDIDATES.accuracy_columns, earlier)
     truth = np.array([accuracy(pupil, 100) for pupil in new])
     return float(((predict(model, rows(new))[0].numpy() - truth) ** 2).mean() / truth.var())
 
@@ -58,7 +58,7 @@ def test_the_fast_prediction_is_that_of_the_model_for_acquisition_functions():
     taught = pupils(6, 1)
     x = CANDIDATES.rows([(pupil.member.architecture, pupil.distillation) for pupil in taught])
     y = compressed(np.array([accuracy(pupil, 100) for pupil in taught]))
-    model = fit_after(x, y, CANDIDATES, recalled_model(lessons(40, 0), CANDIDATES))
+    model = fit_after(x, y, CANDIDATES.accuracy_columns, recalled_model(lessons(40, 0), CANDIDATES))
     assert model.trend is not None
     assert model.trend.slope > 0
     new = CANDIDATES.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils(5, 3)])

@@ -14,13 +14,13 @@ from contracts.journal import EVENTS, JournalContract
 from fakes.small_disk import make_read_only, small_disk
 
 from autokd_edge.core.codec import decode, encode
-from autokd_edge.core.study import Event
+from autokd_edge.core.study import Event, Probed, PutAside, Screened
 from autokd_edge.errors import StoreError
 from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url
 
 OLD_FORMATS = Path(__file__).parent / "assets"
-LATEST_FORMAT = 3
+LATEST_FORMAT = 6
 
 
 class TestSQLiteJournal(JournalContract):
@@ -256,6 +256,16 @@ def holds(new: object, old: object) -> bool:
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(map(holds, new, old))
     return old == new
+
+
+def test_a_board_put_aside_and_a_reading_with_an_address_are_read_as_they_were_written() -> None:
+    documents = json.loads((OLD_FORMATS / "events-of-a-pool.json").read_text())
+    probed, gone = (decode(cast("type[Event]", Event), todays(document)) for document in documents)
+    assert isinstance(gone, PutAside)
+    assert (gone.device, gone.reason[:12]) == ("ssh://pi@board-2", "its sentinel")
+    assert isinstance(probed, Probed)
+    assert isinstance(probed.outcome, Screened)
+    assert probed.outcome.measurements[0].device == "ssh://pi@board-1"
 
 
 def test_the_first_format_is_among_the_kept_ones() -> None:

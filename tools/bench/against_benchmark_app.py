@@ -61,7 +61,7 @@ def main() -> int:
         for index in range(options.rounds):
             ours = board.measure(engine, variant=variant, target=target, protocol=protocol)
             ours_ns.append(ours.median_ns)
-            theirs_ns.append(_benchmark_app_ns(graph, variant, target, protocol))
+            theirs_ns.append(benchmark_app_ns(graph, variant, target, protocol))
             flags += [flag for flag in ours.flags if flag not in flags]
             print(f"round {index + 1}: ours {ours_ns[-1] / 1e3:.1f} us, benchmark_app {theirs_ns[-1] / 1e3:.1f} us")
     ratio = statistics.median(ours_ns) / statistics.median(theirs_ns)
@@ -84,7 +84,8 @@ def _write_graph(folder: Path, variant: Variant, target: Target) -> Path:
     return folder / "int8.onnx"
 
 
-def _benchmark_app_ns(graph: Path, variant: Variant, target: Target, protocol: Protocol) -> float:
+def benchmark_app_ns(graph: Path, variant: Variant, target: Target, protocol: Protocol) -> float:
+    """Return the median latency that benchmark_app prints, in ns."""
     argv = [str(Path(sys.executable).with_name("benchmark_app")), "-m", str(graph), "-d", "CPU"]
     argv += ["-hint", "none", "-nthreads", str(target.threads), "-nstreams", "1", "-infer_precision", precision_hint(variant)]
     argv += ["-api", "sync", "-nireq", "1", "-inference_only", "-t", str(max(1, round(protocol.blocks * protocol.block_s)))]

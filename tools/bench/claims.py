@@ -23,6 +23,8 @@ from bench_facts import facts
 from claims_lab import SCALES, Lab, Scale
 from claims_verdicts import told, verdicts
 
+from autokd_edge.core.atomic import written_whole
+
 
 def main() -> int:
     """Fill the ledger and write what it comes to; a claim that is not met is a result, not an error."""
@@ -35,18 +37,11 @@ def main() -> int:
         bound_ns = ledger.records[f"latency {designed}"]["median_ns"]
         ledger.once(f"found {designed}", lambda name=designed, ns=bound_ns: lab.search(f"kd-{name}", ns, "kd"))
         _teach(ledger, lab, scale, designed)
-    designed = scale.compared
-    bound_ns = ledger.records[f"latency {designed}"]["median_ns"]
-    ledger.once(f"found by labels {designed}", lambda: lab.search(f"ce-{designed}", bound_ns, "ce"))
-    for seed in scale.seeds:
-        pupil = ledger.records[f"found by labels {designed}"].get("pupil")
-        if pupil is not None:
-            ledger.once(f"taught by labels {designed} kd {seed}", lambda p=pupil, s=seed: lab.teach_found(p, s))
-    document = {**facts(), "scale": options.scale, "settings": scale.described(), "records": ledger.records}
-    document["claims"] = verdicts(document["settings"], ledger.records)
+        if designed == scale.compared:
+            _teach_by_labels(ledger, lab, scale, bound_ns)
+        _write(options, scale, ledger)  # what is there so far: the whole takes hours
+    document = _write(options, scale, ledger)
     print("\n".join(told(document["claims"])))
-    if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -58,6 +53,26 @@ def _teach(ledger: _Ledger, lab: Lab, scale: Scale, designed: str) -> None:
         pupil = ledger.records[f"found {designed}"].get("pupil")
         if pupil is not None:
             ledger.once(f"taught found {designed} kd {seed}", lambda p=pupil, s=seed: lab.teach_found(p, s))
+
+
+def _teach_by_labels(ledger: _Ledger, lab: Lab, scale: Scale, bound_ns: float) -> None:
+    """Find a student by cross-entropy alone and teach it with plain KD, as the one that was found with KD."""
+    designed = scale.compared
+    ledger.once(f"found by labels {designed}", lambda: lab.search(f"ce-{designed}", bound_ns, "ce"))
+    for seed in scale.seeds:
+        pupil = ledger.records[f"found by labels {designed}"].get("pupil")
+        if pupil is not None:
+            ledger.once(f"taught by labels {designed} kd {seed}", lambda p=pupil, s=seed: lab.teach_found(p, s))
+
+
+def _write(options: argparse.Namespace, scale: Scale, ledger: _Ledger) -> dict[str, Any]:
+    """Judge what is there and write it, where a file was asked for."""
+    document = {**facts(), "scale": options.scale, "settings": scale.described(), "records": ledger.records}
+    document["claims"] = verdicts(document["settings"], ledger.records)
+    if options.json:
+        with written_whole(options.json) as begun:
+            begun.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return document
 
 
 class _Ledger:
@@ -79,10 +94,8 @@ class _Ledger:
             return
         self.records[name] = work()
         print(f"{name}: {json.dumps(self.records[name])[:160]}", flush=True)
-        begun = self._path.with_suffix(".begun")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps({"settings": self._settings, "records": self.records}, indent=1))
-        begun.replace(self._path)
+        with written_whole(self._path) as begun:
+            begun.write_text(json.dumps({"settings": self._settings, "records": self.records}, indent=1))
 
 
 def _options() -> argparse.Namespace:

@@ -83,6 +83,19 @@ SCALES: Mapping[str, Scale] = {
         full_steps=400,
         strategy="edge-bo",
     ),
+    "hours": Scale(  # two cores have it in an evening or two; students are taught for three epochs and stay below their best
+        data="fashion-mnist",
+        designed=_ALL,
+        compared="resnet8",
+        losses=LOSSES,
+        seeds=(0, 1, 2),
+        family="nago,mbconv",
+        pool=32,
+        teachings=8,
+        search_steps=200,
+        full_steps=1_200,
+        strategy="edge-bo",
+    ),
     "fashion-mnist": Scale(
         data="fashion-mnist",
         designed=_ALL,
@@ -117,8 +130,9 @@ class Lab:
             out=str(work / "lab"),
         )
         job = SearchJob.of(options)
-        variants = tuple(variant for variant in job.target.variants if variant.precision in scale.precisions)
-        self._job = replace(job, target=replace(job.target, variants=variants))
+        (goal,) = job.goals
+        self._variants = tuple(variant for variant in goal.target.variants if variant.precision in scale.precisions)
+        self._job = replace(job, goals=(replace(goal, target=replace(goal.target, variants=self._variants)),))
         work.joinpath("lab").mkdir(parents=True, exist_ok=True)
         self._evaluators: dict[str, Evaluator] = {}
         self._evaluator = self._taught_by("kd")
@@ -134,7 +148,7 @@ class Lab:
     def _taught_by(self, loss: str) -> Evaluator:
         """Return what teaches by a loss; the same data, teacher and artifacts for all."""
         if loss not in self._evaluators:
-            self._evaluators[loss] = replace(self._job, config=replace(self._job.config, loss=loss)).evaluator()
+            (self._evaluators[loss],) = replace(self._job, config=replace(self._job.config, loss=loss)).evaluators()
         return self._evaluators[loss]
 
     def search(self, name: str, bound_ns: float, loss: str) -> dict[str, Any]:
@@ -143,10 +157,11 @@ class Lab:
         limits = Limits(
             latency=LatencyLimit(percent=50.0, bound_ns=round(bound_ns * EQUAL), times_teacher=None), memory=None, max_drop=None
         )
-        config = replace(self._job.config, loss=loss, limits=limits, budget=Budget(seconds=None, teachings=self._scale.teachings))
+        goals = tuple(replace(goal, limits=limits) for goal in self._job.config.goals)
+        config = replace(self._job.config, goals=goals, loss=loss, budget=Budget(seconds=None, teachings=self._scale.teachings))
         journal = SQLJournal(self._job.folder.journal_url)
         loop = StudyLoop(
-            name=name, journal=journal, evaluator=evaluator, policy=self._policy(evaluator), watch=lambda _study, _action: None
+            name=name, journal=journal, evaluators=(evaluator,), policy=self._policy(evaluator), watch=lambda _study, _action: None
         )
         study, stop = loop.run(config)
         best = best_grade(study)
@@ -194,7 +209,7 @@ class Lab:
         spaces = evaluator.family.space(evaluator.task), evaluator.distiller.space
         chooser: Chooser = EdgeBO(*spaces) if self._scale.strategy == "edge-bo" else RandomChooser(*spaces)
         plan = Plan(pool=self._scale.pool, batch=min(8, self._scale.pool))
-        return PhasedPolicy(chooser, self._job.target.variants, plan, members=evaluator.family.members)
+        return PhasedPolicy(chooser, self._variants, plan, members=evaluator.family.members)
 
     def _shown(self, study: Study, evaluator: Evaluator, pupil: Pupil) -> dict[str, Any]:
         """Describe the found student's graded engines and the teacher, with their accuracies on the test set."""

@@ -60,9 +60,10 @@ def main() -> None:
     tables = {names: read_table(args.table, *names) for names in itertools.product(args.accuracy, args.latency)}
     for ((accuracy, latency), table), quantile in itertools.product(tables.items(), args.quantile):
         for policy, seed in itertools.product(args.policies.split(","), range(args.seeds)):
-            key = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
-            if not any(all(run[k] == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
-                done = [run for run in done if not all(run[k] == v for k, v in key.items())]
+            key: dict[str, Any] = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
+            key |= {"bad_readings": True} if args.bad_readings else {}
+            if not any(all(run.get(k) == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
+                done = [run for run in done if not all(run.get(k) == v for k, v in key.items())]
                 done.append({**key, **_run(table, key, args.budget, args.probes_per_teaching, earlier.get(latency))})
                 _write(args, done)
                 print(json.dumps({**key, "regret": done[-1]["regrets"][-1], "seconds": done[-1]["seconds"]}), file=sys.stderr)
@@ -77,6 +78,7 @@ def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int, earlier
         past = _earlier_study(earlier, key["quantile"], key["seed"] + EARLIER_SEED, probes)
         recalled = recalled_of(past, shuffled=key["policy"] == "edge-bo-misled")
     world = TableWorld(table=table, bound_ns=bound, teachings=budget, seed=key["seed"], policy=key["policy"], recalled=recalled)
+    world.bad_readings = key.get("bad_readings", False)
     policy, slowest, began = POLICIES[key["policy"]](table, probes), 0.0, time.monotonic()
     while len(world.study.teachings) < budget:
         asked = time.monotonic()
@@ -233,6 +235,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--probes-per-teaching", type=int, default=32)
     parser.add_argument("--warm-accuracy", help="column that an earlier study taught by, for edge-bo-warm and edge-bo-misled")
     parser.add_argument("--warm-latency", help="column that limited the earlier study. Default: the same")
+    parser.add_argument(
+        "--bad-readings", action="store_true", help="one in ten three times off and noisy, one in ten fails; in a --json of its own"
+    )
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args()
     unknown = [name for name in args.policies.split(",") if name not in POLICIES]
@@ -240,6 +245,8 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"policies must be of {', '.join(POLICIES)}; got '{unknown[0]}'")
     if set(RECALLING) & set(args.policies.split(",")) and args.warm_accuracy is None:
         parser.error("edge-bo-warm and edge-bo-misled need --warm-accuracy COLUMN")
+    if args.json.exists() and any(run.get("bad_readings", False) != args.bad_readings for run in json.loads(args.json.read_text())["runs"]):
+        parser.error(f"'{args.json}' must hold runs of one kind; it has others than with --bad-readings {args.bad_readings}")
     return args
 
 

@@ -10,14 +10,16 @@ import csv
 import gzip
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from autokd_edge.core.digest import Digest, digest_of_file
+from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Sentinel
 from autokd_edge.core.space import Choice, Point, SearchSpace
@@ -45,6 +47,7 @@ VARIANT = Variant(backend="replay", precision="fp32")
 NOTHING = SearchSpace(parameters=())
 NONE = Digest("0" * 64)
 EDGE = re.compile(r"op_(\d+)-(\d+)\Z")
+FAILING, WILD, WILD_TIMES = 0.1, 0.1, 3.0  # shares of bad readings, and how far off a wild one is
 PROBE_S, TEACH_S = 1.0, 60.0  # nominal, so that events have an order
 
 
@@ -163,6 +166,7 @@ class TableWorld:
     seed: int
     policy: str
     recalled: tuple[Recalled, ...] = ()
+    bad_readings: bool = False  # one in ten wildly off, one in ten that fails
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
@@ -175,7 +179,7 @@ class TableWorld:
         """Carry out an action."""
         if isinstance(action, Probe):
             for member in action.members:
-                self._append(Probed(member=member, outcome=self._probe(member), at_s=self.study.elapsed_s + PROBE_S))
+                self._append(Probed(member=member, outcome=self.answer(member), at_s=self.study.elapsed_s + PROBE_S))
             return
         entry = self.table.entries[action.pupil.member.architecture]
         lesson = Lesson(accuracy=entry.accuracy, loss=0.0, checkpoint=NONE, seconds=TEACH_S)
@@ -192,11 +196,27 @@ class TableWorld:
             curve.append(round(top - best, 6))
         return curve
 
-    def _probe(self, member: Member) -> Screened | Failed:
+    def answer(self, member: Member) -> Screened | Failed:
+        """Return what the device says of a member."""
         entry = self.table.entries[member.architecture]
         if entry.latency_ns is None:
             return Failed(stage="build", error="BuildError", message="the table has no latency", retryable=False)
+        if self.bad_readings:
+            return self._badly_read(member, entry, entry.latency_ns)
         return Screened(cost=entry.cost, measurements=(_measurement(entry.latency_ns),))
+
+    def _badly_read(self, member: Member, entry: Entry, latency_ns: int) -> Screened | Failed:
+        """Read a member as a bad device does: the draw is the member's own, so that a policy cannot choose it."""
+        rng = np.random.default_rng([self.seed, zlib.crc32(repr(member.architecture).encode())])
+        draw = rng.random()
+        if draw < FAILING:
+            return Failed(stage="measure", error="MeasureError", message="the board did not answer", retryable=True)
+        if draw < FAILING + WILD:
+            off = WILD_TIMES if rng.random() < 0.5 else 1 / WILD_TIMES
+            blocks = tuple((max(1, round(latency_ns * off * spread)),) * 7 for spread in (0.6, 1.0, 1.6))
+            wild = replace(_measurement(latency_ns), blocks_ns=blocks, flags=("noisy",))
+            return Screened(cost=entry.cost, measurements=(wild,))
+        return Screened(cost=entry.cost, measurements=(_measurement(latency_ns),))
 
     def _append(self, event: Event) -> None:
         self.study = advance(self.study, event)
@@ -204,15 +224,13 @@ class TableWorld:
     def _config(self) -> StudyConfig:
         limit = LatencyLimit(percent=50.0, bound_ns=self.bound_ns, times_teacher=None)
         return StudyConfig(
-            target="replay",
-            target_digest=NONE,
+            goals=(Goal(target="replay", target_digest=NONE, limits=Limits(latency=limit, memory=None, max_drop=None)),),
             data="table",
             data_digest=self.table.digest,
             teacher="table",
             teacher_digest=NONE,
             family="table",
             policy=self.policy,
-            limits=Limits(latency=limit, memory=None, max_drop=None),
             budget=Budget(seconds=None, teachings=self.teachings),
             search_steps=1,
             final_steps=1,

@@ -79,6 +79,7 @@ class TrtexecBoard:
             protocol=protocol,
             fingerprint=fingerprint,
             origin="emulated" if fingerprint.emulated else "device",
+            device=self._place.link.device,
         )
         made = reading(answer, subject, baseline, as_asked=ran_as_asked(variant.precision, answer.executed))
         done = next(runs for found, runs in kept if found is answer)
