@@ -71,7 +71,7 @@ class _Posterior:
 
     def __init__(self, x: _Array, y: _Array, known: _Array, stepped: NDArray[np.bool_], located: _Array) -> None:
         difference = np.abs(x.T[:, :, None] - x.T[:, None, :])  # (d, n, n)
-        self._distances = np.where(stepped[:, None, None], difference, 0.5 * difference**2).reshape(len(stepped), -1)
+        self._distances = np.where(stepped[:, None, None], difference, 0.5 * difference**2).reshape(len(stepped), len(y) ** 2)
         self._power = np.where(stepped, 1.0, 2.0)
         self._y, self._known = y, known
         self._middle = np.append(located, _LOG_NOISE)
