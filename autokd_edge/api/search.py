@@ -166,7 +166,7 @@ class SearchJob:
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
             evaluators = self.evaluators()
-            self.folder.write_task(_task(self.data, self.goals))
+            self.folder.write_task(evaluators[0].task)
             policy = GoalsInTurn([self._policy(evaluator) for evaluator in evaluators])
             loop = StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=policy, watch=watch)
             study, stop = loop.run(self.config)
