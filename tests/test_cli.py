@@ -176,7 +176,7 @@ class TestWrongInput:
     def test_a_study_of_this_name_with_another_configuration(self, folder):
         SQLJournal(sqlite_url(folder / "journal.db")).append("mine", sample_events(probes=2, taught=1)[0])
         line = refused(*DIGITS, "--study", "mine", "--store", "sqlite:///journal.db", folder=folder)
-        assert "study 'mine' must go on with the configuration it began with; target_digest was" in line
+        assert "study 'mine' must go on as it began; target_digest was" in line
 
     @pytest.mark.parametrize(
         ("argv", "said"),

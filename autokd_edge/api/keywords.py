@@ -36,3 +36,5 @@ class SearchKeywords(TypedDict, total=False):
     final_steps: NotRequired[int | None]
     final_epochs: NotRequired[float | None]
     final_members: NotRequired[int]
+    start: NotRequired[tuple[str, ...]]
+    warm_from: NotRequired[str | None]

@@ -60,10 +60,10 @@ def explained(study: Study, folder: RunFolder) -> Explanation | None:
         return None
     try:
         from autokd_edge.search.explain import explain
-        from autokd_edge.teaching.losses import LOSSES
+        from autokd_edge.teaching.trainer import loss_space
     except ModuleNotFoundError:  # the core alone is installed: the rest of the report needs no models
         return None
-    return explain(study, wiring.family_named(study.config.family).space(task), LOSSES[study.config.loss].space)
+    return explain(study, wiring.family_named(study.config.family).space(task), loss_space(study.config.loss))
 
 
 def latest_run(runs: Path) -> Path:

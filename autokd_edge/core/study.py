@@ -112,6 +112,14 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """A lesson of an earlier study, by its validation accuracy in %."""
+
+    pupil: Pupil
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyConfig:
     """What identifies a study; the same configuration continues the same study.
 
@@ -134,6 +142,8 @@ class StudyConfig:
     loss: str = "kd"  # what students are taught by; studies of before had no other
     rungs: int = 1  # on how many a teaching of the search is judged, the last one its end
     eta: int = 3  # how many times as many steps the next rung has
+    starts: tuple[Point, ...] = ()  # the user's own guesses: values of some parameters of either space
+    recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
 
     def __post_init__(self) -> None:
         names = [goal.target for goal in self.goals]

@@ -17,9 +17,10 @@ from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import judged, suitable
 from autokd_edge.search.ladder import paused
-from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, compressed, fit
+from autokd_edge.search.prior import fit_after, recalled_model
+from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, compressed
 
-LESSONS = 3  # before there is a model: with fewer, network size says more than a GP
+_LESSONS = 3  # before there is a model: with fewer, network size says more than a GP
 
 
 class Accuracies:
@@ -37,8 +38,8 @@ class Accuracies:
         known = judged(study)
         own = [pupil for pupil, _ in suitable(study)] or [one.pupil for one in paused(study)]
         baseline = self.ends(study, own or [taught.pupil for taught, _ in sorted(known, key=lambda one: one[1])[:1]])
-        if len(known) < LESSONS:
-            return Unfit(reason=f"accuracy is modelled from {LESSONS} lessons; there are {len(known)}"), baseline
+        if len(known) < lessons_needed(study):
+            return Unfit(reason=f"accuracy is modelled from {lessons_needed(study)} lessons; there are {len(known)}"), baseline
         x = self._rows([taught.pupil for taught, _ in known])
         rungs = _rungs(study)
         columns = self._candidates.accuracy_columns
@@ -47,7 +48,7 @@ class Accuracies:
             columns = Columns(first=columns.first, stepped=(*columns.stepped, False))
         gained = gains(study)
         y = np.array([accuracy + sum(gained[rung:]) for (_, accuracy), rung in zip(known, rungs, strict=True)])
-        return fit(x, compressed(y), columns=columns), baseline
+        return fit_after(x, compressed(y), columns, recalled_model(study.config.recalled, self._candidates)), baseline
 
     def ends(self, study: Study, pupils: Sequence[Pupil]) -> Rows:
         """Return the rows of pupils at the end of their teaching."""
@@ -55,6 +56,11 @@ class Accuracies:
 
     def _rows(self, pupils: Sequence[Pupil]) -> Rows:
         return self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils])
+
+
+def lessons_needed(study: Study) -> int:
+    """Return the lessons before there is a model: one less where an earlier study stands behind it."""
+    return _LESSONS - 1 if study.config.recalled else _LESSONS
 
 
 def at_end(study: Study, rows: Rows) -> Rows:

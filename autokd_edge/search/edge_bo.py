@@ -19,13 +19,14 @@ from torch import Tensor
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search import acquisition
-from autokd_edge.search.accuracies import LESSONS, Accuracies, at_end
+from autokd_edge.search.accuracies import Accuracies, at_end, lessons_needed
 from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
 from autokd_edge.search.history import Reading, fitting, judged, readings, tried
 from autokd_edge.search.ladder import Paused
+from autokd_edge.search.prior import recalled_model
 from autokd_edge.search.random_search import RandomChooser
 from autokd_edge.search.surrogate import Unfit, fit, predict, steady
 
@@ -71,7 +72,7 @@ class EdgeBO:
         members = fitting(study)
         if not members:
             return None
-        if len(judged(study)) < LESSONS:
+        if len(judged(study)) < lessons_needed(study):
             return self._early_pupil(study, members)
         with steady():
             return self._improving_pupil(study, members)
@@ -126,10 +127,21 @@ class EdgeBO:
         """
         gumbel = torch.from_numpy(stream(study, "likely").gumbel(size=len(x)))  # largest log p + Gumbel noise: a draw by p
         fair = torch.topk(log_fits + gumbel, min((count + 1) // 2, len(x))).indices
-        log_large = log_fits + gumbel + self._log_large(known, x)
+        log_large = log_fits + gumbel + self._log_promising(study, known, x)
         log_large[fair] = -torch.inf
         large = torch.topk(log_large, min(count, len(x)) - len(fair)).indices
         return [*fair.tolist(), *large.tolist()]
+
+    def _log_promising(self, study: Study, known: Sequence[Reading], x: Rows) -> Tensor:
+        """Return log P(better than half of what fits) ``(n,)`` by an earlier study, by size where there is none."""
+        earlier = recalled_model(study.config.recalled, self._candidates)
+        if earlier is None:
+            return self._log_large(known, x)
+        rows = self._candidates.architecture_rows([reading.member.architecture for reading in known if reading.fits])
+        middle = predict(earlier, self._candidates.with_distillation(rows, self._candidates.guess))[0].median()
+        mean, deviation = predict(earlier, x)
+        log_better: Tensor = torch.special.log_ndtr((mean - middle) / deviation)
+        return log_better
 
     def _log_large(self, known: Sequence[Reading], x: Rows) -> Tensor:
         """Return log P(larger than half of what fits) ``(n,)``; 0 where size cannot be modelled."""
@@ -146,16 +158,26 @@ class EdgeBO:
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         """Return the largest network that fits; then, of the larger half, the one least like those taught.
 
-        With the guessed distillation. A model of three networks that are alike sees nothing beyond them.
+        The user's own guess or an earlier study's best goes first, with the guessed distillation. A model of
+        three networks that are alike sees nothing beyond them.
         """
         done = tried(study)
         size = capacities(members)
-        pupils = [Pupil(member=reading.member, distillation=self._candidates.guess) for reading in members]
+        guess = self._candidates.start_distillations(study)[0]
+        pupils = [Pupil(member=reading.member, distillation=guess) for reading in members]
         if not done:
-            return pupils[int(size.argmax())]
+            return self._first_pupil(study, pupils, size)
         free = [pupil for pupil, s in zip(pupils, size, strict=True) if s >= np.median(size) and pupil not in done]
         free = free or [pupil for pupil in pupils if pupil not in done]
         return free[int(self._distances(free, done).argmax())] if free else self._random.teach(study)
+
+    def _first_pupil(self, study: Study, pupils: Sequence[Pupil], size: Rows) -> Pupil:
+        earlier = recalled_model(study.config.recalled, self._candidates)
+        if earlier is not None:
+            rows = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils])
+            size = predict(earlier, rows)[0].numpy()
+        started = np.array([self._candidates.is_started(study, pupil.member.architecture) for pupil in pupils])
+        return pupils[int(np.where(started == started.any(), size, -np.inf).argmax())]
 
     def _distances(self, pupils: Sequence[Pupil], done: Collection[Pupil]) -> Rows:
         """Return how far each pupil's network is from the nearest of those that were taught, ``(n,)``."""

@@ -35,6 +35,11 @@ Answers = Callable[[Batch], Outputs]
 _NOTHING = Outputs(logits=torch.empty(0))
 
 
+def loss_space(loss: str) -> SearchSpace:
+    """Return the parameters of a loss that ``check_loss`` accepts."""
+    return LOSSES[loss].space
+
+
 class KDDistiller:
     """Teaches students of one data set by one of ``losses.LOSSES``, from a teacher where the loss needs one."""
 

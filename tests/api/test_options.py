@@ -107,6 +107,15 @@ def test_the_keywords_of_the_python_function_are_the_fields_of_the_options():
     assert required == {name for name, hint in marked.items() if typing.get_origin(hint) is typing.Required}
 
 
+def test_starts_and_earlier_studies_are_for_the_policy_that_uses_them():
+    options(start=("tau=4,alpha=0.9", "N_m=1"), warm_from="runs/a").check()
+    with pytest.raises(InputError, match="several with commas; got 'tau'"):
+        options(start=("tau",)).check()
+    for changes in ({"start": ("tau=4",)}, {"warm_from": "runs/a"}):
+        with pytest.raises(InputError, match="only edge-bo makes use of --start and --warm-from; got --policy random"):
+            options(policy="random", **changes).check()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

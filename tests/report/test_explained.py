@@ -69,12 +69,12 @@ def test_terminal_page_and_summary_tell_the_same():
     outcome = explained(FOUND)
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(report_tables(outcome))
+        console.print(report_tables([outcome]))
     for text in (capture.get(), reasons_section(outcome)):
         assert "The limit that binds is latency" in text
         assert "N_m" in text
         assert "predicted" in text
-    assert summarise(outcome)["explanation"]["loosened"][0]["gain"] == 0.5
+    assert summarise([outcome])["explanation"]["loosened"][0]["gain"] == 0.5
 
 
 @pytest.mark.parametrize("told", [reasons, rows, reasons_section])

@@ -32,6 +32,7 @@ from autokd_edge.core.study import (
     Opened,
     Probe,
     Probed,
+    Recalled,
     Referenced,
     Screened,
     Study,
@@ -59,7 +60,7 @@ class Entry:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:
     """A finite space and what is known of every point in it."""
 
@@ -164,6 +165,7 @@ class TableWorld:
     teachings: int
     seed: int
     policy: str
+    recalled: tuple[Recalled, ...] = ()
     bad_readings: bool = False  # one in ten wildly off, one in ten that fails
     study: Study = field(init=False)
 
@@ -235,7 +237,17 @@ class TableWorld:
             final_members=1,
             seed=self.seed,
             protocols={"screen": NONE},
+            recalled=self.recalled,
         )
+
+
+def recalled_of(study: Study, *, shuffled: bool) -> tuple[Recalled, ...]:
+    """Return the lessons of an earlier study; ``shuffled`` accuracies say nothing."""
+    lessons = [(taught.pupil, taught.outcome.accuracy) for taught in study.teachings if isinstance(taught.outcome, Lesson)]
+    accuracies = np.array([accuracy for _, accuracy in lessons])
+    if shuffled:
+        np.random.default_rng(study.config.seed).shuffle(accuracies)
+    return tuple(Recalled(pupil=pupil, accuracy=float(a)) for (pupil, _), a in zip(lessons, accuracies, strict=True))
 
 
 def _measurement(latency_ns: int) -> Measurement:
