@@ -65,8 +65,11 @@ class Distiller(PortProtocol):
     def space(self) -> SearchSpace:
         """The distillation parameters."""
 
-    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
+    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path, until: int | None = None) -> TaughtNetwork:
         """Teach for a number of optimiser steps and write the weights to ``out`` (safetensors).
+
+        With ``until`` the lesson of ``steps`` pauses there: what was learnt so far is graded, its state stays
+        beside ``out``, and a later call goes on from it to the same weights as without a pause.
 
         Resumable: an interrupted call leaves its state beside ``out`` and the same call goes on from
         it; where ``out`` is there already, what the teaching gave is read from its record. Equal
@@ -147,6 +150,13 @@ class LibraryBuilder(PortProtocol):
             BuildError: the compiler refused the graph.
         """
 
+    def module(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
+        """Write the shared library that the compiler's own runtime loads into ``folder``: the same kernels and weights.
+
+        Raises:
+            BuildError: the compiler refused the graph.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
@@ -158,6 +168,7 @@ class Backend:
     board: Board
     layer_timer: LayerTimer | None = None
     library: LibraryBuilder | None = None  # where an engine is a program of its own
+    package: str | None = None  # what runs the engines, where that is not named as the backend is
     computed_by: str = ""  # what gives the logits, where it is not the engine itself
 
 

@@ -48,13 +48,15 @@ Members = Callable[[Point], int]  # ``StudentFamily.members``
 PolicyMaker = Callable[[SearchSpace, SearchSpace, Target, Members], TakesTurns]
 
 
-def _openvino(place: Place) -> Backend:
+def _openvino(runtime: Callable[[], Runtime], place: Place) -> Backend:
     from autokd_edge.backends.openvino.board import OpenVINOBoard
     from autokd_edge.backends.openvino.builder import NAME, OpenVINOBuilder
     from autokd_edge.backends.openvino.quantize import NNCFQuantizer
 
-    board = OpenVINOBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
-    return Backend(name=NAME, builder=OpenVINOBuilder(place.link), quantizer=NNCFQuantizer(LocalLink()), board=board, layer_timer=board)
+    made = runtime()
+    board = OpenVINOBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint, runtime=made)
+    builder, quantizer = OpenVINOBuilder(place.link, runtime=made), NNCFQuantizer(LocalLink(), runtime=made)
+    return Backend(name=made.name, builder=builder, quantizer=quantizer, board=board, layer_timer=board, package=NAME)
 
 
 def _onnxruntime(place: Place) -> Backend:
@@ -93,7 +95,8 @@ def _tvm(place: Place) -> Backend:
     from autokd_edge.backends.tvm.quantize import TVMQuantizer
 
     builder = TVMBuilder()
-    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=TVMBoard(builder, place), library=builder)
+    board = TVMBoard(builder, place)
+    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, layer_timer=board, library=builder)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
@@ -146,15 +149,32 @@ def _openvino_runtime() -> Runtime:
     return OPENVINO
 
 
+def _openvino_gpu_runtime() -> Runtime:
+    from autokd_edge.backends.openvino.builder import OPENVINO_GPU
+
+    return OPENVINO_GPU
+
+
+def _openvino_npu_runtime() -> Runtime:
+    from autokd_edge.backends.openvino.builder import OPENVINO_NPU
+
+    return OPENVINO_NPU
+
+
 def _onnxruntime_runtime() -> Runtime:
     from autokd_edge.backends.onnxruntime.builder import ONNX_RUNTIME
 
     return ONNX_RUNTIME
 
 
-RUNTIMES: Mapping[str, Callable[[], Runtime]] = {"openvino": _openvino_runtime, "onnxruntime": _onnxruntime_runtime}
+_OPENVINO_RUNTIMES: Mapping[str, Callable[[], Runtime]] = {
+    "openvino": _openvino_runtime,
+    "openvino-gpu": _openvino_gpu_runtime,
+    "openvino-npu": _openvino_npu_runtime,
+}
+RUNTIMES: Mapping[str, Callable[[], Runtime]] = {**_OPENVINO_RUNTIMES, "onnxruntime": _onnxruntime_runtime}
 BACKENDS: Mapping[str, Callable[[Place], Backend]] = {
-    "openvino": _openvino,
+    **{name: partial(_openvino, runtime) for name, runtime in _OPENVINO_RUNTIMES.items()},
     "onnxruntime": _onnxruntime,
     "tvm": _tvm,
     "tensorrt": _tensorrt,
@@ -181,6 +201,9 @@ POLICIES: Mapping[str, PolicyMaker] = {
 }
 
 
+_WITH_RUNGS = ("edge-bo", "random", "evolution")
+
+
 def family_named(name: str) -> StudentFamily:
     """Return a family of students, or the union of several, ``A,B``; raises InputError where there is no such family."""
     names = [part.strip() for part in name.split(",")]
@@ -190,9 +213,12 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str) -> PolicyMaker:
+def policy_named(name: str, *, rungs: int = 1) -> PolicyMaker:
     """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
-    return _named(name, POLICIES, "policy", "--policy")
+    found = _named(name, POLICIES, "policy", "--policy")
+    if rungs > 1 and name not in _WITH_RUNGS:
+        raise InputError(f"policies that teach on rungs are {', '.join(_WITH_RUNGS)}; got '{name}' and {rungs} rungs", hint="--rungs 1")
+    return found
 
 
 def device_of(address: str | None) -> Device:

@@ -133,7 +133,7 @@ class TestWrongInput:
 
     def test_a_target_of_an_unknown_backend(self, folder):
         write_target(folder / "mine.toml", backend_name="ncnn")
-        assert "must be one of openvino, onnxruntime" in refused(*DIGITS, "--target", "mine.toml", folder=folder)
+        assert "must be one of openvino, openvino-gpu, openvino-npu, " in refused(*DIGITS, "--target", "mine.toml", folder=folder)
 
     def test_a_target_without_a_variant_to_screen_with(self, folder):
         target = write_target(folder / "mine.toml", backend_name="openvino")
@@ -176,7 +176,7 @@ class TestWrongInput:
     def test_a_study_of_this_name_with_another_configuration(self, folder):
         SQLJournal(sqlite_url(folder / "journal.db")).append("mine", sample_events(probes=2, taught=1)[0])
         line = refused(*DIGITS, "--study", "mine", "--store", "sqlite:///journal.db", folder=folder)
-        assert "study 'mine' must go on with the configuration it began with; target_digest was" in line
+        assert "study 'mine' must go on as it began; target_digest was" in line
 
     @pytest.mark.parametrize(
         ("argv", "said"),

@@ -73,7 +73,7 @@ def test_an_unknown_name_is_refused_with_the_known_and_the_nearest(ask, wrong, k
         ask(wrong)
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "tvm"])
+@pytest.mark.parametrize("name", ["openvino", "openvino-gpu", "openvino-npu", "onnxruntime", "tvm"])
 def test_a_backend_of_the_package_is_made_without_writing_anything(name, tmp_path):
     backends = backends_of(named(name, "fp32", "int8"), tmp_path / "backends")
     assert {key: backend.name for key, backend in backends.items()} == {name: name}
@@ -81,7 +81,9 @@ def test_a_backend_of_the_package_is_made_without_writing_anything(name, tmp_pat
 
 
 def test_a_backend_that_nobody_provides_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(TargetError, match=r"backend of target 'host' must be one of openvino, onnxruntime, tvm.*; got 'glow'"):
+    with pytest.raises(
+        TargetError, match=r"backend of target 'host' must be one of openvino, openvino-gpu, openvino-npu, onnxruntime, tvm.*; got 'glow'"
+    ):
         backends_of(named("glow"), tmp_path)
 
 
@@ -101,6 +103,16 @@ def test_a_broken_package_harms_only_those_who_ask_for_it(tmp_path, monkeypatch)
     assert backends_of(named("openvino"), tmp_path)["openvino"].name == "openvino"
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         backends_of(named("broken"), tmp_path)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_rungs_are_for_strategies_that_teach_what_fits(name):
+    family = family_named("nago")
+    if isinstance(policy_named(name)(family.space(TASK), SPACE, FAKE_TARGET, family.members), PhasedPolicy):
+        policy_named(name, rungs=2)
+        return
+    with pytest.raises(InputError, match=rf"policies that teach on rungs are .*; got '{name}' and 2 rungs\. Hint: --rungs 1"):
+        policy_named(name, rungs=2)
 
 
 def test_several_addresses_are_a_pool_and_each_is_named_once():

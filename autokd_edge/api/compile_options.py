@@ -9,6 +9,7 @@ from autokd_edge.core.limits import MAX_QUANT_DROP, parse_drop
 from autokd_edge.errors import InputError
 
 AUTO = "auto"
+STANDALONE, RUNTIME = FORMS = ("standalone", "runtime")  # needs nothing but Linux; loads in the compiler's own runtime too
 PRECISIONS = (AUTO, "fp32", "fp16", "bf16", "int8")
 
 
@@ -29,6 +30,7 @@ class CompileOptions:
     device: str | None = None
     mean: str | None = None
     std: str | None = None
+    form: str = STANDALONE
 
     def points(self) -> float:
         """Read how many points an engine may lose against fp32; raises LimitError."""
@@ -47,6 +49,8 @@ class CompileOptions:
         self.points()
         if self.precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}; got '{self.precision}'", hint="--precision auto")
+        if self.form not in FORMS:
+            raise InputError(f"form must be one of {', '.join(FORMS)}; got '{self.form}'", hint=f"--form {RUNTIME}")
         if self.max_drop is not None and self.data is None:
             raise InputError("a limit on the accuracy needs images to grade engines with, and there is no data set", hint="--data NAME")
         if (self.mean is None) != (self.std is None):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autokd_edge import wiring
-from autokd_edge.api.compile_options import AUTO, CompileOptions
+from autokd_edge.api.compile_options import AUTO, RUNTIME, STANDALONE, CompileOptions
 from autokd_edge.api.native import engine_name, files_beside, runtime_of
 from autokd_edge.bundle.manifest import Accuracy, Card, Manifest, ModelInput, Network, Preprocessing, Reading
 from autokd_edge.bundle.writer import BundleFiles, check_place, write_bundle
@@ -89,7 +89,8 @@ class CompileJob:
             stages = self._stages(Path(work))
             graph = self._graph(stages, Path(work))
             protocol, _ = load_protocol(FINAL)
-            job = Job(graph=graph, variants=self.variants, protocol=protocol, graded=self.data is not None, max_drop=self.options.points())
+            variants = _of_form(self.options.form, self.variants, stages)
+            job = Job(graph=graph, variants=variants, protocol=protocol, graded=self.data is not None, max_drop=self.options.points())
             found = compiled_in_each(stages, job, watch)
             shipped = to_ship(found, max_drop=job.max_drop)
             manifest = self._shipped(stages, graph, shipped, found, Path(work))
@@ -121,7 +122,7 @@ class CompileJob:
             quantized_graph=stages.store.path(shipped.graph) if needs_quantizing(shipped.variant) else None,
             selftest_inputs=inputs,
             selftest_logits=logits,
-            more=files_beside(backend, stages.store.path(shipped.graph), card, work),
+            more=files_beside(backend, stages.store.path(shipped.graph), card, work, module=self.options.form == RUNTIME),
         )
         return write_bundle(Path(self.options.out), files, card)
 
@@ -225,3 +226,15 @@ def _variants(target: Target, options: CompileOptions) -> tuple[Variant, ...]:
     if options.data is None and any(map(needs_quantizing, chosen)):
         raise InputError(f"{options.precision} needs calibration images, and there is no data set", hint="--data fashion-mnist")
     return chosen
+
+
+def _of_form(form: str, variants: tuple[Variant, ...], stages: Stages) -> tuple[Variant, ...]:
+    """Return the variants whose engines have the form; raises InputError where none has it."""
+    fitting = tuple(v for v in variants if form == STANDALONE or stages.backends[v.backend].library is not None)
+    if not fitting:
+        raise InputError(
+            f"form '{form}' is of engines that are compiled to programs, as backend tvm does; target '{stages.target.name}' has "
+            f"{', '.join(map(str, variants))}",
+            hint=f"--form {STANDALONE}, or a target with a tvm variant",
+        )
+    return fitting

@@ -14,7 +14,7 @@ from autokd_edge.bundle.manifest import MANIFEST, Manifest
 from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file
-from autokd_edge.core.student import StudentSpec
+from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import StudyConfig
 from autokd_edge.errors import BundleError, StoreError
 from autokd_edge.store.journal import sqlite_url
@@ -32,6 +32,7 @@ class RunFolder:
         self.report = root / "report.html"
         self.summary = root / "summary.json"
         self._teacher = self.work / "teacher.json"
+        self._task = self.work / "task.json"
 
     def check(self) -> None:
         """Refuse a place that cannot be the folder of a run; writes nothing.
@@ -78,6 +79,18 @@ class RunFolder:
         try:
             return decode(StudentSpec, json.loads(self._teacher.read_text()))
         except (OSError, ValueError):  # a drawing less; nothing is decided by it
+            return None
+
+    def write_task(self, task: Task) -> None:
+        """Keep what students are for: with the family's name it gives the space that was searched."""
+        self.work.mkdir(exist_ok=True)
+        self._write(self._task, encode(task))
+
+    def task(self) -> Task | None:
+        """Return what students are for, or None where it was not kept."""
+        try:
+            return decode(Task, json.loads(self._task.read_text()))
+        except (OSError, ValueError):  # an explanation less; nothing is decided by it
             return None
 
     def _write(self, path: Path, document: Json) -> None:

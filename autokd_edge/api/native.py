@@ -14,7 +14,8 @@ from autokd_edge.ports import Backend
 
 def runtime_of(backend: Backend, measurement: Measurement) -> Runtime | None:
     """Return the package that runs a backend's engines, in the version that was measured; None where they are programs."""
-    return None if backend.library is not None else Runtime(package=backend.name, version=measurement.toolchain[backend.name])
+    package = backend.package or backend.name
+    return None if backend.library is not None else Runtime(package=package, version=measurement.toolchain[package])
 
 
 def engine_name(backend: Backend) -> str:
@@ -24,10 +25,10 @@ def engine_name(backend: Backend) -> str:
     return "engine.blob" if backend.library is None else "engine"
 
 
-def files_beside(backend: Backend, graph: Path, card: Card, scratch: Path) -> Mapping[str, Path]:
+def files_beside(backend: Backend, graph: Path, card: Card, scratch: Path, *, module: bool = False) -> Mapping[str, Path]:
     """Make what goes beside an engine that is a program of its own, by name: nothing for any other engine.
 
-    ``graph`` is the one that the engine was built from.
+    ``graph`` is the one that the engine was built from; ``module`` adds what the compiler's own runtime loads.
 
     Raises:
         BuildError: the compiler refused the graph.
@@ -37,4 +38,6 @@ def files_beside(backend: Backend, graph: Path, card: Card, scratch: Path) -> Ma
     folder = scratch / "library"
     folder.mkdir()
     backend.library.library(graph, variant=card.variant, target=card.target, folder=folder)
+    if module:
+        backend.library.module(graph, variant=card.variant, target=card.target, folder=folder)
     return native_files(folder, card)

@@ -7,10 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autokd_edge.api.knowledge import split_start
 from autokd_edge.api.targets import AskedGoal, AskedLimits, Several, asked_goals
 from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, parse_budget
 from autokd_edge.errors import InputError
 
+GUIDED = "edge-bo"  # the policy that takes a user's own knowledge
 BATCH = 128  # images of an optimiser step; the trainer's own
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -22,11 +24,12 @@ class SearchOptions:
 
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
     ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
-    ones in passes over the training images. ``device`` is the address of what measures, by default the
+    ones in passes over the training images. With ``rungs`` a student of the search is judged after ``search_steps /
+    eta^(rungs - 1)`` steps first, and the most promising ones go on. ``device`` is the address of what measures, by default the
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
     own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
     from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
-    that is permitted.
+    that is permitted. ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
     """
 
     data: str
@@ -49,11 +52,15 @@ class SearchOptions:
     augment: str | None = None
     loss: str | None = None
     family: str = "nago"
-    policy: str = "edge-bo"
+    policy: str = GUIDED
     search_steps: int = 200
+    rungs: int = 1
+    eta: int = 3
     final_steps: int | None = None
     final_epochs: float | None = None
     final_members: int = 8
+    start: tuple[str, ...] = ()
+    warm_from: str | None = None
 
     def goals(self) -> tuple[AskedGoal, ...]:
         """Read the targets and what is asked of each; raises InputError."""
@@ -85,12 +92,23 @@ class SearchOptions:
             raise InputError(
                 f"a budget must have a teaching for each of {len(goals)} targets; got {budget.teachings}", hint=f"--budget {len(goals)}"
             )
+        self._check_knowledge()
         if self.study is not None and not _STUDY_NAME.match(self.study):
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
+        if self.rungs < 1:
+            raise InputError(f"rungs must be at least 1; got {self.rungs}", hint="--rungs 3")
+        if not 2 <= self.eta <= 4:
+            raise InputError(f"eta must be 2 to 4; got {self.eta}", hint="--eta 3")
+        if 1 <= self.search_steps < self.eta ** (self.rungs - 1):
+            raise InputError(
+                f"the lowest of {self.rungs} rungs must have a step; {self.search_steps} steps over {self.eta} to the power of "
+                f"{self.rungs - 1} are fewer",
+                hint=f"--search-steps {max(200, self.eta ** (self.rungs - 1))}, or fewer --rungs",
+            )
         if self.final_epochs is not None and not 0 < self.final_epochs < math.inf:  # nor NaN
             raise InputError(f"final-epochs must be above 0; got {self.final_epochs:g}", hint="--final-epochs 20")
         if self.final_epochs is not None and self.final_steps is not None:
@@ -101,3 +119,10 @@ class SearchOptions:
         for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps), ("final-members", self.final_members)):
             if steps is not None and steps < 1:
                 raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} {8 if name == 'final-members' else 200}")
+
+    def _check_knowledge(self) -> None:
+        """Refuse guesses that cannot be read, or that the policy makes no use of."""
+        for text in self.start:
+            split_start(text)
+        if (self.start or self.warm_from is not None) and self.policy != GUIDED:
+            raise InputError(f"only {GUIDED} makes use of --start and --warm-from; got --policy {self.policy}", hint=f"--policy {GUIDED}")

@@ -104,7 +104,12 @@ def _graphs_of(model: Path) -> tuple[Path, dict[Variant, Path]]:
     bundle = next((folder for folder in (model, model / "bundle") if (folder / MANIFEST).is_file()), None)
     if bundle is None:
         if model.is_dir():
-            raise ModelError(f"a folder to profile must be a bundle, or a run that shipped one; '{model}' has no {MANIFEST}")
+            of_targets = sorted(path.parent for path in model.glob(f"bundles/*/{MANIFEST}"))
+            has = f"{len(of_targets)} of them" if of_targets else f"no {MANIFEST}"
+            raise ModelError(
+                f"a folder to profile must be a bundle, or a run that shipped one; '{model}' has {has}",
+                hint=f"autokd-edge profile {of_targets[0]}" if of_targets else "",
+            )
         return model, {}
     manifest = read_bundle(bundle)
     quantized = bundle / QUANTIZED_GRAPH

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autokd_edge import wiring
 from autokd_edge.api.folder import RunFolder, manifest_in
+from autokd_edge.core.explanation import Explanation
 from autokd_edge.core.study import Study, fold
 from autokd_edge.errors import StoreError
 from autokd_edge.report.outcome import Outcome
@@ -47,7 +49,21 @@ def _outcome(name: str, study: Study, bundle: Path, folder: RunFolder) -> Outcom
         accuracies=() if manifest is None else manifest.card.accuracies,
         student=None if manifest is None or manifest.card.student is None else manifest.card.student.spec,
         teacher=folder.teacher(),
+        explanation=explained(study, folder),
     )
+
+
+def explained(study: Study, folder: RunFolder) -> Explanation | None:
+    """Ask the study's models why it came to what it did; None before there is a reading, or where torch or BoTorch is missing."""
+    task = folder.task()
+    if task is None or study.reference is None:
+        return None
+    try:
+        from autokd_edge.search.explain import explain
+        from autokd_edge.teaching.trainer import loss_space
+    except ModuleNotFoundError:  # the core alone is installed: the rest of the report needs no models
+        return None
+    return explain(study, wiring.family_named(study.config.family).space(task), loss_space(study.config.loss))
 
 
 def latest_run(runs: Path) -> Path:

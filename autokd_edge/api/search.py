@@ -10,7 +10,9 @@ from pathlib import Path
 from autokd_edge import wiring
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
+from autokd_edge.api.knowledge import recalled_from, start_of
 from autokd_edge.api.options import SearchOptions
+from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
 from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.core.codec import encode
@@ -37,7 +39,7 @@ from autokd_edge.teaching.inputs import PreparedImages
 from autokd_edge.teaching.samples import DataSource, TeachingData
 from autokd_edge.teaching.teacher import Teacher, teacher_network
 from autokd_edge.teaching.teachers import NONE, load_teacher
-from autokd_edge.teaching.trainer import KDDistiller, check_loss
+from autokd_edge.teaching.trainer import KDDistiller, check_loss, loss_space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class SearchJob:
         options.check()
         asked, budget = options.goals(), options.budgeted()
         wiring.family_named(options.family)
-        wiring.policy_named(options.policy)
+        wiring.policy_named(options.policy, rungs=options.rungs)
         goals = placed(asked)
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
@@ -99,6 +101,8 @@ class SearchJob:
         for one in asked:
             check_relative(one.limits, teacher)
         protocols = {name: supporting(load_protocol(name)[0], goals) for name in (SCREEN, FINAL)}
+        spaces = (wiring.family_named(options.family).space(_task(data, goals)), loss_space(loss))
+        earlier = None if options.warm_from is None else Path(options.warm_from)
         config = StudyConfig(
             goals=tuple(goal.goal for goal in goals),
             data=data.name,
@@ -110,10 +114,14 @@ class SearchJob:
             loss=loss,
             budget=budget,
             search_steps=options.search_steps,
+            rungs=options.rungs,
+            eta=options.eta,
             final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
+            starts=tuple(start_of(text, spaces) for text in options.start),
+            recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
         )
         # A short name is enough for people; the configuration itself is compared when a study goes on.
         name = options.study or f"{data.name}-{'-'.join(goal.target.name for goal in goals)}-{digest_of_json(encode(config))[:8]}"
@@ -158,6 +166,7 @@ class SearchJob:
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
             evaluators = self.evaluators()
+            self.folder.write_task(evaluators[0].task)
             policy = GoalsInTurn([self._policy(evaluator) for evaluator in evaluators])
             loop = StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=policy, watch=watch)
             study, stop = loop.run(self.config)
@@ -217,6 +226,7 @@ class SearchJob:
             accuracies=() if manifest is None else manifest.card.accuracies,
             student=None if best is None else evaluator.spec(best.pupil.member),
             teacher=None if self.teacher is None else self.teacher.spec,
+            explanation=explained(view, self.folder),
         )
         return GoalEnd(outcome=outcome, bundle=bundle, manifest=manifest)
 
@@ -228,7 +238,7 @@ class SearchJob:
         """Put together what carries out the actions for each goal, its files in the run's folder; teaching is shared."""
         work = self.folder.work
         images, store = PreparedImages(self.source, self.data, work / "inputs"), FolderStore(self.folder.artifacts)
-        task = Task(image=self.data.image, classes=len(self.data.classes), channel_multiple=channel_multiple(self.goals))
+        task = _task(self.data, self.goals)
         distiller = KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits", loss=self.config.loss)
         teacher = None if self.teacher is None else teacher_network(self.teacher, self.data)
         family = wiring.family_named(self.config.family)
@@ -249,3 +259,7 @@ class SearchJob:
             )
             for goal in self.goals
         )
+
+
+def _task(data: TeachingData, goals: tuple[PlacedGoal, ...]) -> Task:
+    return Task(image=data.image, classes=len(data.classes), channel_multiple=channel_multiple(goals))

@@ -7,14 +7,18 @@ from pathlib import Path
 
 from autokd_edge.bundle.manifest import Card
 
-EXAMPLE, MAKEFILE, FACTS = "classify.c", "Makefile", "autokd_card.h"
+EXAMPLE, RUNNER, MAKEFILE, FACTS = "classify.c", "runner.cc", "Makefile", "autokd_card.h"
+MODULE = "autokd_student.so"  # for TVM's runtime, where it was asked for
 
 
 def native_files(folder: Path, card: Card) -> Mapping[str, Path]:
     """Add to a folder with the library and its header what an application needs beside them; returns all files by name."""
     (folder / FACTS).write_text(_facts(card), encoding="utf-8")
-    (folder / MAKEFILE).write_text(_makefile(card.selftest_tolerance), encoding="utf-8")
-    (folder / EXAMPLE).write_bytes(Path(__file__).with_name(EXAMPLE).read_bytes())
+    examples = [EXAMPLE, *([RUNNER] if (folder / MODULE).exists() else [])]
+    makefile = _makefile(card.selftest_tolerance) + (_module_rule(card.selftest_tolerance) if RUNNER in examples else "")
+    (folder / MAKEFILE).write_text(makefile, encoding="utf-8")
+    for example in examples:
+        (folder / example).write_bytes(Path(__file__).with_name(example).read_bytes())
     return {path.name: path for path in sorted(folder.iterdir())}
 
 
@@ -48,7 +52,20 @@ run:
 \tchmod +x engine
 \t./engine check selftest_inputs.npy selftest_logits.npy {tolerance:g}
 ifdef IMAGE
-\t$(CC) -O1 classify.c libautokd_student.a -lm -o "$(BUILD)"
+\t$(CC) -O1 classify.c libautokd_student.a -lm -pthread -o "$(BUILD)"
 \t"$(BUILD)" "$(IMAGE)"
 endif
+"""
+
+
+def _module_rule(tolerance: float) -> str:
+    return f"""
+# `make run-module` runs {MODULE} in TVM's runtime: pip install apache-tvm-ffi, or TVM_FFI=FOLDER with its include and lib.
+TVM_FFI ?= $(shell python3 -c "import os, tvm_ffi; print(os.path.dirname(tvm_ffi.__file__))")
+CXX ?= c++
+
+.PHONY: run-module
+run-module:
+\t$(CXX) -O1 -std=c++17 -I"$(TVM_FFI)/include" {RUNNER} -L"$(TVM_FFI)/lib" -ltvm_ffi -Wl,-rpath,"$(TVM_FFI)/lib" -o "$(BUILD)-module"
+\t"$(BUILD)-module" selftest_inputs.npy selftest_logits.npy {tolerance:g}
 """

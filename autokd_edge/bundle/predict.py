@@ -30,15 +30,15 @@ def pixels_of(path: Path, shape: tuple[int, ...]) -> "np.typing.NDArray[np.uint8
 
 def main() -> None:
     """Check the engine, then print the label and all probabilities of each image."""
-    manifest = json.loads((HERE / "manifest.json").read_bytes())
-    card, blob = manifest["card"], (HERE / manifest["engine"]["name"]).read_bytes()
-    if hashlib.sha256(blob).hexdigest() != manifest["engine"]["sha256"]:
+    card = (manifest := json.loads((HERE / "manifest.json").read_bytes()))["card"]
+    if hashlib.sha256(blob := (HERE / manifest["engine"]["name"]).read_bytes()).hexdigest() != manifest["engine"]["sha256"]:
         sys.exit(f"{manifest['engine']['name']} was changed: it is not the engine that was measured")
     runtime, threads = import_module(card["runtime"]["package"]), card["target"]["threads"]
     if runtime.__name__ == "openvino":
-        floats = "bf16" if card["variant"]["precision"] == "bf16" else "f32"
-        hints = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": threads}
-        engine = runtime.Core().import_model(blob, "CPU", hints)
+        plugin = card["variant"]["backend"].partition("-")[2].upper() or "CPU"  # openvino-gpu
+        floats = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}.get(card["variant"]["precision"], "f32" if plugin == "CPU" else "f16")
+        hints = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1} if plugin == "CPU" else {}
+        engine = runtime.Core().import_model(blob, plugin, {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": floats, **hints})
     else:  # onnxruntime; the engine is optimised already
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.graph_optimization_level = threads, runtime.GraphOptimizationLevel.ORT_DISABLE_ALL

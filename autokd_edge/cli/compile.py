@@ -28,13 +28,14 @@ def compile(  # noqa: A001, PLR0913, PLR0917  the command's name; one parameter 
     device: Annotated[str | None, typer.Option(help="ssh://user@host:port of the device. Default: this machine.")] = None,
     mean: Annotated[str | None, typer.Option(help="Mean of each channel, of pixel / 255. Default: the data set's, or 0.")] = None,
     std: Annotated[str | None, typer.Option(help="Standard deviation of each channel. Default: the data set's, or 1.")] = None,
+    form: Annotated[str, typer.Option(help="standalone, or runtime: a tvm engine loads in TVM's runtime too.")] = "standalone",
     as_json: Json = False,
 ) -> None:
     """Build, quantise, measure and bundle a network that did not come from a search."""
     from autokd_edge.api.compile_options import CompileOptions
 
     options = CompileOptions(
-        model=model, out=out, target=target, precision=precision, data=data, max_drop=max_drop, device=device, mean=mean, std=std
+        model=model, out=out, target=target, precision=precision, data=data, max_drop=max_drop, device=device, mean=mean, std=std, form=form
     )
     options.check()  # before anything heavy is imported
     from autokd_edge.api.compiling import CompileJob

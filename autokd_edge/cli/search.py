@@ -60,9 +60,17 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         typer.Option(help="edge-bo; or a baseline: random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp."),
     ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
+    rungs: Annotated[int, typer.Option(help="Judge students on so many rungs: the lowest has steps / eta^(rungs - 1).")] = 1,
+    eta: Annotated[int, typer.Option(help="Times as many steps on the next rung, where one of so many goes: 2 to 4.")] = 3,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
     final_epochs: Annotated[float | None, typer.Option(help="The same in passes over the training images.")] = None,
     final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
+    start: Annotated[
+        list[str] | None, typer.Option(help="A guess of yours, taught first: tau=4,alpha=0.9 or N_m=1,N_b=5; may be given again.")
+    ] = None,
+    warm_from: Annotated[
+        str | None, typer.Option(help="Folder of an earlier run, of another target, teacher or data set, whose lessons are recalled.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
@@ -92,9 +100,13 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         family=family,
         policy=policy,
         search_steps=search_steps,
+        rungs=rungs,
+        eta=eta,
         final_steps=final_steps,
         final_epochs=final_epochs,
         final_members=final_members,
+        start=tuple(start or ()),
+        warm_from=warm_from,
     )
     options.check()  # before torch is imported, which takes seconds
     from autokd_edge.api.search import SearchJob

@@ -82,11 +82,14 @@ class Screened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """A pupil was taught: accuracy in % on the validation set, of the float network."""
+    """A pupil was taught: accuracy in % on the validation set, of the float network.
+
+    ``checkpoint`` is None where the teaching paused on a rung before its end.
+    """
 
     accuracy: float
     loss: float
-    checkpoint: Digest
+    checkpoint: Digest | None
     seconds: float
 
     def __post_init__(self) -> None:
@@ -106,6 +109,14 @@ class Grade:
 
     def __post_init__(self) -> None:
         _check_percent(self.accuracy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """A lesson of an earlier study, by its validation accuracy in %."""
+
+    pupil: Pupil
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +140,22 @@ class StudyConfig:
     protocols: dict[str, Digest]
     final_members: int = 8  # of the best family that are probed for the last teaching, and taught while there is time
     loss: str = "kd"  # what students are taught by; studies of before had no other
+    rungs: int = 1  # on how many a teaching of the search is judged, the last one its end
+    eta: int = 3  # how many times as many steps the next rung has
+    starts: tuple[Point, ...] = ()  # the user's own guesses: values of some parameters of either space
+    recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
 
     def __post_init__(self) -> None:
         names = [goal.target for goal in self.goals]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"a study must have a goal, and one for each target; got {', '.join(names) or 'none'}")
+        if self.rungs < 1 or self.eta < 2:
+            raise ValueError(f"there must be at least 1 rung, eta must be at least 2; got {self.rungs} and {self.eta}")
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """The optimiser steps after which a teaching of the search is judged, the whole of it at last."""
+        return tuple(max(1, round(self.search_steps / self.eta**below)) for below in reversed(range(self.rungs)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +192,10 @@ class Probed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
-    """A pupil was taught for a number of optimiser steps; ``final`` marks the last, longer teaching.
+    """A pupil was taught for a number of optimiser steps in all; ``final`` marks the last, longer teaching.
 
-    ``goal`` is the one that asked for it; a lesson of the search serves them all.
+    ``goal`` is the one that asked for it; a lesson of the search serves them all. ``of_steps`` are the steps of the
+    whole teaching where it paused on a rung before its end; None where it ended.
     """
 
     pupil: Pupil
@@ -181,6 +204,7 @@ class Taught:
     outcome: Lesson | Failed
     at_s: float
     goal: int = 0
+    of_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,12 +252,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teach:
-    """Teach one pupil for a number of optimiser steps."""
+    """Teach one pupil for a number of optimiser steps, those of lower rungs included; see ``Taught``."""
 
     pupil: Pupil
     steps: int
     final: bool
     goal: int = 0
+    of_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ class RuntimeBoard:
         self._runtime = runtime
         self._builder = builder
         self._place = place
-        self._float = Variant(backend=runtime.name, precision="fp32")
+        self._float = Variant(backend=runtime.name, precision=runtime.reference)
         self._baselines: dict[int, Baseline] = {}  # by number of threads
 
     def measure(self, engine: Path, *, variant: Variant, target: Target, protocol: Protocol) -> Measurement:

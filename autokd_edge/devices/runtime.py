@@ -40,6 +40,7 @@ class Runtime:
     driver: Path  # the runtime's part of the device program
     quantize_driver: Path  # the quantiser's part of the program that quantises
     settings: Callable[[Variant], Mapping[str, str]]
+    reference: str = "fp32"  # precision of the null engine and the sentinel
 
 
 def refuse_other_variants(variant: Variant, backend: str, precisions: tuple[str, ...]) -> None:
@@ -104,6 +105,7 @@ class LinkedRuntime:
                 "graph": self.link.push(graph),
                 "samples": self.link.push(samples),
                 "out": made,
+                "backend": name,
                 "int8_saturates": target.int8_saturates,
                 "isa_flags": list(target.isa_flags),
                 "keep": list(keep),

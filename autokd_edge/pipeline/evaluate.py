@@ -132,19 +132,19 @@ class Evaluator:
         engine = self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
         return self.stages.measurement(engine, variant, self.protocols[SCREEN])
 
-    def teach(self, pupil: Pupil, steps: int) -> Lesson | Failed:
-        """Teach a pupil for a number of optimiser steps."""
+    def teach(self, pupil: Pupil, steps: int, *, until: int | None = None) -> Lesson | Failed:
+        """Teach a pupil for a number of optimiser steps, or go on with it ``until`` a rung before."""
 
         def taught() -> Lesson:
             spec = self.spec(pupil.member)
             key = self._lesson_key(spec, pupil, steps)
             out = self.lessons / f"{key}.safetensors"
             out.parent.mkdir(parents=True, exist_ok=True)
-            result = self.distiller.teach(spec, pupil.distillation, steps=steps, seed=self.seed, out=out)
+            result = self.distiller.teach(spec, pupil.distillation, steps=steps, seed=self.seed, out=out, until=until)
             if not 0 <= result.accuracy <= 100:  # nor NaN
                 raise TeachError(f"a taught network's accuracy must be 0 to 100 %; got {result.accuracy}")
-            checkpoint = self._kept(key, out)
-            return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint.digest, seconds=result.seconds)
+            checkpoint = None if until is not None else self._kept(key, out).digest
+            return Lesson(accuracy=result.accuracy, loss=result.loss, checkpoint=checkpoint, seconds=result.seconds)
 
         return _outcome(taught)
 

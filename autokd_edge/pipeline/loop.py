@@ -34,6 +34,8 @@ from autokd_edge.ports import Journal, Policy
 
 Watch = Callable[[Study, Action | None], None]  # called before each step; None while the teacher is read
 
+_MOST_SAID = 200  # characters of a value in an error: the lessons of an earlier study would fill pages
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyLoop:
@@ -83,9 +85,9 @@ class StudyLoop:
                     for member in members:
                         self.watch(recorder.current, action)
                         recorder.record(partial(Probed, member=member, outcome=next(outcomes), goal=goal))
-            case Teach(pupil=pupil, steps=steps, final=final):
-                lesson = evaluator.teach(pupil, steps)
-                recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal))
+            case Teach(pupil=pupil, steps=steps, final=final, of_steps=whole):
+                lesson = evaluator.teach(pupil, steps) if whole is None else evaluator.teach(pupil, whole, until=steps)
+                recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal, of_steps=whole))
             case GradeEngine(pupil=pupil, variant=variant):
                 study = recorder.current.of(goal)
                 grade = evaluator.grade(pupil, steps_taught(study, pupil), variant, study.goal.limits)
@@ -131,13 +133,18 @@ class _Recorder:
         self.study = advance(self.study, event)
 
 
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}..."
+
+
 def check_same(name: str, known: StudyConfig, asked: StudyConfig) -> None:
     """Refuse to go on with a study under another configuration; the StoreError names the first field that differs."""
     differing = next(_differences(known, asked), None)
     if differing is not None:
         field, before, now = differing
         raise StoreError(
-            f"study '{name}' must go on with the configuration it began with; {field} was {before}, now it is {now}",
+            f"study '{name}' must go on as it began; {field} was {_short(before)}, now it is {_short(now)}",
             hint="--study ANOTHER-NAME",
         )
 

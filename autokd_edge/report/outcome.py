@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol as Structure
 
+from autokd_edge.core.explanation import Explanation
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
@@ -42,7 +43,8 @@ class Outcome:
     """A study and what it came to.
 
     ``best`` is the graded engine that was or would be shipped; ``closest`` says in a sentence which
-    candidate came closest where there is none; ``accuracies`` are those of the bundle's manifest.
+    candidate came closest where there is none; ``accuracies`` are those of the bundle's manifest;
+    ``explanation`` is None where the study's models could not be asked.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Outcome:
     accuracies: Sequence[AccuracyFact] = ()
     student: StudentSpec | None = None
     teacher: StudentSpec | None = None
+    explanation: Explanation | None = None
 
     def accuracy(self, what: str, split: str) -> AccuracyFact | None:
         """Return an accuracy of the manifest, if it is there."""
@@ -140,8 +143,21 @@ def refusals(study: Study) -> tuple[Refusal, ...]:
 
 
 def lessons(study: Study) -> tuple[tuple[Taught, Lesson], ...]:
-    """Return the teachings that succeeded, in order."""
-    return tuple((taught, taught.outcome) for taught in study.teachings if isinstance(taught.outcome, Lesson))
+    """Return the teachings that succeeded and came to their end, in order."""
+    ended = (taught for taught in study.teachings if taught.of_steps is None)
+    return tuple((taught, taught.outcome) for taught in ended if isinstance(taught.outcome, Lesson))
+
+
+def paused_count(study: Study) -> int:
+    """Return how many pupils were taught on lower rungs alone."""
+    last = {taught.pupil: taught for taught in study.teachings if not taught.final}
+    return sum(taught.of_steps is not None for taught in last.values())
+
+
+def taught_in_words(study: Study) -> str:
+    """Say how many teachings there were, those on lower rungs alone apart."""
+    whole, below = sum(taught.of_steps is None for taught in study.teachings), paused_count(study)
+    return f"{whole} (and {below} more on lower rungs alone)" if below else str(whole)
 
 
 def grades(study: Study) -> tuple[tuple[Graded, Grade], ...]:

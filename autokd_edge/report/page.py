@@ -21,6 +21,7 @@ _SECTIONS = (
     sections.cards,
     sections.comparison,
     sections.accuracy,
+    sections.reasons,
     sections.engines,
     sections.family,
     sections.architecture,

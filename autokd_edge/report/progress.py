@@ -12,8 +12,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.core.study import Action, Failed, GradeEngine, Lesson, Probe, Study, Teach
+from autokd_edge.core.rungs import spent
+from autokd_edge.core.study import Action, GradeEngine, Probe, Study, Teach
 from autokd_edge.report import wording
+from autokd_edge.report.outcome import lessons, taught_in_words
 
 _OF_GOAL = (Probe, Teach, GradeEngine)  # actions
 _PLAIN_EVERY_S = 5.0  # where there is no terminal, a log line now and then
@@ -62,15 +64,14 @@ class Progress:
     def _facts(self, study: Study) -> tuple[str, ...]:
         views = [study.of(goal) for goal in range(len(study.config.goals))]
         fits = sum(view.fits(probed) for view in views if view.reference is not None for probed in view.probes)
-        counts = f"{len(study.probes)} probed ({fits} fit), {len(study.teachings)} taught, {len(study.grades)} graded"
+        counts = f"{len(study.probes)} probed ({fits} fit), {taught_in_words(study)} taught, {len(study.grades)} graded"
         whose = f" for {study.config.goals[self._action.goal].target}" if len(views) > 1 and isinstance(self._action, _OF_GOAL) else ""
         return (f"{phase_of(self._action)}{whose}", counts, best_so_far(study), self._left(study))
 
     def _left(self, study: Study) -> str:
         budget = study.config.budget
         if budget.seconds is None:
-            done = sum(not taught.final for taught in study.teachings)
-            return f"{max(0, (budget.teachings or 0) - done)} teachings left"
+            return f"{max(0.0, (budget.teachings or 0) - spent(study)):.3g} teachings left"
         left = max(0.0, budget.seconds - study.elapsed_s - (time.monotonic() - self._seen_s))
         return f"{int(left) // 60}:{int(left) % 60:02d} left"
 
@@ -94,6 +95,5 @@ def phase_of(action: Action | None) -> str:
 
 def best_so_far(study: Study) -> str:
     """Say the best validation accuracy that was taught so far."""
-    lessons = [taught.outcome for taught in study.teachings if not isinstance(taught.outcome, Failed)]
-    best: Lesson | None = max(lessons, key=lambda lesson: lesson.accuracy, default=None)
+    best = max((lesson for _, lesson in lessons(study)), key=lambda lesson: lesson.accuracy, default=None)
     return "none taught yet" if best is None else f"best {wording.percent(best.accuracy)} (validation)"

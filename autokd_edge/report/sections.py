@@ -7,13 +7,13 @@ from html import escape
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import Graded, Pupil, Screened, keeps
-from autokd_edge.report import precisions, quantized, wording
+from autokd_edge.report import explained, precisions, quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
 from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
-from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, untrained_median_ns
+from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, taught_in_words, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
 from autokd_edge.report.precisions import variant_lines
 from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
@@ -28,7 +28,7 @@ def header(outcome: Outcome) -> str:
     word = wording.origins(m for p in study.probes if isinstance(p.outcome, Screened) for m in p.outcome.measurements)
     story = (
         f"The search probed {len(study.probes)} untrained networks of the family {study.config.family} (readings {word}); {fitting} kept "
-        f"the limits of the device. It taught {len(study.teachings)} and graded {len(study.grades)} engines, in "
+        f"the limits of the device. It taught {taught_in_words(study)} and graded {len(study.grades)} engines, in "
         f"{wording.duration(study.elapsed_s)} of work."
     )
     story += "".join(f" {sentence(wording.put_aside(gone))}" for gone in study.put_aside)
@@ -93,6 +93,16 @@ def accuracy(outcome: Outcome) -> str:
         "so that is what the axis shows. Point at a mark to read it."
     )
     return section("Accuracy against latency", note, plot(accuracy_plot(outcome)))
+
+
+def reasons(outcome: Outcome) -> str:
+    """Say which limit binds, what more of it would buy, and which parameters mattered."""
+    said, rows = explained.reasons(outcome), explained.rows(outcome)
+    if not said and not rows:
+        return ""
+    told = "".join(f"<p>{escape(one)}</p>" for one in said)
+    note = "Counts are of what was read; what is said of accuracy, and the shares, is predicted by the models that the search went by."
+    return section("Why", note, told, table(explained.COLUMNS, rows) if rows else "")
 
 
 def engines(outcome: Outcome) -> str:

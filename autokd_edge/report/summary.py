@@ -10,7 +10,7 @@ from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.study import Cost, Grade, Graded, Screened, keeps
 from autokd_edge.report import family
-from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, refusals
+from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, paused_count, refusals
 from autokd_edge.report.precisions import comparisons
 
 SUMMARY_VERSION = 1
@@ -65,6 +65,7 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "family": config.family,
         "policy": config.policy,
         "seed": config.seed,
+        "rung_steps": list(config.rung_steps),
         "limits": encode(study.goal.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),
@@ -85,6 +86,7 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
         "family_members": family.summary(family.family_of(study, outcome.best)),
         "closest": outcome.closest or None,
+        "explanation": None if outcome.explanation is None else encode(outcome.explanation),
         "accuracies": [
             {"what": a.what, "split": a.split, "accuracy_percent": a.percent, "computed_by": a.computed_by, "machine": a.machine}
             for a in outcome.accuracies
@@ -100,6 +102,7 @@ def _counts(outcome: Outcome) -> dict[str, int]:
         "measured": sum(isinstance(p.outcome, Screened) for p in study.probes),
         "fitting": sum(study.fits(p) for p in study.probes),
         "taught": len(lessons(study)),
+        "taught_on_lower_rungs_alone": paused_count(study),
         "graded": len(grades(study)),
         "keeping_all_limits": sum(keeps(study.grade_slacks(grade)) for _, grade in grades(study)),
     }

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autokd_edge.core.study import keeps
-from autokd_edge.report import family, precisions, wording
+from autokd_edge.report import explained, family, precisions, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals
 from autokd_edge.report.quantized import quantized_sentences
@@ -29,7 +29,8 @@ def goal_tables(outcome: Outcome) -> RenderableType:
     parts.append(comparison_table(outcome))
     parts.extend(table for table in (variants_table(outcome), family_table(outcome)) if table is not None)
     parts.extend(map(Text, quantized_sentences(outcome.study)))
-    parts.extend(table for table in (screening_table(outcome), refusals_table(outcome)) if table is not None)
+    parts.extend(map(Text, explained.reasons(outcome)))
+    parts.extend(table for table in (influence_table(outcome), screening_table(outcome), refusals_table(outcome)) if table is not None)
     return Group(*parts)
 
 
@@ -80,6 +81,17 @@ def screening_table(outcome: Outcome) -> Table | None:
     table = _table("Variants of untrained candidates", precisions.COLUMNS)
     for line in lines:
         table.add_row(*map(Text, (line.variant, line.read, line.ratio, line.said)))
+    return table
+
+
+def influence_table(outcome: Outcome) -> Table | None:
+    """List the parameters that mattered most, as the study's models predict; None where there is no model."""
+    found = explained.rows(outcome)
+    if not found:
+        return None
+    table = _table("Parameters that mattered (predicted by the search's models)", explained.COLUMNS)
+    for row in found:
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -116,7 +116,8 @@ def instructions(measurement: Measurement) -> str:
 def runtime(measurement: Measurement) -> str:
     """Say what ran an engine: openvino 2026.4.1, 1 thread."""
     backend = measurement.variant.backend
-    version = measurement.toolchain.get(backend, "of unknown version")
+    package = backend.partition("-")[0]  # openvino-gpu is of openvino
+    version = measurement.toolchain.get(package, "of unknown version")
     return f"{backend} {version}, {measurement.threads} thread{'s' * (measurement.threads != 1)}"
 
 

@@ -25,6 +25,7 @@ from autokd_edge.search.surrogate import Columns
 
 _POOL = 512  # random points that are looked at for a batch of probes, and as many local moves
 _CENTRES = 16  # members around which local moves are made
+_OPEN = 4  # draws of what a guessed architecture leaves open
 _NEAR = 12  # distillation points around the best, and as many at random
 
 # The usual setting for knowledge distillation in public code (a choice, not AutoKD's number).
@@ -58,14 +59,45 @@ class Candidates:
 
     def design(self, study: Study, count: int) -> list[Point]:
         """Return the next points of a scrambled Sobol sequence; uniform draws in a finite space."""
-        seen = _seen(study)
+        begun = self._started(study, count)
+        return [*begun, *self._unstarted(study, count - len(begun), begun)] if begun else self._unstarted(study, count, ())
+
+    def start_distillations(self, study: Study) -> tuple[Point, ...]:
+        """Return the user's own guesses of how to teach, or the usual one where there is none."""
+        names = {parameter.name for parameter in self._distillations.parameters}
+        own = [
+            _guessed(self._distillations, {**dict(self.guess), **dict(start)})
+            for start in study.config.starts
+            if names & dict(start).keys()
+        ]
+        return tuple(dict.fromkeys(own)) or (self.guess,)
+
+    def is_started(self, study: Study, architecture: Point) -> bool:
+        """Say whether an architecture has all values of one of the user's own guesses."""
+        names = {parameter.name for parameter in self._architectures.parameters}
+        asked_for = [[(name, value) for name, value in start if name in names] for start in study.config.starts]
+        return any(values and all(pair in architecture.values for pair in values) for values in asked_for)
+
+    def _started(self, study: Study, count: int) -> list[Point]:
+        """Return the user's own architectures that were not probed yet; what a guess leaves open is drawn, a few times."""
+        rng, seen, found = np.random.default_rng([study.config.seed, _OPEN]), _seen(study), []
+        for start in study.config.starts:
+            names = {parameter.name for parameter in self._architectures.parameters}
+            given = {name: value for name, value in start if name in names}
+            for _ in range(_OPEN if given else 0):
+                drawn = self._architectures.at(rng.random(len(self._architectures)).tolist())
+                found.append(_completed(self._architectures, given, drawn))
+        return [point for point in dict.fromkeys(found) if point not in seen][:count]
+
+    def _unstarted(self, study: Study, count: int, begun: Sequence[Point]) -> list[Point]:
+        seen = _seen(study).union(begun)
         if self._listed is None:
             engine = SobolEngine(len(self._architectures), scramble=True, seed=study.config.seed)  # type: ignore[no-untyped-call]  # torch
             drawn = engine.draw(len(study.probes) + 2 * count, dtype=torch.float64)[len(study.probes) :]
             points = new_points(iter([self._architectures.at(row) for row in drawn.tolist()]), lambda p: p not in seen, count)
             if len(points) == count:
                 return points
-        return self.chance(study, count)
+        return [point for point in self.chance(study, count) if point not in begun]
 
     def chance(self, study: Study, count: int) -> list[Point]:
         """Return new points drawn uniformly: the very ones that random search draws of this study."""
@@ -93,12 +125,12 @@ class Candidates:
         best = self.best_distillation(study)
         near = new_points(moves(self._distillations, [best], rng), lambda _: True, _NEAR)
         far = new_points(uniform(self._distillations, rng), lambda _: True, _NEAR)
-        return list(dict.fromkeys([best, self.guess, *near, *far]))
+        return list(dict.fromkeys([best, *self.start_distillations(study), *near, *far]))
 
     def best_distillation(self, study: Study) -> Point:
         """Return the distillation point of the most accurate pupil; the guess before the first."""
         taught = lessons(study)
-        return max(taught, key=lambda lesson: lesson[1])[0].distillation if taught else self.guess
+        return max(taught, key=lambda lesson: lesson[1])[0].distillation if taught else self.start_distillations(study)[0]
 
     def architecture_rows(self, points: Sequence[Point]) -> Rows:
         """Return the architecture's part of rows."""
@@ -119,6 +151,12 @@ class Candidates:
     @cached_property
     def _listed_rows(self) -> Rows:
         return self.architecture_rows(self._listed or ())
+
+
+def _completed(space: SearchSpace, given: Mapping[str, Value], drawn: Point) -> Point:
+    """Return the given values with drawn ones for the rest; a parameter that only the given ones make active is in the middle."""
+    middle = {parameter.name: parameter.at(0.5) for parameter in space.parameters}
+    return space.point({**middle, **dict(drawn), **given})
 
 
 def _seen(study: Study) -> set[Point]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from autokd_edge.core.study import Member, Pupil, Study
+from autokd_edge.search.ladder import Paused
 
 
 class Chooser(Protocol):
@@ -15,3 +17,6 @@ class Chooser(Protocol):
 
     def teach(self, study: Study) -> Pupil | None:
         """Return a pupil that was never taught, of a member that fits; None while there is no such pupil."""
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
+        """Return the one of at least one that promises most at the end of its teaching."""

@@ -19,18 +19,20 @@ from torch import Tensor
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search import acquisition
+from autokd_edge.search.accuracies import Accuracies, at_end, lessons_needed
 from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
-from autokd_edge.search.history import Reading, fitting, lessons, readings, suitable, tried
+from autokd_edge.search.history import Reading, fitting, judged, readings, tried
+from autokd_edge.search.ladder import Paused
+from autokd_edge.search.prior import recalled_model
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import Surrogate, Unfit, compressed, fit, predict, steady
+from autokd_edge.search.surrogate import Unfit, fit, predict, steady
 
 _log = logging.getLogger(__name__)
 
 _DESIGN = 16  # Sobol points before the first model: about two a parameter
-_LESSONS = 3  # teachings before the accuracy model: with fewer, network size says more than a GP
 _SHORT = 96  # candidates that the Monte Carlo acquisition looks at, after an analytic sift
 _JOINT = 8  # candidates of a batch that are chosen jointly; the rest of a larger batch follows the sift's order
 
@@ -53,6 +55,7 @@ class EdgeBO:
         describe: Describe | None = None,
     ) -> None:
         self._candidates = Candidates(architectures, distillations, guess=guess, describe=describe)
+        self._accuracies = Accuracies(self._candidates)
         self._random = RandomChooser(architectures, distillations)
 
     def probe(self, study: Study, count: int) -> tuple[Member, ...]:
@@ -69,10 +72,19 @@ class EdgeBO:
         members = fitting(study)
         if not members:
             return None
-        if len(lessons(study)) < _LESSONS:
+        if len(judged(study)) < lessons_needed(study):
             return self._early_pupil(study, members)
         with steady():
             return self._improving_pupil(study, members)
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
+        """Return the one with the highest accuracy that the model predicts for the end of its teaching."""
+        with steady():
+            model, _ = self._accuracies.model(study)
+            if isinstance(model, Unfit):
+                return self._random.promising(study, among)
+            mean, _ = predict(model, self._accuracies.ends(study, [one.pupil for one in among]))
+        return among[int(mean.argmax())]
 
     def _guided(self, study: Study, count: int) -> list[Point]:
         known = tuple(readings(study))
@@ -82,11 +94,11 @@ class EdgeBO:
         points, rows = self._candidates.pool(study, known)
         if not points:
             return []
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         log_fits = beliefs.log_probability(x)
         if not any(reading.fits for reading in known):
             return self._hoped_for(study, points, x, beliefs, log_fits, count)
-        model, baseline = self._accuracy_model(study)
+        model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return [points[i] for i in self._likely(study, known, x, log_fits, count)]
         order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
@@ -115,10 +127,21 @@ class EdgeBO:
         """
         gumbel = torch.from_numpy(stream(study, "likely").gumbel(size=len(x)))  # largest log p + Gumbel noise: a draw by p
         fair = torch.topk(log_fits + gumbel, min((count + 1) // 2, len(x))).indices
-        log_large = log_fits + gumbel + self._log_large(known, x)
+        log_large = log_fits + gumbel + self._log_promising(study, known, x)
         log_large[fair] = -torch.inf
         large = torch.topk(log_large, min(count, len(x)) - len(fair)).indices
         return [*fair.tolist(), *large.tolist()]
+
+    def _log_promising(self, study: Study, known: Sequence[Reading], x: Rows) -> Tensor:
+        """Return log P(better than half of what fits) ``(n,)`` by an earlier study, by size where there is none."""
+        earlier = recalled_model(study.config.recalled, self._candidates)
+        if earlier is None:
+            return self._log_large(known, x)
+        rows = self._candidates.architecture_rows([reading.member.architecture for reading in known if reading.fits])
+        middle = predict(earlier, self._candidates.with_distillation(rows, self._candidates.guess))[0].median()
+        mean, deviation = predict(earlier, x)
+        log_better: Tensor = torch.special.log_ndtr((mean - middle) / deviation)
+        return log_better
 
     def _log_large(self, known: Sequence[Reading], x: Rows) -> Tensor:
         """Return log P(larger than half of what fits) ``(n,)``; 0 where size cannot be modelled."""
@@ -132,34 +155,29 @@ class EdgeBO:
         log_large: Tensor = torch.special.log_ndtr((mean - middle) / deviation)
         return log_large
 
-    def _accuracy_model(self, study: Study) -> tuple[Surrogate | Unfit, Rows]:
-        """Return a model of all lessons' compressed accuracies, and the rows that an improvement is over.
-
-        Those are of the pupils that keep this goal's limits; while there is none, of the worst one: any that fits improves.
-        """
-        taught = lessons(study)
-        own = suitable(study) or sorted(taught, key=lambda lesson: lesson[1])[:1]
-        x, baseline = (self._lesson_rows(some) for some in (taught, own))
-        if len(taught) < _LESSONS:
-            return Unfit(reason=f"accuracy is modelled from {_LESSONS} lessons; there are {len(taught)}"), baseline
-        return fit(x, compressed(np.array([accuracy for _, accuracy in taught])), columns=self._candidates.accuracy_columns), baseline
-
-    def _lesson_rows(self, taught: Sequence[tuple[Pupil, float]]) -> Rows:
-        return self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil, _ in taught])
-
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         """Return the largest network that fits; then, of the larger half, the one least like those taught.
 
-        With the guessed distillation. A model of three networks that are alike sees nothing beyond them.
+        The user's own guess or an earlier study's best goes first, with the guessed distillation. A model of
+        three networks that are alike sees nothing beyond them.
         """
         done = tried(study)
         size = capacities(members)
-        pupils = [Pupil(member=reading.member, distillation=self._candidates.guess) for reading in members]
+        guess = self._candidates.start_distillations(study)[0]
+        pupils = [Pupil(member=reading.member, distillation=guess) for reading in members]
         if not done:
-            return pupils[int(size.argmax())]
+            return self._first_pupil(study, pupils, size)
         free = [pupil for pupil, s in zip(pupils, size, strict=True) if s >= np.median(size) and pupil not in done]
         free = free or [pupil for pupil in pupils if pupil not in done]
         return free[int(self._distances(free, done).argmax())] if free else self._random.teach(study)
+
+    def _first_pupil(self, study: Study, pupils: Sequence[Pupil], size: Rows) -> Pupil:
+        earlier = recalled_model(study.config.recalled, self._candidates)
+        if earlier is not None:
+            rows = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils])
+            size = predict(earlier, rows)[0].numpy()
+        started = np.array([self._candidates.is_started(study, pupil.member.architecture) for pupil in pupils])
+        return pupils[int(np.where(started == started.any(), size, -np.inf).argmax())]
 
     def _distances(self, pupils: Sequence[Pupil], done: Collection[Pupil]) -> Rows:
         """Return how far each pupil's network is from the nearest of those that were taught, ``(n,)``."""
@@ -171,11 +189,11 @@ class EdgeBO:
         return np.asarray(np.abs(new[:, None] - old[None]).sum(2).min(1))
 
     def _improving_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
-        model, baseline = self._accuracy_model(study)
+        model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return _by_chance("teaching", model, self._random.teach(study))
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in members])
-        x = self._candidates.with_distillation(rows, self._candidates.best_distillation(study))
+        x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
         likely = acquisition.sift(model, x, baseline, None, _SHORT).tolist()
         done = tried(study)
         points = self._candidates.distillations(study)
@@ -183,7 +201,7 @@ class EdgeBO:
         pupils = [pupil for pupil in pupils if pupil not in done]
         if not pupils:
             return self._random.teach(study)
-        x = self._candidates.rows([(pupil.member.architecture, pupil.distillation) for pupil in pupils])
+        x = self._accuracies.ends(study, pupils)
         short = acquisition.sift(model, x, baseline, None, _SHORT)
         function = acquisition.improving(model, (), baseline, study.config.seed)
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]

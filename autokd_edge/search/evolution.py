@@ -7,7 +7,7 @@ probed, and one that fits is taught. Ageing: who is not among the last has left 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search.draw import stream
 from autokd_edge.search.history import asked, fitting, suitable, tried
+from autokd_edge.search.ladder import Paused
 from autokd_edge.search.neighbours import moves
 from autokd_edge.search.random_search import RandomChooser
 
@@ -54,6 +55,10 @@ class EvolutionChooser:
         parent = self._winner(study, rng)
         distillation = next(moves(self._distillations, [parent.distillation], rng)) if len(self._distillations) else parent.distillation
         return Pupil(member=free[-1], distillation=distillation)
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
+        """Return the most accurate one of the highest rung."""
+        return self._random.promising(study, among)
 
     def _mutants(self, study: Study) -> Iterator[Member]:
         rng = stream(study, "mutate")

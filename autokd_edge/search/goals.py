@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from autokd_edge.core.limits import Budget
+from autokd_edge.core.rungs import added_steps
 from autokd_edge.core.study import Action, GradeEngine, Member, Probe, Stop, Study, Taught, Teach
 from autokd_edge.search.finals import began_s, begun
-from autokd_edge.search.history import asked, chosen, lessons, own_teachings
+from autokd_edge.search.history import asked, chosen, lessons
 from autokd_edge.search.plan import Plan
 
 _TEACHING_WEIGHS = 8  # probes: a batch of them and a teaching are a turn each
@@ -77,7 +78,8 @@ class GoalsInTurn:
         if seconds is None:
             return view
         kept, began = 1 - self._plan.grading_share, began_s(view)
-        budget = Budget(seconds=(began + max(0.0, seconds * kept - began) * share) / kept, teachings=None)
+        shared_s = (began + max(0.0, seconds * kept - began) * share) / kept
+        budget = Budget(seconds=min(seconds, shared_s), teachings=None)
         return replace(view, config=replace(view.config, budget=budget))
 
 
@@ -91,9 +93,10 @@ def _lent(views: Sequence[Study]) -> Probe | None:
     return None
 
 
-def _done(view: Study) -> int:
+def _done(view: Study) -> float:
     """Return how much was done for a goal, in probes."""
-    return len(chosen(view)) + _TEACHING_WEIGHS * len(own_teachings(view))
+    steps = sum(added for taught, added in added_steps(view) if taught.goal == view.number)
+    return len(chosen(view)) + _TEACHING_WEIGHS * steps / view.config.search_steps
 
 
 def _is_final(action: Probe | Teach | GradeEngine) -> bool:

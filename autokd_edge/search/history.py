@@ -76,7 +76,7 @@ def asked(study: Study) -> frozenset[Member]:
 
 
 def searched(study: Study) -> tuple[Taught, ...]:
-    """Return the teachings of the search, the final ones left out."""
+    """Return the teachings of the search, those on lower rungs included, the final ones left out."""
     return tuple(taught for taught in study.teachings if not taught.final)
 
 
@@ -86,8 +86,14 @@ def own_teachings(study: Study) -> tuple[Taught, ...]:
 
 
 def lessons(study: Study) -> tuple[tuple[Pupil, float], ...]:
-    """Return the pupils that the search taught, each with its validation accuracy in %."""
-    return tuple((taught.pupil, taught.outcome.accuracy) for taught in searched(study) if isinstance(taught.outcome, Lesson))
+    """Return the pupils that the search taught to the end, each with its validation accuracy in %."""
+    whole = (taught for taught in searched(study) if taught.of_steps is None)
+    return tuple((taught.pupil, taught.outcome.accuracy) for taught in whole if isinstance(taught.outcome, Lesson))
+
+
+def judged(study: Study) -> tuple[tuple[Taught, float], ...]:
+    """Return every lesson of the search, on whatever rung, with its validation accuracy in %."""
+    return tuple((taught, taught.outcome.accuracy) for taught in searched(study) if isinstance(taught.outcome, Lesson))
 
 
 def suitable(study: Study) -> tuple[tuple[Pupil, float], ...]:

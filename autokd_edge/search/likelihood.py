@@ -36,6 +36,7 @@ class Hyperparameters:
     lengths: _Array
     scale: float
     noise: float
+    log_posterior: float = 0.0  # up to a constant of the data and the columns
 
 
 def length_locations(stepped: Sequence[bool]) -> _Array:
@@ -44,8 +45,8 @@ def length_locations(stepped: Sequence[bool]) -> _Array:
     return np.array([math.log(count) if step else math.sqrt(2) + 0.5 * math.log(count) for step in stepped])
 
 
-def most_probable(x: _Array, y: _Array, known: _Array, stepped: Sequence[bool]) -> Hyperparameters:
-    """Fit to standardised ``y (n,)`` at ``x (n, d)`` with known variances ``known (n,)``.
+def most_probable(x: _Array, y: _Array, known: _Array, stepped: Sequence[bool], *, usual_scale: float = 1.0) -> Hyperparameters:
+    """Fit to standardised ``y (n,)`` at ``x (n, d)`` with known variances ``known (n,)``; ``usual_scale`` is the prior's of s.
 
     Raises:
         LinAlgError: the covariance of the result is singular, or y is not finite.
@@ -54,13 +55,15 @@ def most_probable(x: _Array, y: _Array, known: _Array, stepped: Sequence[bool]) 
         raise LinAlgError("observations must be finite")
     varies = np.ptp(x, axis=0) > 0  # a column that is constant says nothing of its length scale
     located = length_locations(stepped)
-    posterior = _Posterior(x[:, varies], y, known, np.asarray(stepped)[varies], located[varies])
-    start = np.concatenate([located[varies] - 1.0, [0.0, _LOG_NOISE]])
+    posterior = _Posterior(x[:, varies], y, known, np.asarray(stepped)[varies], np.append(located[varies], math.log(usual_scale)))
+    start = np.concatenate([located[varies] - 1.0, [math.log(usual_scale), _LOG_NOISE]])
     bounds = [*[_LOG_LENGTHS] * int(varies.sum()), _LOG_SCALES, _LOG_NOISES]
     found = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _MOST_STEPS})
     lengths = np.exp(located)
     lengths[varies] = np.exp(found.x[:-2])
-    return Hyperparameters(lengths=lengths, scale=float(np.exp(found.x[-2])), noise=float(np.exp(found.x[-1])) + _JITTER)
+    return Hyperparameters(
+        lengths=lengths, scale=float(np.exp(found.x[-2])), noise=float(np.exp(found.x[-1])) + _JITTER, log_posterior=-float(found.fun)
+    )
 
 
 class _Posterior:
@@ -68,11 +71,11 @@ class _Posterior:
 
     def __init__(self, x: _Array, y: _Array, known: _Array, stepped: NDArray[np.bool_], located: _Array) -> None:
         difference = np.abs(x.T[:, :, None] - x.T[:, None, :])  # (d, n, n)
-        self._distances = np.where(stepped[:, None, None], difference, 0.5 * difference**2).reshape(len(stepped), -1)
+        self._distances = np.where(stepped[:, None, None], difference, 0.5 * difference**2).reshape(len(stepped), len(y) ** 2)
         self._power = np.where(stepped, 1.0, 2.0)
         self._y, self._known = y, known
-        self._middle = np.concatenate([located, [0.0, _LOG_NOISE]])
-        self._spread = np.concatenate([np.full(len(located), _LENGTH_SPREAD), [1.0, 1.0]])
+        self._middle = np.append(located, _LOG_NOISE)
+        self._spread = np.concatenate([np.full(len(located) - 1, _LENGTH_SPREAD), [1.0, 1.0]])
 
     def __call__(self, p: _Array) -> tuple[float, _Array]:
         count = len(self._y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from itertools import pairwise
 
+from autokd_edge.core.rungs import added_steps
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Lesson, Study
 
@@ -17,9 +18,10 @@ def probe_s(study: Study) -> float:
     return _usual(study, [probed.at_s for probed in study.probes])
 
 
-def teach_s(study: Study) -> float:
-    """Return the usual seconds of one teaching of the search; 0 before the first."""
-    return _usual(study, [taught.at_s for taught in study.teachings if not taught.final])
+def teach_s(study: Study, steps: int | None = None) -> float:
+    """Return the usual seconds that so many steps of a search's teaching take, by default all of one; 0 before the first."""
+    took = [(taught.at_s, added) for taught, added in added_steps(study)]
+    return _usual_of(study, took) * (study.config.search_steps if steps is None else steps)
 
 
 def grade_s(study: Study) -> float:
@@ -38,5 +40,10 @@ def steps_per_s(study: Study, architecture: Point) -> float | None:
 
 
 def _usual(study: Study, ends_s: list[float]) -> float:
+    return _usual_of(study, [(end, 1) for end in ends_s])
+
+
+def _usual_of(study: Study, took: list[tuple[float, int]]) -> float:
+    """Return the median seconds of a part; each event is its end and the number of its parts."""
     previous = dict(pairwise(reversed(study.ends_s)))
-    return statistics.median([end - previous[end] for end in ends_s[-_LATEST:]]) if ends_s else 0.0
+    return statistics.median([(end - previous[end]) / parts for end, parts in took[-_LATEST:]]) if took else 0.0

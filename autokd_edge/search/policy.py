@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from autokd_edge.core.rungs import added_steps, spent
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Action, Failed, Member, Probe, Stop, Study, Teach
+from autokd_edge.core.study import Action, Failed, Member, Probe, Pupil, Stop, Study, Teach
 from autokd_edge.core.target import Variant
 from autokd_edge.search import pace
 from autokd_edge.search.chooser import Chooser
 from autokd_edge.search.history import asked, before_probes, chosen, fitting, lessons, own_teachings, searched, suitable
+from autokd_edge.search.ladder import paused, places
 from autokd_edge.search.phases import Phases
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.verdicts import closest
@@ -40,25 +42,47 @@ class PhasedPolicy(Phases):
         if rest:
             return Probe(members=rest)
         if self._teachings_are_over(study):
-            return None if suitable(study) else Stop(reason=self._no_lesson(study))
+            return self._end(study)
         if not fitting(study):
             return self._probe_on(study)
         return self._round(study)
 
     def _round(self, study: Study) -> Action | None:
-        """Return the next step of a round, which is a batch of probes and a teaching."""
+        """Return the next step of a round: who paused is taught on, or a batch of probes and a new teaching."""
+        onward = self._onward(study)
+        if onward is not None:
+            return onward
         wanted = self._probes_due(study)
-        if not self._time_for_round(study, probes=wanted):
-            return None
+        if not self._time_for_round(study, steps=study.config.rung_steps[0], probes=wanted):
+            return self._end(study)
         members = self._chooser.probe(study, self._plan.batch) if wanted else ()
         pupil = None if members else self._chooser.teach(study)
         if pupil is not None:
-            return Teach(pupil=pupil, steps=study.config.search_steps, final=False)
+            return _teach(study, pupil, rung=0)
         if not wanted and self._probes_since_teaching(study) < self._plan.most_probes:
             members = self._chooser.probe(study, self._plan.batch)  # everything that fits was taught
         if members:
             return Probe(members=members)
-        return None if suitable(study) else Stop(reason=self._no_lesson(study))
+        return self._end(study)
+
+    def _onward(self, study: Study) -> Teach | None:
+        """Return the teaching of the most promising pupil of the highest rung that has a place on the next one."""
+        waiting = paused(study)
+        for rung in places(study):
+            among = [one for one in waiting if one.rung == rung]
+            steps = study.config.rung_steps[rung + 1] - study.config.rung_steps[rung]
+            if among and self._time_for_round(study, steps=steps, probes=False):
+                return _teach(study, self._chooser.promising(study, among).pupil, rung=rung + 1)
+        return None
+
+    def _end(self, study: Study) -> Action | None:
+        """Return None where the finals are due; where no pupil that fits was taught to its end, the most promising one is."""
+        if suitable(study):
+            return None
+        waiting = paused(study)
+        if waiting:
+            return _teach(study, self._chooser.promising(study, waiting).pupil, rung=study.config.rungs - 1)
+        return Stop(reason=self._no_lesson(study))
 
     def _rest_of_batch(self, study: Study) -> tuple[Member, ...]:
         """Return what is left of a batch of probes that was cut off; none between batches."""
@@ -84,30 +108,32 @@ class PhasedPolicy(Phases):
         return Probe(members=members) if members else Stop(reason=self._nothing_fits(study, f"in the whole space of {count}"))
 
     def _probes_due(self, study: Study) -> bool:
-        """Say whether the pool is not full yet, or no batch was probed since the last teaching."""
+        """Say whether the pool is not full yet, or steps of a whole teaching were taken since the last batch."""
         seconds = study.config.budget.seconds
         if not own_teachings(study):
             in_time = seconds is None or study.elapsed_s <= self._plan.pool_share * seconds
             return len(chosen(study)) < self._plan.pool and in_time
-        return self._probes_since_teaching(study) == 0
+        last_s = max((probed.at_s for probed in chosen(study)), default=0.0)
+        since = sum(steps for taught, steps in added_steps(study) if taught.goal == study.number and taught.at_s > last_s)
+        return since >= study.config.search_steps
 
     def _probes_since_teaching(self, study: Study) -> int:
         done = own_teachings(study)
         return sum(probed.at_s >= done[-1].at_s for probed in chosen(study)) if done else len(study.probes)
 
-    def _time_for_round(self, study: Study, *, probes: bool) -> bool:
-        """Say whether a teaching, after a batch of probes where one is due, ends within the search's share."""
+    def _time_for_round(self, study: Study, *, steps: int, probes: bool) -> bool:
+        """Say whether a teaching of so many steps, after a batch of probes where one is due, ends within the search's share."""
         seconds = study.config.budget.seconds
         if seconds is None or not searched(study):
             return True
-        cost_s = pace.teach_s(study) + (self._plan.batch * pace.probe_s(study) if probes else 0.0)
-        return study.elapsed_s + cost_s <= self._plan.search_share * seconds or not suitable(study)
+        cost_s = pace.teach_s(study, steps) + (self._plan.batch * pace.probe_s(study) if probes else 0.0)
+        return study.elapsed_s + cost_s <= self._plan.search_share * seconds or not (suitable(study) or paused(study))
 
     def _teachings_are_over(self, study: Study) -> bool:
         done, most = searched(study), study.config.budget.teachings
         latest = done[-self._plan.failures :]
         broken = len(latest) == self._plan.failures and all(isinstance(taught.outcome, Failed) for taught in latest)
-        return broken or (most is not None and len(done) >= most)
+        return broken or (most is not None and spent(study) >= most)
 
     def _nothing_fits(self, study: Study, when: str) -> str:
         nearest = closest(study)
@@ -122,3 +148,9 @@ class PhasedPolicy(Phases):
             return "no candidate that was taught fits" if fitting(study) else self._nothing_fits(study, f"after {len(study.probes)} probes")
         failures = [taught.outcome for taught in study.teachings if isinstance(taught.outcome, Failed)]
         return f"no candidate could be taught in {len(failures)} tries; the last failure: {failures[-1].message}"
+
+
+def _teach(study: Study, pupil: Pupil, *, rung: int) -> Teach:
+    """Return the teaching of a pupil up to a rung."""
+    steps = study.config.rung_steps[rung]
+    return Teach(pupil=pupil, steps=steps, final=False, of_steps=study.config.search_steps if rung < study.config.rungs - 1 else None)

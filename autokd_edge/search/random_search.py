@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.study import Member, Pupil, Study
 from autokd_edge.search.draw import grid, sample_new, stream, uniform
 from autokd_edge.search.history import asked, fitting, tried
+from autokd_edge.search.ladder import Paused
 
 
 class RandomChooser:
@@ -36,6 +39,10 @@ class RandomChooser:
                 if points:
                     return Pupil(member=group[i], distillation=points[0])
         return None
+
+    def promising(self, study: Study, among: Sequence[Paused]) -> Paused:  # noqa: ARG002  the port's signature
+        """Return the most accurate one of the highest rung: no model is at hand."""
+        return max(among, key=lambda one: (one.rung, one.accuracy))
 
 
 class RandomProposer:

@@ -16,7 +16,7 @@ from botorch.exceptions.warnings import BotorchWarning
 from botorch.models import SingleTaskGP
 from botorch.models.transforms.input import FilterFeatures
 from botorch.models.transforms.outcome import Standardize
-from gpytorch.means import ZeroMean
+from gpytorch.means import Mean, ZeroMean
 from linear_operator.utils.warnings import NumericalWarning
 from scipy.linalg import LinAlgError
 from torch import Tensor
@@ -29,6 +29,8 @@ from autokd_edge.search.likelihood import most_probable
 _MOST_FITTED = 192
 # Smallest standard deviation of a reading's logarithm: below 0.5 % no device repeats itself.
 _LEAST_NOISE = 5e-3
+# Share of an accuracy's variance that an equal study explains: accuracies on two data sets correlate by about 0.9.
+_EXPLAINED = 0.8
 # Rows that are predicted at once: kernels of this many rows stay in the cache, ten times as fast as 15,000.
 _PART = 512
 
@@ -49,6 +51,41 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """A mean function over the columns of another model: its mean less ``middle``, times ``slope``; in standardised units."""
+
+    earlier: Surrogate
+    slope: float
+    middle: float
+
+    @classmethod
+    def along(cls, earlier: Surrogate, slope: float, x: Rows) -> Trend:
+        """Return the trend that is 0 on the average of ``x (n, d)``."""
+        return cls(earlier=earlier, slope=slope, middle=float(predict(earlier, x)[0].mean()))
+
+    @property
+    def left(self) -> float:
+        """The share of the variance that the trend usually leaves to the function around it."""
+        return 1 - _EXPLAINED * self.slope**2
+
+    def at(self, columns: Tensor) -> Tensor:
+        """Return the trend ``(..., n)`` at the columns ``(..., n, d)``; the earlier model looks at the first of them."""
+        known = self.earlier
+        columns = columns[..., : len(known.columns)]
+        mean = known.middle + known.spread * (known.kernel.forward(columns, known.known) @ known.weights)
+        return self.slope * (mean - self.middle)
+
+
+class _TrendMean(Mean):
+    def __init__(self, trend: Trend) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # gpytorch is not typed
+        self._trend = trend
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._trend.at(x)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Surrogate:
     """A fitted Gaussian process: BoTorch's model for acquisition functions, and what a fast prediction needs."""
 
@@ -60,30 +97,35 @@ class Surrogate:
     columns: range
     middle: float
     spread: float
+    log_posterior: float = 0.0
+    trend: Trend | None = None
 
 
-def fit(x: Rows, y: Rows, *, columns: Columns, noise: Rows | None = None) -> Surrogate | Unfit:
+def fit(x: Rows, y: Rows, *, columns: Columns, noise: Rows | None = None, trend: Trend | None = None) -> Surrogate | Unfit:
     """Fit a Gaussian process to ``x (n, d)`` and ``y (n,)``.
 
     Of x only the ``columns`` are looked at. ``noise (n,)`` are known standard deviations in the unit of
     y. What the columns do not tell of y is learnt as further noise: two networks with equal columns
-    may differ.
+    may differ. What is fitted is the difference from the ``trend``, which must be of a model of the first of the columns.
     """
     if len(y) < 2:
         return Unfit(reason=f"a model needs at least 2 observations; got {len(y)}")
     chosen = range(columns.first, columns.first + len(columns.stepped))
     middle, spread = float(y.mean()), float(y.std(ddof=1)) or 1.0
     z = (y - middle) / spread
+    rest = z if trend is None else z - trend.at(torch.from_numpy(x[:, chosen])).numpy()
     known = np.zeros(len(y)) if noise is None else (np.maximum(noise, _LEAST_NOISE) / spread) ** 2
     some = np.arange(len(y)) if len(y) <= _MOST_FITTED else np.linspace(0, len(y) - 1, _MOST_FITTED).round().astype(int)
     try:
-        fitted = most_probable(x[some][:, chosen], z[some], known[some], columns.stepped)
+        fitted = most_probable(
+            x[some][:, chosen], rest[some], known[some], columns.stepped, usual_scale=1.0 if trend is None else trend.left
+        )
         variance = torch.from_numpy(known + fitted.noise)
         kernel, rows = MixedKernel(columns.stepped, fitted), torch.from_numpy(x[:, chosen])
         factor, broken = torch.linalg.cholesky_ex(kernel.forward(rows, rows) + torch.diag(variance))
         if broken:
             raise LinAlgError(f"the covariance is not positive definite at row {int(broken)}")  # noqa: TRY301  the same end as SciPy's own
-        weights = torch.cholesky_solve(torch.from_numpy(z)[:, None], factor).squeeze(-1)
+        weights = torch.cholesky_solve(torch.from_numpy(rest)[:, None], factor).squeeze(-1)
     except LinAlgError as error:
         return Unfit(reason=f"{type(error).__name__}: {error}")
     model = SingleTaskGP(
@@ -91,12 +133,21 @@ def fit(x: Rows, y: Rows, *, columns: Columns, noise: Rows | None = None) -> Sur
         torch.from_numpy(y)[:, None],
         train_Yvar=variance[:, None] * spread**2,
         covar_module=kernel,
-        mean_module=ZeroMean(),  # type: ignore[no-untyped-call]  # gpytorch is not typed
+        mean_module=ZeroMean() if trend is None else _TrendMean(trend),  # type: ignore[no-untyped-call]  # gpytorch is not typed
         outcome_transform=Standardize(m=1),
         input_transform=FilterFeatures(feature_indices=torch.tensor(chosen)),
     )
     return Surrogate(
-        model=model.eval(), kernel=kernel, known=rows, factor=factor, weights=weights, columns=chosen, middle=middle, spread=spread
+        model=model.eval(),
+        kernel=kernel,
+        known=rows,
+        factor=factor,
+        weights=weights,
+        columns=chosen,
+        middle=middle,
+        spread=spread,
+        log_posterior=fitted.log_posterior,
+        trend=trend,
     )
 
 
@@ -107,10 +158,20 @@ def compressed(y: Rows) -> Rows:
     stretch the scale until they vanish. The order is kept. 1.4826 makes the median absolute deviation
     a standard deviation where errors are normal.
     """
-    middle = np.median(y)
-    deviation = 1.4826 * float(np.median(np.abs(y - middle)))
-    distance = (y - middle) / (deviation if deviation > 0 else 1.0)
-    return below_compressed(distance)
+    middle, deviation = _centre(y)
+    return below_compressed((y - middle) / deviation)
+
+
+def uncompressed(z: Rows, y: Rows) -> Rows:
+    """Return the accuracies that ``compressed`` maps to ``z (m,)`` when it is given ``y (n,)``."""
+    middle, deviation = _centre(y)
+    return middle + deviation * np.where(z < 0, -np.expm1(np.maximum(-z, 0.0)), z)
+
+
+def _centre(y: Rows) -> tuple[float, float]:
+    """Return the median and the robust standard deviation; 1 where most are equal."""
+    middle = float(np.median(y))
+    return middle, 1.4826 * float(np.median(np.abs(y - middle))) or 1.0
 
 
 def below_compressed(y: Rows) -> Rows:
@@ -126,10 +187,22 @@ def predict(surrogate: Surrogate, x: Rows) -> tuple[Tensor, Tensor]:
     means, deviations = [], []
     for part in torch.split(torch.from_numpy(x[:, surrogate.columns]), _PART):
         shared = surrogate.kernel.forward(part, surrogate.known)  # (part, n)
-        means.append(shared @ surrogate.weights)
+        mean = shared @ surrogate.weights
+        means.append(mean if surrogate.trend is None else mean + surrogate.trend.at(part))
         solved = torch.linalg.solve_triangular(surrogate.factor, shared.T, upper=False)
         deviations.append((surrogate.kernel.scale - (solved**2).sum(0)).clamp_min(1e-12).sqrt())
     return surrogate.middle + surrogate.spread * torch.cat(means), surrogate.spread * torch.cat(deviations)
+
+
+def left_out(surrogate: Surrogate) -> float:
+    """Return the share of the observations' variance that is predicted when each is left out in turn; below 0 where none is.
+
+    (Rasmussen and Williams, 2006, section 5.4.2: the error of one left out is its weight over the inverse's diagonal.)
+    """
+    inverse = torch.cholesky_inverse(surrogate.factor)
+    error = surrogate.weights / inverse.diagonal()
+    observed = surrogate.factor @ (surrogate.factor.T @ surrogate.weights)
+    return 1 - float((error**2).sum() / (observed**2).sum().clamp_min(1e-12))
 
 
 @contextmanager

@@ -12,6 +12,8 @@ def todays(event: Json) -> Json:
 
     Until format 2 a probed member had one reading, of the screening variant. Format 3 adds fields that are
     empty in earlier ones. Until then a study had one target; format 4 has goals, and events without a number are the first's.
+    Format 5 adds the fields of rungs; those of earlier ones are of one rung.
+    Format 6 adds what a user knew beforehand; of earlier ones, nothing.
     """
     if not isinstance(event, dict):
         return event

@@ -1,7 +1,8 @@
 """One network on its way through the steps of a teaching, saved now and then.
 
-SGD with Nesterov momentum and one learning-rate cycle (Smith, 2017, arXiv 1708.07120). Long lessons
-also keep a running average of the weights (Polyak, Juditsky, 1992), of which the better one is kept.
+SGD with Nesterov momentum and one learning-rate cycle (Smith, 2017, arXiv 1708.07120). Long lessons, and
+those that pause on the way, also keep a running average of the weights (Polyak, Juditsky, 1992), of which the
+better one is kept.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ LARGEST_GRADIENT = 1.0  # norm; with the peak above the best of nine pairs by va
 SAVE_EVERY = 100  # steps, about 5 s: what a killed run loses at most
 AVERAGED_FROM = 1_000  # steps of a lesson; in a shorter one the falling rate averages enough
 AVERAGE_DECAY = 0.998  # over about 500 steps, one epoch of Fashion-MNIST
+# In a short lesson that pauses the average is over about the last quarter of the steps so far (polynomial decay, Shamir and
+# Zhang, 2013): the rate has not fallen yet, and the last weights alone are noisy.
+RECENT = 4
 
 
 class Lesson:
-    """A student, its optimiser and its loss; goes on from what was saved beside ``partial``."""
+    """A student, its optimiser and its loss; goes on from what was saved beside ``partial``.
 
-    def __init__(self, spec: StudentSpec, steps: int, seed: int, partial: Path, loss: Loss) -> None:
+    ``pauses`` says that it is graded on the way, which does not change what is learnt.
+    """
+
+    def __init__(self, spec: StudentSpec, steps: int, seed: int, partial: Path, loss: Loss, *, pauses: bool = False) -> None:
         torch.manual_seed(seed)  # dropout, and some losses, draw from the global generator
         self.step = 0
         self.loss = math.nan
@@ -50,7 +57,7 @@ class Lesson:
         self._optimizer = torch.optim.SGD(self._learnt, lr=PEAK_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
         self._steps = steps
         self._state = [value for value in self.network.layers.state_dict().values() if value.is_floating_point()]
-        self._average = [value.detach().clone() for value in self._state] if steps >= AVERAGED_FROM else None
+        self._average = [value.detach().clone() for value in self._state] if pauses or steps >= AVERAGED_FROM else None
         self._resume()
 
     @property
@@ -81,7 +88,7 @@ class Lesson:
         self.step += 1
         self._averaged()
         if self.step % SAVE_EVERY == 0 and self.step < self._steps:
-            self._save()
+            self.save()
 
     def averaged_weights(self) -> list[Tensor] | None:
         """Return the average of the weights, in the order of the network's floating-point state; None in a short lesson."""
@@ -104,11 +111,13 @@ class Lesson:
         if self._average is None:
             return
         # The first steps are forgotten: the average of few is theirs, not that of the random start.
-        weight = max(1 - AVERAGE_DECAY, 1 / self.step)
+        recent = 1 if self._steps >= AVERAGED_FROM else RECENT
+        weight = max(1 - AVERAGE_DECAY, recent / (self.step + recent - 1))
         for mean, value in zip(self._average, self._state, strict=True):
             mean.lerp_(value, weight)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write all that the lesson needs to go on."""
         arrays = {f"network/{name}": value for name, value in self.network.arrays().items()}
         arrays |= {f"loss/{name}": value.contiguous() for name, value in self.teaches.state_dict().items()}
         arrays |= {f"average/{number}": value.contiguous() for number, value in enumerate(self._average or ())}
@@ -130,8 +139,8 @@ class Lesson:
         self.network.load_arrays(part("network"))
         self.teaches.load_state_dict(part("loss"))
         for number, value in part("average").items():
-            assert self._average is not None, "a lesson is resumed with the steps it began with"  # noqa: S101
-            self._average[int(number)].copy_(value)
+            if self._average is not None:  # a short lesson has one until its last pause
+                self._average[int(number)].copy_(value)
         momentum = {int(number): {"momentum_buffer": value} for number, value in part("momentum").items()}
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": momentum})
         self.step = int(arrays["step"])

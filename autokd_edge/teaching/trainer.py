@@ -35,6 +35,11 @@ Answers = Callable[[Batch], Outputs]
 _NOTHING = Outputs(logits=torch.empty(0))
 
 
+def loss_space(loss: str) -> SearchSpace:
+    """Return the parameters of a loss that ``check_loss`` accepts."""
+    return LOSSES[loss].space
+
+
 class KDDistiller:
     """Teaches students of one data set by one of ``losses.LOSSES``, from a teacher where the loss needs one."""
 
@@ -58,26 +63,44 @@ class KDDistiller:
         """The parameters of the loss."""
         return self._kind.space
 
-    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path) -> TaughtNetwork:
+    def teach(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path, until: int | None = None) -> TaughtNetwork:
         """Teach for ``steps`` batches of 128 and write the weights to ``out``; see ``ports.Distiller``."""
-        if (known := _recorded(out)) is not None:
+        if until is not None and not 1 <= until < steps:
+            raise ValueError(f"a lesson must pause after 1 to {steps - 1} of its {steps} steps; got {until}")
+        record, needed = (out.with_suffix(".json"), out) if until is None else (out.with_suffix(f".{until}.json"),) * 2
+        if (known := _recorded(record, needed)) is not None:
             return known
+        lesson = self._lesson(spec, distillation, steps=steps, seed=seed, out=out, until=until)
+        self._go_on(lesson, steps if until is None else until)
+        if until is not None:
+            lesson.save()
+        result = TaughtNetwork(accuracy=self._better(lesson), loss=lesson.loss, seconds=lesson.seconds)
+        _record(record, result)
+        if until is None:
+            write_arrays(out, lesson.network.arrays())
+            lesson.forget()
+        return result
+
+    def _lesson(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path, until: int | None) -> Lesson:
+        """Return a lesson to go on with; from the beginning where what was saved is beyond ``until``."""
         channels = feature_channels(spec) if self._kind.needs_features else ()
         lessons = Lessons(student_channels=channels, teacher_channels=self._teacher_channels, labels=self._labels, seed=seed)
-        lesson = Lesson(spec, steps, seed, out.with_suffix(".partial"), self._kind(distillation, lessons))
-        while lesson.step < steps:
+        partial = out.with_suffix(".partial")
+        lesson = Lesson(spec, steps, seed, partial, self._kind(distillation, lessons), pauses=until is not None)
+        if until is None or lesson.step <= until:
+            return lesson
+        lesson.forget()
+        return Lesson(spec, steps, seed, partial, self._kind(distillation, lessons), pauses=True)
+
+    def _go_on(self, lesson: Lesson, until: int) -> None:
+        """Take the steps that are missing; raises TeachError."""
+        while lesson.step < until:
             batch = self._batches.at(lesson.step)
             answers = self._answers(batch)
             try:
                 lesson.descend(lesson.teaches(lesson.forward(batch.images), answers, batch.labels, batch.index))
             except RuntimeError as error:  # torch's own: too little memory, say
-                raise TeachError(f"torch could not take step {lesson.step + 1} of {steps}: {str(error).splitlines()[0]}") from error
-        accuracy = self._better(lesson)
-        result = TaughtNetwork(accuracy=accuracy, loss=lesson.loss, seconds=lesson.seconds)
-        _record(out, result)
-        write_arrays(out, lesson.network.arrays())
-        lesson.forget()
-        return result
+                raise TeachError(f"torch could not take step {lesson.step + 1} of {until}: {str(error).splitlines()[0]}") from error
 
     def _better(self, lesson: Lesson) -> float:
         """Leave the better of the last weights and their average in the network, by validation; return its accuracy."""
@@ -125,19 +148,19 @@ def _read(reader: FeatureReader, images: Tensor) -> Outputs:
         return reader(images.contiguous(memory_format=torch.channels_last))
 
 
-def _record(out: Path, result: TaughtNetwork) -> None:
+def _record(record: Path, result: TaughtNetwork) -> None:
     """Write what a lesson gave beside its weights, before them: the seconds must not change the weights' digest."""
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.with_suffix(".json").write_text(json.dumps(asdict(result)))
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(asdict(result)))
     except OSError as error:
-        raise StoreError(f"a lesson must be written beside '{out}'; {error}", hint="free some space, or give another --out") from error
+        raise StoreError(f"a lesson must be written to '{record}'; {error}", hint="free some space, or give another --out") from error
 
 
-def _recorded(out: Path) -> TaughtNetwork | None:
-    """Return what a finished lesson gave; None where its weights or its record are not there."""
+def _recorded(record: Path, needed: Path) -> TaughtNetwork | None:
+    """Return what a lesson gave; None where its record, or the weights that belong to it, are not there."""
     try:
-        return TaughtNetwork(**json.loads(out.with_suffix(".json").read_text())) if out.exists() else None
+        return TaughtNetwork(**json.loads(record.read_text())) if needed.exists() else None
     except (OSError, ValueError, TypeError):
         return None
 

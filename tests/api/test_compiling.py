@@ -96,6 +96,8 @@ BAD = {
     "a std of zero": (["net.onnx", "--data", "digits", "--mean", "0", "--std", "0"], "std must be positive"),
     "an unknown target": (["net.onnx", "--target", "hast"], "there is no target 'hast'"),
     "something in the way": (["net.onnx", "--out", "site"], "'site' is something else"),
+    "an unknown form": (["net.onnx", "--form", "loose"], "form must be one of standalone, runtime; got 'loose'"),
+    "a form of no engine here": (["net.onnx", "--form", "runtime"], "form 'runtime' is of engines that are compiled to programs"),
     "an address that is none": (["net.onnx", "--device", "http://x"], "http://x"),
 }
 

@@ -17,6 +17,9 @@ class FakeLibraryBuilder:
     def library(self, graph, *, variant, target, folder):
         (folder / "libstudent.a").write_text(f"{graph.name} as {variant} for {target.name}")
 
+    def module(self, graph, *, variant, target, folder):
+        (folder / "autokd_student.so").write_text(f"{graph.name} as {variant} for {target.name}")
+
 
 @pytest.fixture
 def backend():
@@ -38,3 +41,10 @@ def test_an_engine_that_is_a_program_takes_its_library_an_example_and_a_makefile
     assert found["libstudent.a"].read_text() == f"g.onnx as {sample_card().variant} for host"
     assert 'autokd_labels[] = {"T-shirt/top", "Trouser"' in found["autokd_card.h"].read_text()
     assert engine_name(alone) == "engine"
+
+
+def test_the_runtime_form_takes_the_module_and_its_runner_along_too(backend, tmp_path):
+    alone = dataclasses.replace(backend, library=FakeLibraryBuilder())
+    found = files_beside(alone, tmp_path / "g.onnx", sample_card(), tmp_path, module=True)
+    assert set(found) == {"Makefile", "autokd_card.h", "autokd_student.so", "classify.c", "libstudent.a", "runner.cc"}
+    assert "run-module" in found["Makefile"].read_text()

@@ -105,3 +105,27 @@ def test_the_keywords_of_the_python_function_are_the_fields_of_the_options():
     marked = typing.get_type_hints(SearchKeywords, include_extras=True)
     required = {field.name for field in dataclasses.fields(SearchOptions) if field.default is dataclasses.MISSING}
     assert required == {name for name, hint in marked.items() if typing.get_origin(hint) is typing.Required}
+
+
+def test_starts_and_earlier_studies_are_for_the_policy_that_uses_them():
+    options(start=("tau=4,alpha=0.9", "N_m=1"), warm_from="runs/a").check()
+    with pytest.raises(InputError, match="several with commas; got 'tau'"):
+        options(start=("tau",)).check()
+    for changes in ({"start": ("tau=4",)}, {"warm_from": "runs/a"}):
+        with pytest.raises(InputError, match="only edge-bo makes use of --start and --warm-from; got --policy random"):
+            options(policy="random", **changes).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rungs": 0}, r"rungs must be at least 1; got 0\. Hint: --rungs 3"),
+        ({"rungs": 2, "eta": 1}, r"eta must be 2 to 4; got 1\. Hint: --eta 3"),
+        ({"rungs": 2, "eta": 5}, "eta must be 2 to 4; got 5"),
+        ({"rungs": 6}, r"the lowest of 6 rungs must have a step; 200 steps over 3 to the power of 5 are fewer\. Hint: --search-steps 243"),
+    ],
+)
+def test_rungs_that_cannot_be_climbed_are_refused(changes, said):
+    with pytest.raises(InputError, match=said):
+        options(**changes).check()
+    options(rungs=5).check()

@@ -91,6 +91,15 @@ def test_nothing_measured_is_status_1(folder, site):
     assert "dead/fp32: failed to measure (MeasureError): the board does not answer" in done.out
 
 
+def test_of_a_run_for_several_targets_one_of_the_bundles_is_asked_for(folder, site):
+    for name in ("b", "a"):
+        (folder / "run" / "bundles" / name).mkdir(parents=True)
+        (folder / "run" / "bundles" / name / "manifest.json").touch()
+    done = run_here("profile", "run", folder=folder, path=site)
+    assert done.status == 2
+    assert done.err.endswith("'run' has 2 of them. Hint: autokd-edge profile run/bundles/a\n")
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

@@ -1,11 +1,14 @@
 """Bundles of engines that are programs of their own, used as on a board: with make and a C compiler."""
 
 import dataclasses
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tvm_ffi
 from fakes.bundle import sample_card
 from fakes.emulated import EmulatedLink
 from fakes.study import sample_spec
@@ -31,13 +34,15 @@ VARIANT = Variant(backend="tvm", precision="fp32")
 def write(tmp_path):
     """Write a bundle of an untaught student for a target; ``wrong`` is added to the logits that are recorded."""
 
-    def made(target, place, *, wrong=0.0):
+    def made(target, place, *, wrong=0.0, module=False):
         builder, graph, spec = TVMBuilder(), tmp_path / "graph.onnx", sample_spec()
         graph.write_bytes(onnx_from_spec(spec).SerializeToString())
         builder.build(graph, variant=VARIANT, target=target, out=tmp_path / "made")
         card = dataclasses.replace(sample_card(digest_of_file(tmp_path / "made")), runtime=None, target=target)
         (tmp_path / "library").mkdir()
         builder.library(graph, variant=VARIANT, target=target, folder=tmp_path / "library")
+        if module:
+            builder.module(graph, variant=VARIANT, target=target, folder=tmp_path / "library")
         inputs, logits = tmp_path / "inputs.npy", tmp_path / "logits.npy"
         np.save(inputs, np.random.default_rng(0).standard_normal((4, *spec.input), dtype=np.float32))
         TVMBoard(builder, place).infer(tmp_path / "made", inputs, variant=VARIANT, target=target, out=logits)
@@ -85,6 +90,29 @@ def test_make_run_fails_where_the_engine_computes_something_else(write, here):
     status, said = run("make", "run", folder=write(*here, wrong=1.0))
     assert status != 0
     assert "the self-test failed: this engine does not compute what it did when it was built" in said
+
+
+@pytest.mark.slow
+def test_the_runtime_form_gives_the_same_logits_in_tvms_runtime_and_is_timed_there(write, here):
+    bundle = write(*here, module=True)
+    status, said = run("make", "run-module", f"TVM_FFI={Path(tvm_ffi.__file__).parent}", folder=bundle)
+    assert status == 0, said
+    match = re.search(r"in TVM's runtime: 4 samples, largest logit difference 0, median ([0-9.]+) us", said)
+    assert match, said
+    assert float(match[1]) > 0
+    check_bundle(bundle)
+
+
+@pytest.mark.slow
+def test_a_module_refuses_tensors_that_are_not_its_own(write, here):
+    bundle = write(*here, module=True)
+    run_student = tvm_ffi.load_module(str(bundle / "autokd_student.so")).autokd_run
+    image, logits = np.zeros((1, *sample_spec().input), np.float32), np.zeros((1, sample_spec().classes), np.float32)
+    run_student(*map(tvm_ffi.from_dlpack, (image, logits)))
+    assert logits.std() > 0
+    for wrong in (image.astype(np.float64), image[..., :-1].copy(), image.repeat(2, axis=3)[..., ::2]):
+        with pytest.raises(ValueError, match="autokd_run takes two float32 tensors of the CPU without gaps: an image and its logits"):
+            run_student(*map(tvm_ffi.from_dlpack, (wrong, logits)))
 
 
 @pytest.mark.slow

@@ -96,8 +96,8 @@ def test_a_kill_between_the_lesson_and_its_event_loses_no_teaching(world):
 
 def test_a_kill_between_the_weights_and_the_store_loses_no_teaching(tmp_path):
     class DyingDistiller(FakeDistiller):
-        def teach(self, spec, distillation, *, steps, seed, out):
-            super().teach(spec, distillation, steps=steps, seed=seed, out=out)
+        def teach(self, spec, distillation, *, steps, seed, out, until=None):
+            super().teach(spec, distillation, steps=steps, seed=seed, out=out, until=until)
             raise Killed
 
     first = World(folder=tmp_path, distiller=DyingDistiller())
@@ -169,8 +169,8 @@ def test_a_diverged_lesson_is_a_failure_and_leaves_nothing_in_the_store(tmp_path
 @pytest.mark.parametrize("accuracy", [float("nan"), 101.0])
 def test_an_accuracy_that_is_no_percentage_is_a_failed_teaching(tmp_path, accuracy):
     class OddDistiller(FakeDistiller):
-        def teach(self, spec, distillation, *, steps, seed, out):
-            return dataclasses.replace(super().teach(spec, distillation, steps=steps, seed=seed, out=out), accuracy=accuracy)
+        def teach(self, spec, distillation, *, steps, seed, out, until=None):
+            return dataclasses.replace(super().teach(spec, distillation, steps=steps, seed=seed, out=out, until=until), accuracy=accuracy)
 
     failed = World(folder=tmp_path, distiller=OddDistiller()).evaluator.teach(PUPIL, 10)
     assert (failed.stage, failed.error) == ("teach", "TeachError")
@@ -182,7 +182,7 @@ def test_a_subclass_of_a_stage_error_counts_as_its_stage(tmp_path):
         pass
 
     class HungryDistiller(FakeDistiller):
-        def teach(self, spec, distillation, *, steps, seed, out):  # noqa: ARG002  the port's signature
+        def teach(self, spec, distillation, *, steps, seed, out, until=None):  # noqa: ARG002  the port's signature
             raise OutOfMemoryError("too little memory", retryable=True)
 
     failed = World(folder=tmp_path, distiller=HungryDistiller()).evaluator.teach(PUPIL, 10)

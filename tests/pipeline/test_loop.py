@@ -41,6 +41,7 @@ from autokd_edge.core.study import (
 from autokd_edge.core.variants import comparison
 from autokd_edge.errors import MeasureError, QuantizeError, StoreError
 from autokd_edge.pipeline.loop import steps_taught
+from autokd_edge.search.verdicts import best_grade
 
 OTHER = digest_of_bytes(b"other")
 TIGHT = 0.7  # times the teacher: most candidates break it in fp32
@@ -217,7 +218,7 @@ def test_a_teacher_that_cannot_be_read_ends_the_study_with_its_error(tmp_path):
 
 def test_an_error_that_is_no_candidates_fault_ends_the_run(tmp_path):
     class FullDistiller(FakeDistiller):
-        def teach(self, spec, distillation, *, steps, seed, out):  # noqa: ARG002  the port's signature
+        def teach(self, spec, distillation, *, steps, seed, out, until=None):  # noqa: ARG002  the port's signature
             raise StoreError("the disk is full")
 
     with pytest.raises(StoreError, match="disk is full"):
@@ -251,6 +252,8 @@ CHANGES = {
     "seed": 1,
     "protocols": {"screen": OTHER},
     "loss": "dkd",
+    "rungs": 2,
+    "eta": 2,
 }
 
 
@@ -306,6 +309,36 @@ def test_a_study_for_two_targets_killed_at_any_event_goes_on_to_the_same_end(two
     rest = FakeJournal(journal.events)
     World(folder=tmp_path).loop_of_two(rest).run(config_of_two())
     assert timeless(rest.events) == timeless(two[1])
+
+
+@pytest.fixture(scope="module")
+def on_rungs(tmp_path_factory):
+    """A study of three rungs that nothing disturbed: its world and its events."""
+    world, journal = World(folder=tmp_path_factory.mktemp("rungs")), FakeJournal()
+    world.loop(journal).run(ON_RUNGS)
+    return world, journal.events
+
+
+ON_RUNGS = dataclasses.replace(config(teachings=3), search_steps=18, rungs=3, eta=3)
+
+
+def test_a_study_on_rungs_teaches_on_and_ships_what_was_taught_to_its_end(on_rungs):
+    world, events = on_rungs
+    taught = [event for event in events if isinstance(event, Taught) and not event.final]
+    assert {(event.steps, event.of_steps) for event in taught} == {(2, 18), (6, 18), (18, None)}
+    assert all((event.outcome.checkpoint is None) == (event.of_steps is not None) for event in taught)
+    assert world.distiller.taught == sum(isinstance(event, Taught) for event in events)
+    assert best_grade(fold(events)) is not None
+
+
+@pytest.mark.parametrize("event", range(6, 24, 3))
+def test_a_study_on_rungs_killed_at_any_event_goes_on_to_the_same_end(on_rungs, tmp_path, event):
+    journal = FakeJournal(dies_at=event)
+    with pytest.raises(Killed):
+        World(folder=tmp_path).loop(journal).run(ON_RUNGS)
+    rest = FakeJournal(journal.events)
+    World(folder=tmp_path).loop(rest).run(ON_RUNGS)
+    assert timeless(rest.events) == timeless(on_rungs[1])
 
 
 def test_who_watches_sees_every_step_before_it_is_taken(tmp_path):

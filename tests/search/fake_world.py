@@ -86,6 +86,7 @@ def config(  # noqa: PLR0913  one keyword for each thing that a test changes
     final_steps: int | None = None,
     final_members: int = 8,
     others_x: tuple[float, ...] = (),
+    rungs: int = 1,
 ) -> StudyConfig:
     """Make a configuration; by default six teachings and a quarter of the teacher's latency.
 
@@ -110,6 +111,7 @@ def config(  # noqa: PLR0913  one keyword for each thing that a test changes
         final_members=final_members,
         seed=seed,
         protocols={"screen": NONE, "final": NONE},
+        rungs=rungs,
     )
 
 
@@ -205,14 +207,27 @@ class FakeWorld:
         return Screened(cost=cost, measurements=(measurement(latency_ns(member, goal), memory_bytes=4 * width),))
 
     def _teach(self, action: Teach) -> Taught:
-        seconds = action.steps * self.step_s
+        same = [e for e in self.events if isinstance(e, Taught) and e.pupil == action.pupil]
+        known = any(e.steps == action.steps for e in same)  # its checkpoint is there
+        before = max((e.steps for e in same if e.of_steps == (action.of_steps or action.steps)), default=0)
         outcome: Lesson | Failed = Failed(stage="teach", error="TeachError", message="the loss is not finite", retryable=False)
         if not self.broken_teaching:
-            reached = accuracy(action.pupil, action.steps)
-            outcome = Lesson(accuracy=reached, loss=1.0, checkpoint=_digest(action.pupil, action.steps), seconds=seconds)
-        known = any(isinstance(e, Taught) and (e.pupil, e.steps) == (action.pupil, action.steps) for e in self.events)
-        at_s = self._after(0.01 if known else seconds)  # its checkpoint is there
-        return Taught(pupil=action.pupil, steps=action.steps, final=action.final, outcome=outcome, at_s=at_s, goal=action.goal)
+            checkpoint = None if action.of_steps is not None else _digest(action.pupil, action.steps)
+            reached = self._reached(action.pupil, action.steps)
+            outcome = Lesson(accuracy=reached, loss=1.0, checkpoint=checkpoint, seconds=action.steps * self.step_s)
+        at_s = self._after(0.01 if known else (action.steps - before) * self.step_s)
+        return Taught(
+            pupil=action.pupil,
+            steps=action.steps,
+            final=action.final,
+            outcome=outcome,
+            at_s=at_s,
+            goal=action.goal,
+            of_steps=action.of_steps,
+        )
+
+    def _reached(self, pupil: Pupil, steps: int) -> float:
+        return accuracy(pupil, steps)
 
     def _grade(self, pupil: Pupil, variant: Variant, goal: int) -> Grade | Failed:
         if variant in self.broken_variants:

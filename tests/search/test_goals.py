@@ -85,9 +85,13 @@ def test_the_final_teachings_of_one_goal_are_none_of_the_other(whole):
         assert {graded.goal for graded in view.grades} == {number}
 
 
-@pytest.mark.parametrize("policy", [in_turn, ungated, lambda: in_turn(chooser=EvolutionChooser)], ids=["random", "ungated", "evolution"])
-def test_a_study_cut_anywhere_goes_on_to_the_same_end(policy):
-    world, stop = ran(policy(), final_members=2)
+@pytest.mark.parametrize(
+    ("policy", "rungs"),
+    [(in_turn, 1), (ungated, 1), (lambda: in_turn(chooser=EvolutionChooser), 1), (in_turn, 3)],
+    ids=["random", "ungated", "evolution", "on rungs"],
+)
+def test_a_study_cut_anywhere_goes_on_to_the_same_end(policy, rungs):
+    world, stop = ran(policy(), final_members=2, rungs=rungs)
     for cut in range(3, len(world.events)):
         half = FakeWorld(events=world.events[:cut])
         action = policy().next(half.study)
@@ -97,6 +101,7 @@ def test_a_study_cut_anywhere_goes_on_to_the_same_end(policy):
             assert (list(action.members), action.goal) == (rest, world.events[cut].goal)
         else:
             assert (action.pupil, action.goal) == (world.events[cut].pupil, world.events[cut].goal)
+            assert isinstance(action, GradeEngine) or action.steps == world.events[cut].steps
     assert policy().next(world.study) == stop
 
 

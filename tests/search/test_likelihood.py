@@ -16,7 +16,7 @@ def some_data(count=30):
 
 def test_the_gradient_is_that_of_the_value():
     x, y = some_data()
-    posterior = _Posterior(x, y, np.full(30, 0.01), np.asarray(STEPPED), length_locations(STEPPED))
+    posterior = _Posterior(x, y, np.full(30, 0.01), np.asarray(STEPPED), np.append(length_locations(STEPPED), 0.0))
     for point in (np.zeros(5), np.array([0.3, -0.5, 1.0, 0.2, -3.0])):
         numeric = approx_fprime(point, lambda p: posterior(p)[0], 1e-6)
         assert posterior(point)[1] == pytest.approx(numeric, rel=1e-3, abs=1e-3)
@@ -51,3 +51,9 @@ def test_a_column_that_never_varies_keeps_its_prior():
 def test_observations_that_are_no_numbers_are_refused():
     with pytest.raises(LinAlgError, match="finite"):
         most_probable(np.zeros((2, 3)), np.array([1.0, np.nan]), np.zeros(2), STEPPED)
+
+
+def test_equal_rows_leave_only_variance_and_noise_to_fit():
+    found = most_probable(np.full((2, 3), 0.5), np.array([-0.7, 0.7]), np.zeros(2), STEPPED)
+    assert found.noise > 0.01
+    assert found.lengths.tolist() == pytest.approx(np.exp(length_locations(STEPPED)).tolist())

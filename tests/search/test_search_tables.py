@@ -49,6 +49,19 @@ def test_the_benchmark_runs_on_any_table_finds_the_optimum_and_goes_on_where_it_
     assert "search_tables.py" in document["command"]
 
 
+def test_bad_readings_are_a_tenth_wild_and_a_tenth_failing_and_have_a_file_of_their_own(tmp_path):
+    table, out = tmp_path / "cells.csv", tmp_path / "bad.json"
+    write_table(table)
+    asked = ("--table", table, "--accuracy", "accuracy", "--latency", "ms", "--quantile", 0.5, "--json", out, "--budget", 4)
+    asked = (*asked, "--probes-per-teaching", 8, "--policies", "random-gate", "--seeds", 1)
+    assert run(*asked, "--bad-readings").returncode == 0
+    (done,) = json.loads(out.read_text())["runs"]
+    assert done["bad_readings"]
+    mixed = run(*asked)
+    assert mixed.returncode != 0
+    assert "must hold runs of one kind" in mixed.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [(("--policies", "best"), "policies must be of"), (("--accuracy", "top-1"), "column 'top-1' must be in the table")],

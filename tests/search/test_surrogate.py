@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from autokd_edge.search.surrogate import Columns, Unfit, below_compressed, compressed, fit, predict, steady
+from autokd_edge.search.surrogate import Columns, Unfit, below_compressed, compressed, fit, left_out, predict, steady
 
 ONE = Columns(first=0, stepped=(False,))
 
@@ -99,3 +99,24 @@ def test_compression_keeps_the_order_and_pulls_in_what_hardly_learnt():
 
 def test_compression_below_0_keeps_the_sign_and_what_is_above():
     assert below_compressed(np.array([-3.0, 0.0, 2.0])).tolist() == pytest.approx([-math.log(4.0), 0.0, 2.0])
+
+
+def test_what_is_left_out_is_predicted_where_the_columns_tell_and_not_where_they_do_not():
+    rng = np.random.default_rng(0)
+    x = rng.random((30, 2))
+    assert left_out(fit(x, np.sin(4 * x[:, 0]), columns=Columns(first=0, stepped=(False, False)))) > 0.9
+    assert left_out(fit(x, rng.standard_normal(30), columns=Columns(first=0, stepped=(False, False)))) < 0.1
+
+
+def test_one_left_out_is_what_a_model_without_it_predicts():
+    rng = np.random.default_rng(1)
+    x, columns = rng.random((8, 1)), Columns(first=0, stepped=(False,))
+    y = np.sin(3 * x[:, 0])
+    model = fit(x, y, columns=columns)
+    z = (y - y.mean()) / y.std(ddof=1)
+    covariance = (model.factor @ model.factor.T).numpy()
+    errors = []
+    for i in range(8):
+        rest = [j for j in range(8) if j != i]
+        errors.append(z[i] - covariance[i, rest] @ np.linalg.solve(covariance[np.ix_(rest, rest)], z[rest]))
+    assert left_out(model) == pytest.approx(1 - np.sum(np.square(errors)) / np.sum(z**2), abs=1e-6)

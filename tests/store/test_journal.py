@@ -20,7 +20,7 @@ from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url
 
 OLD_FORMATS = Path(__file__).parent / "assets"
-LATEST_FORMAT = 4
+LATEST_FORMAT = 6
 
 
 class TestSQLiteJournal(JournalContract):

@@ -284,3 +284,65 @@ def test_the_average_follows_the_weights(tmp_path):
     lesson.swap()
     assert torch.allclose(lesson._state[0], (first + second + third) / 3, atol=1e-6)
     assert torch.equal(lesson.averaged_weights()[0], third)
+
+
+@pytest.mark.parametrize("steps", [STEPS, 40])
+def test_a_lesson_that_pauses_on_rungs_learns_the_same_weights_bit_for_bit(tmp_path, steps):
+    whole, rungs = tmp_path / "whole.safetensors", tmp_path / "rungs.safetensors"
+    taught = distiller(tmp_path / "one", FakeTeacher(), plan=MANY_VARIANTS).teach(small_student(), POINT, steps=steps, seed=7, out=whole)
+    teacher, seconds = FakeTeacher(), []
+    for until in (steps // 9, steps // 3):
+        paused = distiller(tmp_path / str(until), teacher, plan=MANY_VARIANTS).teach(
+            small_student(), POINT, steps=steps, seed=7, out=rungs, until=until
+        )
+        assert teacher.calls == until  # the steps of the rung below are not taken again
+        assert 0 <= paused.accuracy <= 100
+        assert not rungs.exists()
+        seconds.append(paused.seconds)
+    ended = distiller(tmp_path / "end", teacher, plan=MANY_VARIANTS).teach(small_student(), POINT, steps=steps, seed=7, out=rungs)
+    assert teacher.calls == steps
+    assert equal(whole, rungs)
+    assert (ended.accuracy, ended.loss) == (taught.accuracy, taught.loss)
+    assert seconds[0] < seconds[1] < ended.seconds
+
+
+def test_a_long_lesson_that_pauses_keeps_its_average(tmp_path, monkeypatch):
+    monkeypatch.setattr("autokd_edge.teaching.lesson.AVERAGED_FROM", 30)
+    whole, rungs = tmp_path / "whole.safetensors", tmp_path / "rungs.safetensors"
+    distiller(tmp_path / "one", FakeTeacher()).teach(small_student(), POINT, steps=30, seed=7, out=whole)
+    for until in (10, None):
+        distiller(tmp_path / "two", FakeTeacher()).teach(small_student(), POINT, steps=30, seed=7, out=rungs, until=until)
+    assert equal(whole, rungs)
+
+
+def test_a_paused_lesson_is_graded_by_the_better_of_its_weights_and_their_recent_average(tmp_path):
+    out = tmp_path / "w.safetensors"
+    taught_by = distiller(tmp_path, FakeTeacher())
+    paused = taught_by.teach(small_student(), POINT, steps=60, seed=7, out=out, until=30)
+    nothing = Lessons(student_channels=(), teacher_channels=(), labels=torch.zeros(0), seed=0)
+    lesson = Lesson(small_student(), 60, 7, out.with_suffix(".partial"), CrossEntropy(Point(values=()), nothing), pauses=True)
+    data = small_source().teaching()
+    augment = Augmenter(data.augmentation, samples=len(data.train), seed=0, image=data.image, mean=data.mean, std=data.std)
+    own = accuracy_of(lesson.network, data.validation, augment)
+    lesson.swap()
+    assert paused.accuracy == max(own, accuracy_of(lesson.network, data.validation, augment))
+
+
+def test_a_lesson_beyond_a_rung_that_was_not_graded_begins_again(tmp_path):
+    out, other = tmp_path / "w.safetensors", tmp_path / "x.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        distiller(tmp_path, FakeTeacher(stop_at_call=SAVE_EVERY + 5), plan=MANY_VARIANTS).teach(
+            small_student(), POINT, steps=STEPS, seed=7, out=out
+        )
+    assert out.with_suffix(".partial").exists()
+    paused, again = (
+        distiller(tmp_path / name, FakeTeacher(), plan=MANY_VARIANTS).teach(small_student(), POINT, steps=STEPS, seed=7, out=path, until=20)
+        for name, path in (("y", out), ("x", other))
+    )
+    assert (paused.accuracy, paused.loss) == (again.accuracy, again.loss)
+
+
+@pytest.mark.parametrize("until", [0, 40, 41])
+def test_a_lesson_cannot_pause_outside_of_its_steps(tmp_path, until):
+    with pytest.raises(ValueError, match=f"must pause after 1 to 39 of its 40 steps; got {until}"):
+        distiller(tmp_path).teach(small_student(), POINT, steps=40, seed=7, out=tmp_path / "w.safetensors", until=until)

@@ -11,7 +11,20 @@ from importlib.metadata import PackageNotFoundError, version
 from autokd_edge.core.codec import Json
 from autokd_edge.devices.fingerprint import read_fingerprint
 
-PACKAGES = ("autokd-edge", "torch", "apache-tvm", "openvino", "nncf", "onnxruntime", "onnx", "botorch", "numpy")
+PACKAGES = (
+    "autokd-edge",
+    "torch",
+    "apache-tvm",
+    "openvino",
+    "nncf",
+    "onnxruntime",
+    "onnx",
+    "botorch",
+    "gpytorch",
+    "optuna",
+    "numpy",
+    "scipy",
+)
 
 
 def facts() -> dict[str, Json]:

@@ -11,6 +11,8 @@ of the best taught network that keeps the limit, in points. Interrupted, the sam
 with the runs that the JSON file lacks.
 
 ``edge-bo`` is told the paths of a cell, ``edge-bo-one-hot`` its operations alone, as the others are.
+``edge-bo-warm`` recalls the 20 teachings of an earlier ``edge-bo`` study, by ``--warm-accuracy``; ``edge-bo-misled``
+the same ones with their accuracies shuffled.
 ``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random``, ``bohb-paper`` and Optuna's
 samplers teach what they propose, and learn its latency with its accuracy.
 """
@@ -20,21 +22,18 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from importlib.metadata import version
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table
+from bench_facts import facts
+from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table, recalled_of
 
-from autokd_edge.core.study import GradeEngine, Stop, Teach
+from autokd_edge.core.study import GradeEngine, Probe, Stop, Study, Teach
 from autokd_edge.ports import Policy
 from autokd_edge.search.bohb import BOHBProposer
 from autokd_edge.search.evolution import EvolutionChooser
@@ -44,6 +43,9 @@ from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser, RandomProposer
 from autokd_edge.search.ungated import UngatedPolicy
 
+RECALLED = 20  # teachings of the earlier study
+EARLIER_SEED = 1000  # added to the seed: another search
+RECALLING = ("edge-bo-warm", "edge-bo-misled")
 GOALS = (1.0, 0.5, 0.1)  # points of regret
 SHOWN = (5, 10, 15, 20, 25, 30, 50, 100, 150, 200)  # teachings
 
@@ -52,22 +54,31 @@ def main() -> None:
     """Run what the JSON file lacks, write it after every run, print the summary."""
     args = _arguments()
     done = json.loads(args.json.read_text())["runs"] if args.json.exists() else []
+    earlier = {
+        latency: read_table(args.table, args.warm_accuracy, args.warm_latency or latency) for latency in args.latency if args.warm_accuracy
+    }
     tables = {names: read_table(args.table, *names) for names in itertools.product(args.accuracy, args.latency)}
     for ((accuracy, latency), table), quantile in itertools.product(tables.items(), args.quantile):
         for policy, seed in itertools.product(args.policies.split(","), range(args.seeds)):
-            key = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
-            if not any(all(run[k] == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
-                done = [run for run in done if not all(run[k] == v for k, v in key.items())]
-                done.append({**key, **_run(table, key, args.budget, args.probes_per_teaching)})
+            key: dict[str, Any] = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
+            key |= {"bad_readings": True} if args.bad_readings else {}
+            if not any(all(run.get(k) == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
+                done = [run for run in done if not all(run.get(k) == v for k, v in key.items())]
+                done.append({**key, **_run(table, key, args.budget, args.probes_per_teaching, earlier.get(latency))})
                 _write(args, done)
                 print(json.dumps({**key, "regret": done[-1]["regrets"][-1], "seconds": done[-1]["seconds"]}), file=sys.stderr)
     _write(args, done)
     print(_text(_summary(done)))
 
 
-def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int) -> dict[str, Any]:
+def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int, earlier: Table | None) -> dict[str, Any]:
     bound = table.bound_ns(key["quantile"])
-    world = TableWorld(table=table, bound_ns=bound, teachings=budget, seed=key["seed"], policy=key["policy"])
+    recalled = ()
+    if earlier is not None and key["policy"] in RECALLING:
+        past = _earlier_study(earlier, key["quantile"], key["seed"] + EARLIER_SEED, probes)
+        recalled = recalled_of(past, shuffled=key["policy"] == "edge-bo-misled")
+    world = TableWorld(table=table, bound_ns=bound, teachings=budget, seed=key["seed"], policy=key["policy"], recalled=recalled)
+    world.bad_readings = key.get("bad_readings", False)
     policy, slowest, began = POLICIES[key["policy"]](table, probes), 0.0, time.monotonic()
     while len(world.study.teachings) < budget:
         asked = time.monotonic()
@@ -84,6 +95,16 @@ def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int) -> dict
         "seconds": round(time.monotonic() - began, 1),
         "slowest_choice_s": round(slowest, 2),
     }
+
+
+@cache
+def _earlier_study(table: Table, quantile: float, seed: int, probes: int) -> Study:
+    """Search a table with edge-bo, as somebody did before."""
+    world = TableWorld(table=table, bound_ns=table.bound_ns(quantile), teachings=RECALLED, seed=seed, policy="edge-bo")
+    policy = _edge_bo(table, probes)
+    while len(world.study.teachings) < RECALLED and isinstance(action := policy.next(world.study), Probe | Teach):
+        world.do(action)
+    return world.study
 
 
 def _plan(probes: int) -> Plan:
@@ -124,6 +145,8 @@ def _optuna(sampler: Literal["tpe", "gp"], table: Table, probes: int) -> Policy:
 
 POLICIES: Mapping[str, Callable[[Table, int], Policy]] = {
     "edge-bo": _edge_bo,
+    "edge-bo-warm": _edge_bo,
+    "edge-bo-misled": _edge_bo,
     "edge-bo-one-hot": _edge_bo_plain,
     "random-gate": _random_with_gate,
     "random": _random,
@@ -184,15 +207,7 @@ def _text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _write(args: argparse.Namespace, runs: Sequence[Mapping[str, Any]]) -> None:
-    document = {
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: version(name) for name in ("autokd-edge", "torch", "botorch", "gpytorch", "numpy", "scipy", "optuna")},
-        "python": platform.python_version(),
-        "command": shlex.join(["python", *sys.argv]),
-        "summary": _summary(runs),
-        "runs": runs,
-    }
+    document = {**facts(), "summary": _summary(runs), "runs": runs}
     args.json.parent.mkdir(parents=True, exist_ok=True)
     half = args.json.with_suffix(".half")
     half.write_text(_compact(document))
@@ -208,12 +223,6 @@ def _compact(document: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True, help="CSV, also gzipped")
@@ -224,11 +233,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=30, help="teachings")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--probes-per-teaching", type=int, default=32)
+    parser.add_argument("--warm-accuracy", help="column that an earlier study taught by, for edge-bo-warm and edge-bo-misled")
+    parser.add_argument("--warm-latency", help="column that limited the earlier study. Default: the same")
+    parser.add_argument(
+        "--bad-readings", action="store_true", help="one in ten three times off and noisy, one in ten fails; in a --json of its own"
+    )
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args()
     unknown = [name for name in args.policies.split(",") if name not in POLICIES]
     if unknown:
         parser.error(f"policies must be of {', '.join(POLICIES)}; got '{unknown[0]}'")
+    if set(RECALLING) & set(args.policies.split(",")) and args.warm_accuracy is None:
+        parser.error("edge-bo-warm and edge-bo-misled need --warm-accuracy COLUMN")
+    if args.json.exists() and any(run.get("bad_readings", False) != args.bad_readings for run in json.loads(args.json.read_text())["runs"]):
+        parser.error(f"'{args.json}' must hold runs of one kind; it has others than with --bad-readings {args.bad_readings}")
     return args
 
 

@@ -10,8 +10,9 @@ import csv
 import gzip
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from autokd_edge.core.study import (
     Opened,
     Probe,
     Probed,
+    Recalled,
     Referenced,
     Screened,
     Study,
@@ -45,6 +47,7 @@ VARIANT = Variant(backend="replay", precision="fp32")
 NOTHING = SearchSpace(parameters=())
 NONE = Digest("0" * 64)
 EDGE = re.compile(r"op_(\d+)-(\d+)\Z")
+FAILING, WILD, WILD_TIMES = 0.1, 0.1, 3.0  # shares of bad readings, and how far off a wild one is
 PROBE_S, TEACH_S = 1.0, 60.0  # nominal, so that events have an order
 
 
@@ -57,7 +60,7 @@ class Entry:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:
     """A finite space and what is known of every point in it."""
 
@@ -162,6 +165,8 @@ class TableWorld:
     teachings: int
     seed: int
     policy: str
+    recalled: tuple[Recalled, ...] = ()
+    bad_readings: bool = False  # one in ten wildly off, one in ten that fails
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +179,7 @@ class TableWorld:
         """Carry out an action."""
         if isinstance(action, Probe):
             for member in action.members:
-                self._append(Probed(member=member, outcome=self._probe(member), at_s=self.study.elapsed_s + PROBE_S))
+                self._append(Probed(member=member, outcome=self.answer(member), at_s=self.study.elapsed_s + PROBE_S))
             return
         entry = self.table.entries[action.pupil.member.architecture]
         lesson = Lesson(accuracy=entry.accuracy, loss=0.0, checkpoint=NONE, seconds=TEACH_S)
@@ -191,11 +196,27 @@ class TableWorld:
             curve.append(round(top - best, 6))
         return curve
 
-    def _probe(self, member: Member) -> Screened | Failed:
+    def answer(self, member: Member) -> Screened | Failed:
+        """Return what the device says of a member."""
         entry = self.table.entries[member.architecture]
         if entry.latency_ns is None:
             return Failed(stage="build", error="BuildError", message="the table has no latency", retryable=False)
+        if self.bad_readings:
+            return self._badly_read(member, entry, entry.latency_ns)
         return Screened(cost=entry.cost, measurements=(_measurement(entry.latency_ns),))
+
+    def _badly_read(self, member: Member, entry: Entry, latency_ns: int) -> Screened | Failed:
+        """Read a member as a bad device does: the draw is the member's own, so that a policy cannot choose it."""
+        rng = np.random.default_rng([self.seed, zlib.crc32(repr(member.architecture).encode())])
+        draw = rng.random()
+        if draw < FAILING:
+            return Failed(stage="measure", error="MeasureError", message="the board did not answer", retryable=True)
+        if draw < FAILING + WILD:
+            off = WILD_TIMES if rng.random() < 0.5 else 1 / WILD_TIMES
+            blocks = tuple((max(1, round(latency_ns * off * spread)),) * 7 for spread in (0.6, 1.0, 1.6))
+            wild = replace(_measurement(latency_ns), blocks_ns=blocks, flags=("noisy",))
+            return Screened(cost=entry.cost, measurements=(wild,))
+        return Screened(cost=entry.cost, measurements=(_measurement(latency_ns),))
 
     def _append(self, event: Event) -> None:
         self.study = advance(self.study, event)
@@ -216,7 +237,17 @@ class TableWorld:
             final_members=1,
             seed=self.seed,
             protocols={"screen": NONE},
+            recalled=self.recalled,
         )
+
+
+def recalled_of(study: Study, *, shuffled: bool) -> tuple[Recalled, ...]:
+    """Return the lessons of an earlier study; ``shuffled`` accuracies say nothing."""
+    lessons = [(taught.pupil, taught.outcome.accuracy) for taught in study.teachings if isinstance(taught.outcome, Lesson)]
+    accuracies = np.array([accuracy for _, accuracy in lessons])
+    if shuffled:
+        np.random.default_rng(study.config.seed).shuffle(accuracies)
+    return tuple(Recalled(pupil=pupil, accuracy=float(a)) for (pupil, _), a in zip(lessons, accuracies, strict=True))
 
 
 def _measurement(latency_ns: int) -> Measurement:

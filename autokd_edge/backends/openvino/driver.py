@@ -1,8 +1,9 @@
-"""OpenVINO's part of the device program: compile, load and look into engines. Standard library and openvino only."""
+"""OpenVINO's part of the device program: compile for a CPU, GPU or NPU, load and look into engines. Standard library and openvino only."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +33,8 @@ class Engine:
 
 def build(request: Request) -> dict[str, Any]:
     """Compile the ONNX file ``graph`` and write the engine to ``out``, in one step or not at all."""
-    core = _core()
-    compiled = core.compile_model(core.read_model(request["graph"]), "CPU", _properties(request))
+    core = _core(request)
+    compiled = core.compile_model(core.read_model(request["graph"]), request["plugin"], _properties(request))
     part = Path(request["out"] + ".part")
     try:
         exported = compiled.export_model()  # a stream; bytes in older versions
@@ -46,7 +47,7 @@ def build(request: Request) -> dict[str, Any]:
 
 def load(request: Request, engine: str) -> Engine:
     """Import an engine."""
-    return Engine(_core().import_model(Path(engine).read_bytes(), "CPU", _properties(request)))
+    return Engine(_core(request).import_model(Path(engine).read_bytes(), request["plugin"], _properties(request)))
 
 
 def layers(request: Request, engine: str, profiled: Callable[[Engine], None]) -> list[dict[str, Any]]:
@@ -55,7 +56,7 @@ def layers(request: Request, engine: str, profiled: Callable[[Engine], None]) ->
     They count whole microseconds: a kernel of less than half of one is said not to have run.
     """
     properties = {**_properties(request), "PERF_COUNT": True}
-    compiled = _core().import_model(Path(engine).read_bytes(), "CPU", properties)
+    compiled = _core(request).import_model(Path(engine).read_bytes(), request["plugin"], properties)
     call = Engine(compiled)
     profiled(call)
     return [
@@ -76,23 +77,23 @@ def toolchain() -> dict[str, str]:
 
 
 def _properties(request: Request) -> dict[str, Any]:
-    return {
-        # The CPU plugin would run float layers in bf16 or f16 where the processor has them.
-        "INFERENCE_PRECISION_HINT": request["precision_hint"],
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": request["threads"],
-        "NUM_STREAMS": 1,
-    }
+    # The CPU plugin would run float layers in bf16 or f16 where the processor has them.
+    common = {"INFERENCE_PRECISION_HINT": request["precision_hint"], "PERFORMANCE_HINT": "LATENCY"}
+    return {**common, "INFERENCE_NUM_THREADS": request["threads"], "NUM_STREAMS": 1} if request["plugin"] == "CPU" else common
 
 
-def _core() -> Vendor:
+def _core(request: Request) -> Vendor:
     import openvino
 
     vendor: Vendor = openvino
-    return vendor.Core()
+    core = vendor.Core()
+    seen = core.available_devices  # "CPU", "GPU" or "GPU.0", "NPU"
+    if not any(device.partition(".")[0] == request["plugin"] for device in seen):
+        sys.exit(f"this engine needs an Intel {request['plugin']} and its driver; OpenVINO sees {', '.join(seen)} here")
+    return core
 
 
 def _executed(compiled: Vendor) -> dict[str, int]:
     facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     kernels = [fact for fact in facts if fact["layerType"].astype(str) not in NOT_EXECUTED]
-    return dict(Counter(fact["runtimePrecision"].astype(str) for fact in kernels))
+    return dict(Counter(fact["runtimePrecision"].astype(str).lower() for fact in kernels))

@@ -8,15 +8,15 @@ from pathlib import Path
 from autokd_edge.backends.openvino.builder import OPENVINO
 from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.devices.runtime import LinkedRuntime
+from autokd_edge.devices.runtime import LinkedRuntime, Runtime
 from autokd_edge.ports import Link
 
 
 class NNCFQuantizer:
     """Post-training quantisation to int8, quantise-dequantise pairs in the graph; ``link`` leads to this machine."""
 
-    def __init__(self, link: Link, *, timeout_s: float = 600.0) -> None:
-        self._runtime = LinkedRuntime(runtime=OPENVINO, link=link)
+    def __init__(self, link: Link, *, runtime: Runtime = OPENVINO, timeout_s: float = 600.0) -> None:
+        self._runtime = LinkedRuntime(runtime=runtime, link=link)
         self._timeout_s = timeout_s  # 300 samples of a 60-convolution student take some 20 s
 
     def quantize(

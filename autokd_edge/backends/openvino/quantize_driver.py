@@ -10,6 +10,7 @@ Vendor = Any  # NNCF's and ONNX's objects
 
 # NNCF imports torch wherever it is installed; ONNX graphs need none: 1.0 s instead of 2.3 s, equal bytes.
 NOT_IMPORTED = "torch"
+_DEVICES = {"openvino-gpu": "GPU", "openvino-npu": "NPU"}
 
 
 def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Vendor:
@@ -30,7 +31,7 @@ def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Ve
         vendor.Dataset(samples, lambda sample: {name: sample[None]}),
         # Symmetric: the plugin's fastest kernels. Activations behind a ReLU are unsigned all the same.
         preset=vendor.QuantizationPreset.PERFORMANCE,
-        target_device=vendor.TargetDevice.CPU,
+        target_device=vendor.TargetDevice[_DEVICES.get(request["backend"], "CPU")],
         subset_size=len(samples),
         ignored_scope=vendor.IgnoredScope(names=request["keep"]),
         advanced_parameters=vendor.AdvancedQuantizationParameters(
@@ -43,4 +44,5 @@ def quantized(model: Vendor, name: str, samples: Vendor, request: Request) -> Ve
 
 def _overflow_fix(vendor: Vendor, request: Request) -> Vendor:
     """Where pairs of products are summed in int16, weights take 7 bits so that no sum saturates."""
-    return vendor.OverflowFix.ENABLE if request["int8_saturates"] else vendor.OverflowFix.DISABLE
+    on_cpu = request["backend"] not in _DEVICES  # a GPU and an NPU sum in int32
+    return vendor.OverflowFix.ENABLE if on_cpu and request["int8_saturates"] else vendor.OverflowFix.DISABLE

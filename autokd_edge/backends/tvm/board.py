@@ -12,6 +12,7 @@ from autokd_edge.backends.tvm.builder import NAME, TVMBuilder
 from autokd_edge.backends.tvm.quantize import TVM
 from autokd_edge.core.codec import Json
 from autokd_edge.core.measure import Measurement, Protocol
+from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.board import Place, RuntimeBoard
 from autokd_edge.devices.counting import instructions_of
@@ -20,6 +21,7 @@ from autokd_edge.errors import MeasureError
 
 _TIMINGS = ("warmup_runs", "warmup_s", "warmup_tolerance", "blocks", "block_runs", "block_s", "block_samples", "cooldown_s")
 _COUNTED_RUNS = 10
+_PROFILED_RUNS = 100
 _MACHINES = {b"\x3e\x00": "x86_64", b"\xb7\x00": "aarch64"}  # e_machine of the ELF header, little-endian
 
 
@@ -39,12 +41,19 @@ class TVMBoard(RuntimeBoard):
         with self._executable(engine) as program:
             super().infer(program, inputs, variant=variant, target=target, out=out)
 
+    def layers(self, engine: Path, *, variant: Variant, target: Target) -> tuple[LayerTime, ...]:
+        """Time the kernels one by one, as ``RuntimeBoard`` asks a runtime to; raises MeasureError."""
+        with self._executable(engine) as program:
+            return super().layers(program, variant=variant, target=target)
+
     def ask(self, mode: str, request: Json, timeout_s: float) -> Json:
         """Start the engine itself: there is no runtime to drive; the sentinel is timed by its own program, before and after."""
         if mode == "infer":
             return self._answer([request["engine"], mode, request["inputs"], request["out"]], timeout_s)
         if mode == "memory":
             return self._answer([request["engine"], mode], timeout_s)
+        if mode == "layers":
+            return self._answer([request["engine"], mode, str(_PROFILED_RUNS)], timeout_s)
         protocol = request["protocol"]
         sentinel = [request["sentinel"], "sentinel", str(protocol["sentinel_runs"])]
         before = self._answer(sentinel, timeout_s)

@@ -49,7 +49,7 @@ class TVMBuilder:
             BuildError: the variant is not one of this backend's, the target is of another architecture, a
                 compiler is missing or refused the graph, or it took too long (retryable).
         """
-        self._compile(graph, variant, target, out, library=False)
+        self._compile(graph, variant, target, out, form="program")
 
     def library(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
         """Write ``libautokd_student.a`` and ``autokd_student.h`` into a folder: the engine's own kernels and weights.
@@ -57,12 +57,18 @@ class TVMBuilder:
         Raises:
             BuildError: as ``build`` does.
         """
-        self._compile(graph, variant, target, folder, library=True)
+        self._compile(graph, variant, target, folder, form="library")
 
-    def _compile(self, graph: Path, variant: Variant, target: Target, out: Path, *, library: bool) -> None:
+    def module(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
+        """Write ``autokd_student.so``, the same kernels and weights as a function of TVM's runtime.
+
+        Raises:
+            BuildError: as ``build`` does.
+        """
+        self._compile(graph, variant, target, folder, form="module")
+
+    def _compile(self, graph: Path, variant: Variant, target: Target, out: Path, *, form: str) -> None:
         refuse_other_variants(variant, NAME, PRECISIONS)
-        if target.threads != 1:
-            raise BuildError(f"backend '{NAME}' builds engines of 1 thread; target '{target.name}' asks for {target.threads}")
         processor = processor_of(target)
         if variant.precision == "fp16" and not processor.half:
             raise BuildError(f"{variant} needs 16-bit arithmetic, asimdhp of Arm; target '{target.name}' has none", hint=f"use {NAME}/fp32")
@@ -71,7 +77,7 @@ class TVMBuilder:
         request = {
             "graph": str(graph.resolve()),
             "out": str(out.resolve()),
-            "library": library,
+            "form": form,
             "dtype": "float16" if variant.precision == "fp16" else "float32",
             "architecture": target.architecture,
             "processor": asdict(processor),

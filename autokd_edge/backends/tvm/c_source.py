@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -16,6 +17,27 @@ _HAS: Mapping[str, str] = {"dotprod": "(getauxval(AT_HWCAP) & HWCAP_ASIMDDP)", "
 HEADER, FACTS, MODEL, WEIGHTS = "autokd_student.h", "autokd_facts.h", "autokd_student.c", "weights.bin"
 
 
+# The first operation of a kernel -> the usual word for it; a kernel of others is of its own kind.
+_KINDS: Mapping[str, str] = {
+    "conv": "Conv",
+    "dot": "Conv",
+    "depthwise": "DepthwiseConv",
+    "dense": "Dense",
+    "average": "AveragePool",
+    "mean": "AveragePool",
+    "max": "MaxPool",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What a step is called in a profile."""
+
+    name: str
+    kind: str
+    precision: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What an engine knows of itself."""
@@ -23,12 +45,29 @@ class Facts:
     image: tuple[int, int, int]  # (c, h, w)
     classes: int
     threads: int
-    executed: Mapping[str, int]  # precision -> kernels that run in it
+    layers: tuple[Layer, ...]  # in the order of their steps
     toolchain: Mapping[str, str]
     needs: tuple[str, ...]  # levels and features of the processor, in the compilers' words
     weights_bytes: int
     arena_bytes: int
     live_bytes: int  # largest sum of activations that live at one step: no arena is smaller
+
+
+def layers_of(program: Program, precisions: Sequence[str]) -> tuple[Layer, ...]:
+    """Name the steps: number, operations and the shape of what they make, as it lies in memory."""
+    found = []
+    for number, (step, precision) in enumerate(zip(program.steps, precisions, strict=True)):
+        words = [_word(part) for part in step.function.removeprefix("fused_").split("_")]
+        operations = "_".join(words)
+        shape = "x".join(map(str, program.activations[step.arguments[-1]].shape))
+        kind = next((_KINDS[word] for word in words if word in _KINDS), operations)
+        found.append(Layer(name=f"{number} {operations} {shape}", kind=kind, precision=precision))
+    return tuple(found)
+
+
+def _word(part: str) -> str:
+    """Take off the number by which TVM tells equal names apart; that of int8 stays."""
+    return "int8" if part.startswith("int8") else part.rstrip("0123456789")
 
 
 def weights_of(program: Program) -> tuple[bytes, dict[str, int]]:
@@ -55,7 +94,7 @@ extern "C" {{
 enum {{ AUTOKD_CHANNELS = {channels}, AUTOKD_HEIGHT = {height}, AUTOKD_WIDTH = {width}, AUTOKD_CLASSES = {facts.classes} }};
 
 /* Infer once: a preprocessed image [AUTOKD_CHANNELS][AUTOKD_HEIGHT][AUTOKD_WIDTH] to logits [AUTOKD_CLASSES].
-   Returns 0. The library has one arena for all calls: call it from one thread at a time. */
+   Returns 0. The library has one arena for all calls: call it from one thread at a time, whichever thread that is.{_helpers(facts)} */
 int autokd_run(const float *image, float *logits);
 
 #ifdef __cplusplus
@@ -66,9 +105,15 @@ int autokd_run(const float *image, float *logits);
 """
 
 
+def _helpers(facts: Facts) -> str:
+    more = facts.threads - 1
+    return f"\n   The first call starts {more} more threads, which sleep between calls; link with -pthread." if more else ""
+
+
 def facts_header(facts: Facts) -> str:
     """Write what the program around the library says of it."""
-    texts = {"EXECUTED": dict(facts.executed), "TOOLCHAIN": dict(facts.toolchain)}
+    texts = {"EXECUTED": Counter(layer.precision for layer in facts.layers), "TOOLCHAIN": dict(facts.toolchain)}
+    layers = [json.dumps(json.dumps(asdict(layer))[1:-1]) for layer in facts.layers]  # the members of an object
     lines = [f"#define AUTOKD_{name} {json.dumps(json.dumps(value, sort_keys=True))}" for name, value in texts.items()]
     has = " && ".join(_HAS.get(need, f'__builtin_cpu_supports("{need}")') for need in facts.needs)
     lines += [
@@ -78,12 +123,17 @@ def facts_header(facts: Facts) -> str:
         f"#define AUTOKD_WEIGHTS_BYTES {facts.weights_bytes}",
         f"#define AUTOKD_ARENA_BYTES {facts.arena_bytes}",
         f"#define AUTOKD_LIVE_BYTES {facts.live_bytes}",
+        f"#define AUTOKD_STEPS {len(facts.layers)}",
+        f"#define AUTOKD_LAYERS {', '.join(layers)}",
     ]
     return "\n".join([*lines, ""])
 
 
 def model(program: Program, arena: Arena, constants: Mapping[str, int]) -> str:
-    """Write ``autokd_run``: the image into the arena, each kernel in its turn, the logits out of it."""
+    """Write ``autokd_run``: the image into the arena, each kernel in its turn, the logits out of it.
+
+    ``autokd_step`` runs one kernel on what lies in the arena, for a program that times them one by one.
+    """
     calls = []
     for step in program.steps:
         *read, written = (_pointer(name, arena, constants) for name in step.arguments)
@@ -96,7 +146,7 @@ def model(program: Program, arena: Arena, constants: Mapping[str, int]) -> str:
             "",
             f'#include "{HEADER}"',
             "",
-            *(f"void {kernel}({_parameters(count)});" for kernel, count in sorted(signatures.items())),
+            *(f"int {kernel}({_parameters(count)});" for kernel, count in sorted(signatures.items())),
             "",
             f'__asm__(".section .rodata\\n.balign {ALIGNMENT}\\nautokd_weights:\\n.incbin \\"{WEIGHTS}\\"\\n.previous\\n");',
             '__attribute__((visibility("hidden"))) extern const unsigned char autokd_weights[];',
@@ -107,6 +157,14 @@ def model(program: Program, arena: Arena, constants: Mapping[str, int]) -> str:
             *calls,
             f"    memcpy(logits, {_pointer(program.logits, arena, constants)}, {logits.size_bytes});",
             "    return 0;",
+            "}",
+            "",
+            "int autokd_step(int number);",
+            "int autokd_step(int number) {",
+            "    switch (number) {",
+            *(f"    case {number}: return {call.strip()}" for number, call in enumerate(calls)),
+            "    }",
+            "    return 1;",
             "}",
             "",
         ]

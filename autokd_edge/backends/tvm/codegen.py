@@ -2,7 +2,8 @@
 
 TVM's own last step wraps each kernel in a function that checks its arguments at run time, which is more than
 half of a small student's code and of its compile time. Here all is static and checked when it is compiled, so
-that a kernel takes the bare pointers of its buffers: ``void kernel(const void *, ..., void *)``.
+that a kernel takes the bare pointers of its buffers: ``int kernel(const void *, ..., void *)``. It returns 0: where a
+loop is parallel, TVM gives back what the pool of threads said.
 """
 
 from __future__ import annotations
@@ -70,4 +71,5 @@ def _bare(function: Vendor) -> Vendor:
 
     pointers = [tirx.Var(f"p{i}", ir.PointerType(ir.PrimType(str(buffer.dtype)))) for i, buffer in enumerate(function.params)]
     views = [tirx.DeclBuffer(buffer, data=pointer) for buffer, pointer in zip(function.params, pointers, strict=True)]
-    return tirx.PrimFunc(pointers, tirx.SeqStmt([*views, function.body]), attrs=function.attrs)
+    body = tirx.SeqStmt([*views, function.body, tirx.Return(tirx.const(0, "int32"))])
+    return tirx.PrimFunc(pointers, body, ret_type=ir.PrimType("int32"), attrs=function.attrs)

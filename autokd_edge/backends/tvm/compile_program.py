@@ -68,10 +68,10 @@ def _compile(request: Request, made: IO[str]) -> int:
 
 
 def compiled(request: Request) -> Mapping[str, int]:
-    """Compile ``graph``; write the engine to ``out``, or the library and its header into the folder ``out``."""
+    """Compile ``graph``; write the engine to ``out``, or what another ``form`` consists of into the folder ``out``."""
     import onnx
 
-    from autokd_edge.backends.tvm import arena, c_source, codegen, linker, program
+    from autokd_edge.backends.tvm import arena, c_source, codegen, program
     from autokd_edge.backends.tvm.importer import input_shape, relax_from_onnx
     from autokd_edge.backends.tvm.operations import OPERATIONS
 
@@ -79,14 +79,15 @@ def compiled(request: Request) -> Mapping[str, int]:
     features = tuple(request["processor"].pop("features"))
     processor = Processor(features=features, **request["processor"])
     target = codegen.target_of(processor)
-    network, kernels, executed = program.kernels_of(relax_from_onnx(model, processor, OPERATIONS, request["dtype"]), processor, target)
+    module = relax_from_onnx(model, processor, OPERATIONS, request["dtype"])
+    network, kernels, precisions = program.kernels_of(module, processor, target, request["threads"])
     plan = arena.lay_out(network.buffers())
     weights = c_source.weights_of(network)
     facts = c_source.Facts(
         image=input_shape(model)[1:],
         classes=network.activations[network.logits].shape[-1],
         threads=request["threads"],
-        executed=executed,
+        layers=c_source.layers_of(network, precisions),
         toolchain=request["toolchain"],
         needs=processor.needs,
         weights_bytes=len(weights[0]),
@@ -98,10 +99,21 @@ def compiled(request: Request) -> Mapping[str, int]:
         for file, data in c_source.sources(network, plan, facts, weights):
             (folder / file).write_bytes(data)
         codegen.write_object(kernels, target, folder / "kernels.o")
-        library = linker.link_library(request["architecture"], folder, "kernels.o")
-        made = [library, folder / c_source.HEADER] if request["library"] else [linker.link_program(request["architecture"], folder)]
+        made = _linked(request["form"], folder, request)
         _keep(made, Path(request["out"]))
     return {"weights_bytes": facts.weights_bytes, "arena_bytes": facts.arena_bytes, "live_bytes": facts.live_bytes}
+
+
+def _linked(form: str, folder: Path, request: Request) -> list[Path]:
+    """Link what was compiled into a program, a static library with its header, or a module of TVM's runtime with it."""
+    from autokd_edge.backends.tvm import c_source, linker
+
+    architecture, threads = request["architecture"], request["threads"]
+    if form == "module":
+        return [linker.link_module(architecture, folder, "kernels.o", threads=threads)]
+    if form == "library":
+        return [linker.link_library(architecture, folder, "kernels.o", threads=threads), folder / c_source.HEADER]
+    return [linker.link_program(architecture, folder, "kernels.o", threads=threads)]
 
 
 def _keep(made: list[Path], out: Path) -> None:

@@ -1,6 +1,6 @@
 /* The program around a compiled student: it describes, times or runs itself. Linux and the C library only.
 
-   ENGINE describe | memory | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy
+   ENGINE describe | memory | layers RUNS | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy
           | check INPUTS.npy LOGITS.npy TOLERANCE
 
    Answers are one JSON document on stdout; what went wrong is one line on stderr and exit status 1. The
@@ -25,6 +25,9 @@
 
 enum { SETTLING_RUNS = 5 };
 enum { PIXELS = AUTOKD_CHANNELS * AUTOKD_HEIGHT * AUTOKD_WIDTH };
+
+int autokd_step(int number); /* one kernel on what lies in the arena */
+static const char *const layers[] = {AUTOKD_LAYERS};
 
 static float image[PIXELS], logits[AUTOKD_CLASSES];
 
@@ -87,15 +90,23 @@ static int pin(void) {
     return !sched_setaffinity(0, sizeof one, &one);
 }
 
-static long peak_rss_bytes(void) {
+/* Return a number of KiB that a file of /proc gives behind a name; 0 where it gives none. */
+static long kib_in(const char *path, const char *name) {
     char line[256];
     long kib = 0;
-    FILE *status = fopen("/proc/self/status", "r");
-    if (!status) fail("/proc/self/status could not be read: %s", strerror(errno));
-    while (fgets(line, sizeof line, status))
-        if (sscanf(line, "VmHWM: %ld", &kib) == 1) break;
-    fclose(status);
-    return kib * 1024;
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, name, strlen(name)) && sscanf(line + strlen(name), ": %ld", &kib) == 1) break;
+    if (file) fclose(file);
+    return kib;
+}
+
+/* Linux 6.2 and later count VmHWM by processor and sum up now and then, 128 KiB and more behind; what is resident is
+   walked through page by page. Nothing is given back here before the peak is read, so the larger one is the peak. */
+static long peak_rss_bytes(void) {
+    long peak = kib_in("/proc/self/status", "VmHWM"), resident = kib_in("/proc/self/smaps_rollup", "Rss");
+    if (!peak) fail("/proc/self/status must say VmHWM; it does not");
+    return (resident > peak ? resident : peak) * 1024;
 }
 
 static int by_size(const void *a, const void *b) {
@@ -187,6 +198,21 @@ static void measure(int count, char **pairs) {
         block(count, pairs);
         printf("]");
     }
+    printf("]}\n");
+}
+
+/* Time each kernel by itself; a profiled run is slower than a timed one by two readings of the clock for each. */
+static void profile(long runs) {
+    static int64_t total[AUTOKD_STEPS];
+    if (runs < 1) fail("layers must run at least once; got %ld", runs);
+    for (long turn = 0; turn < runs; turn++)
+        for (int i = 0; i < AUTOKD_STEPS; i++) {
+            int64_t start = now_ns();
+            if (autokd_step(i)) fail("kernel %d refused its arguments", i);
+            total[i] += now_ns() - start;
+        }
+    printf("{\"layers\":[");
+    for (int i = 0; i < AUTOKD_STEPS; i++) printf("%s{%s,\"mean_ns\":%lld}", i ? "," : "", layers[i], (long long)(total[i] / runs));
     printf("]}\n");
 }
 
@@ -305,6 +331,11 @@ int main(int count, char **arguments) {
         pin();
         load();
         printf("{\"peak_rss_bytes\":%ld}\n", peak_rss_bytes());
+    } else if (count == 3 && !strcmp(verb, "layers")) {
+        pin();
+        load();
+        warm_up(20, 1.0, 0.02);
+        profile(atol(arguments[2]));
     } else if (count == 3 && !strcmp(verb, "sentinel")) {
         pin();
         load();
@@ -317,7 +348,7 @@ int main(int count, char **arguments) {
     } else if (count == 5 && !strcmp(verb, "check")) {
         check(arguments[2], arguments[3], atof(arguments[4]));
     } else {
-        fail("usage: %s describe | memory | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy | check INPUTS.npy LOGITS.npy TOLERANCE", arguments[0]);
+        fail("usage: %s describe | memory | layers RUNS | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy | check INPUTS.npy LOGITS.npy TOLERANCE", arguments[0]);
     }
     if (fflush(stdout)) fail("the answer could not be written: %s", strerror(errno));
     return 0;

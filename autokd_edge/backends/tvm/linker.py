@@ -11,7 +11,9 @@ from autokd_edge.backends.tvm.c_source import MODEL
 from autokd_edge.errors import BuildError
 
 PROGRAM_SOURCE = Path(__file__).with_name("engine.c")
-LIBRARY = "libautokd_student.a"
+POOL_SOURCE = Path(__file__).with_name("pool.c")
+MODULE_SOURCE = Path(__file__).with_name("module.c")
+LIBRARY, MODULE = "libautokd_student.a", "autokd_student.so"
 _PACKAGES = {"x86_64": "gcc libc6-dev", "aarch64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"}
 # Nothing of this C is hot. GCC 12 for aarch64 crashes where it vectorises the search of the largest of 4 numbers.
 _FLAGS = ("-std=gnu11", "-O2", "-fno-tree-vectorize", "-ffunction-sections", "-fdata-sections", "-fno-ident")
@@ -34,22 +36,60 @@ def compiler_version(architecture: str) -> str:
     return _run([tool(architecture, "gcc"), "-dumpfullversion"], Path.cwd()).strip()
 
 
-def link_library(architecture: str, folder: Path, kernels: str) -> Path:
-    """Make the library of the model's C file and the kernels' object; only ``autokd_run`` is seen from outside."""
-    gcc = tool(architecture, "gcc")
-    _run([gcc, *_FLAGS, "-Wa,-I.", "-c", MODEL, "-o", "model.o"], folder)
-    _run([tool(architecture, "ld"), "-r", "-o", "student.o", "model.o", kernels], folder)
-    _run([tool(architecture, "objcopy"), "--keep-global-symbol=autokd_run", "student.o"], folder)
-    _run([tool(architecture, "ar"), "rcsD", LIBRARY, "student.o"], folder)
+def link_library(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
+    """Make the library of the model's C file, the kernels' object and, for several threads, their pool.
+
+    Only ``autokd_run`` is seen from outside.
+    """
+    student = _student(architecture, folder, kernels, threads=threads, shown=("autokd_run",))
+    _run([tool(architecture, "ar"), "rcsD", LIBRARY, student], folder)
     return folder / LIBRARY
 
 
-def link_program(architecture: str, folder: Path) -> Path:
-    """Make the program around the library, with nothing left to load at run time."""
+def _student(architecture: str, folder: Path, kernels: str, *, threads: int, shown: Sequence[str]) -> str:
+    """Make one object of a student, of which only the functions ``shown`` can be called; returns its name."""
+    parts = [MODEL, POOL_SOURCE.name] if threads > 1 else [MODEL]
+    shutil.copyfile(POOL_SOURCE, folder / POOL_SOURCE.name)
+    objects = [Path(part).with_suffix(".o").name for part in parts]
+    for part, made in zip(parts, objects, strict=True):
+        _run([tool(architecture, "gcc"), *_FLAGS, "-Wa,-I.", "-c", part, "-o", made], folder)
+    _run([tool(architecture, "ld"), "-r", "-o", "student.o", *objects, kernels], folder)
+    _run([tool(architecture, "objcopy"), *(f"--keep-global-symbol={name}" for name in shown), "student.o"], folder)
+    return "student.o"
+
+
+def link_module(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
+    """Make the shared library that TVM's runtime loads; its headers are those of the installed package."""
+    from tvm_ffi.libinfo import find_dlpack_include_path, find_include_path
+
+    sources = [MODULE_SOURCE, *([POOL_SOURCE] if threads > 1 else [])]
+    for source in sources:
+        shutil.copyfile(source, folder / source.name)
+    headers = [f"-I{path}" for path in (find_include_path(), find_dlpack_include_path())]
+    flags = (
+        *_FLAGS,
+        "-Werror=implicit-function-declaration",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-shared",
+        "-Wl,--gc-sections",
+        "-Wl,--build-id=none",
+        "-s",
+        "-Wa,-I.",
+    )
+    parts = [MODEL, *(source.name for source in sources), kernels]
+    # TVM's library is there when the module is loaded; what is of it stays open.
+    _run([tool(architecture, "gcc"), *flags, *headers, *parts, "-pthread", "-o", MODULE], folder)
+    return folder / MODULE
+
+
+def link_program(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
+    """Make the program around the student, with nothing left to load at run time."""
     shutil.copyfile(PROGRAM_SOURCE, folder / PROGRAM_SOURCE.name)
+    student = _student(architecture, folder, kernels, threads=threads, shown=("autokd_run", "autokd_step"))
     # Without a build id and symbols, equal sources give equal bytes.
     flags = (*_FLAGS, "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
-    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, LIBRARY, "-lm", "-o", "engine"], folder)
+    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, student, "-lm", "-pthread", "-o", "engine"], folder)
     return folder / "engine"
 
 

@@ -33,10 +33,11 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One call of a kernel; the last argument is written."""
+    """One call of a kernel; the last argument is written. ``function`` is the operations that were fused to it."""
 
     kernel: str
     arguments: tuple[str, ...]
+    function: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,8 @@ class Program:
         ]
 
 
-def kernels_of(module: Vendor, processor: Processor, target: Vendor) -> tuple[Program, Vendor, dict[str, int]]:
-    """Fuse, schedule and put in order; returns the program, the TIR module of its kernels, and the steps by precision."""
+def kernels_of(module: Vendor, processor: Processor, target: Vendor, threads: int) -> tuple[Program, Vendor, tuple[str, ...]]:
+    """Fuse, schedule and put in order; returns the program, the TIR module of its kernels, and the precision of each step."""
     import tvm
     from tvm import relax
 
@@ -74,8 +75,8 @@ def kernels_of(module: Vendor, processor: Processor, target: Vendor) -> tuple[Pr
         )(module)
         functions = {variable.name_hint: function for variable, function in fused.functions.items() if variable.name_hint != "main"}
         program, names = _program(fused["main"], functions)
-        kernels = {name: scheduled(functions[first], processor).with_attr("global_symbol", name) for first, name in names.items()}
-    return program, tvm.IRModule(kernels), _executed(program, names, functions)
+        kernels = {name: scheduled(functions[first], processor, threads).with_attr("global_symbol", name) for first, name in names.items()}
+    return program, tvm.IRModule(kernels), _precisions(program, names, functions)
 
 
 def _program(main: Vendor, functions: Mapping[str, Vendor]) -> tuple[Program, dict[str, str]]:
@@ -125,8 +126,8 @@ class _Reader:
         if not isinstance(value, relax.Call) or value.op.name != "relax.call_tir":
             raise ValueError(f"a lowered network must be calls of kernels alone; got {str(value)[:80]}")
         arguments = [self._argument(argument) for argument in value.args[1]]
-        kernel = self._kernel(value.args[0].name_hint)
-        self.steps.append(Step(kernel=kernel, arguments=(*arguments, self.activation(binding.var))))
+        function = value.args[0].name_hint
+        self.steps.append(Step(kernel=self._kernel(function), arguments=(*arguments, self.activation(binding.var)), function=function))
 
     def _argument(self, argument: Vendor) -> str:
         if argument in self.names:
@@ -153,13 +154,10 @@ class _Reader:
         return self._same[function]
 
 
-def _executed(program: Program, sources: Mapping[str, str], functions: Mapping[str, Vendor]) -> dict[str, int]:
-    """Count the steps by the type of the numbers that their kernels multiply: 8-bit ones where sums are of integers."""
+def _precisions(program: Program, sources: Mapping[str, str], functions: Mapping[str, Vendor]) -> tuple[str, ...]:
+    """Name the type of the numbers that each step multiplies: 8-bit ones where sums are of integers."""
     kinds = {}
     for function, kernel in sources.items():
         first = str(functions[function].params[0].dtype)
         kinds[kernel] = _SHORT.get(first, first) if INTEGER in function or first == "float16" else "f32"
-    counts: dict[str, int] = {}
-    for step in program.steps:
-        counts[kinds[step.kernel]] = counts.get(kinds[step.kernel], 0) + 1
-    return counts
+    return tuple(kinds[step.kernel] for step in program.steps)

@@ -8,6 +8,7 @@ to memory. Found by experiment to be within some per cent of hand-written kernel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,8 @@ _CHANNEL_VECTORS_MOST = 4
 _UNROLLED_MOST = 25
 # Rows, columns, quads of channels, and the four of a quad: the reduction of a convolution by dot products.
 _DOT_AXES = 4
+# Operations of a kernel that are worth waking other threads for, which takes some microseconds.
+_SHARED_LEAST = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +35,11 @@ class Tile:
     lanes: int
 
 
-def scheduled(function: Vendor, processor: Processor) -> Vendor:
-    """Return a TIR function with the rule applied."""
+def scheduled(function: Vendor, processor: Processor, threads: int = 1) -> Vendor:
+    """Return a TIR function with the rule applied; with several threads, its tiles are shared out where there are enough.
+
+    A tile is computed by one thread as it is by a single one, so that the numbers are the same.
+    """
     from tvm import IRModule
     from tvm.s_tir import Schedule
 
@@ -42,12 +48,14 @@ def scheduled(function: Vendor, processor: Processor) -> Vendor:
     schedule = Schedule(IRModule({"main": function}))
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     reductions = [block for block in blocks if _reduction_axes(schedule, block)]
+    if _operations(schedule, blocks) < _SHARED_LEAST:
+        threads = 1
     if len(reductions) == 1:
-        _tile_reduction(schedule, blocks, reductions[0], processor)
+        _tile_reduction(schedule, blocks, reductions[0], processor, threads)
     elif not reductions:
         for block in blocks[:-1]:
             schedule.compute_inline(block)
-        _vectorize(schedule, blocks[-1], processor.lanes)
+        _share(schedule, _vectorize(schedule, blocks[-1], processor.lanes), threads)
     return schedule.mod["main"]
 
 
@@ -78,7 +86,22 @@ def lanes_for(extent: int, lanes: int) -> int:
     return width
 
 
-def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor: Processor) -> None:
+def _share(schedule: Vendor, tiles: list[Vendor], threads: int) -> None:
+    """Give each thread a part of the outermost loop that turns more than once.
+
+    Loops are not fused for it: TVM would no longer see which part of the accumulator a tile needs, and keep all of it.
+    """
+    loop = next((loop for loop in tiles if _extent(schedule, loop) > 1), None)
+    if threads > 1 and loop is not None:
+        schedule.parallel(loop)
+
+
+def _operations(schedule: Vendor, blocks: list[Vendor]) -> int:
+    """Count what a kernel computes, roughly: the turns of its longest block."""
+    return max(math.prod(int(axis.dom.extent) for axis in schedule.get(block).iter_vars) for block in blocks)
+
+
+def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor: Processor, threads: int) -> None:
     names = [schedule.get(block).name_hint for block in blocks]
     place = names.index(schedule.get(reduction).name_hint)
     for block in blocks[:place]:
@@ -109,6 +132,7 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, p
     _unrolled_vectors(schedule, channel, tile)
     schedule.unroll(pixel)
     schedule.compute_at(reduction, channel_tiles, preserve_unit_loops=True)
+    _share(schedule, [*outer, pixel_tiles, channel_tiles], threads)
     if len(axes) == _DOT_AXES:
         _tile_dot_products(schedule, reduction, tile, processor)
     else:
@@ -149,13 +173,15 @@ def _unrolled_vectors(schedule: Vendor, loop: Vendor, tile: Tile) -> None:
     schedule.unroll(vectors)
 
 
-def _vectorize(schedule: Vendor, block: Vendor, lanes: int) -> None:
+def _vectorize(schedule: Vendor, block: Vendor, lanes: int) -> list[Vendor]:
+    """Make vectors of the innermost loop; returns the loops around it."""
     loops = schedule.get_loops(block)
     if loops:
         width = lanes_for(_extent(schedule, loops[-1]), lanes)
         if width > 1:
             _, lane = schedule.split(loops[-1], [None, width])
             schedule.vectorize(lane)
+    return list(loops[:-1])
 
 
 def _reduction_axes(schedule: Vendor, block: Vendor) -> list[int]:

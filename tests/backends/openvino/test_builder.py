@@ -10,7 +10,9 @@ from fakes.graphs import write_graph
 from fakes.link import FakeLink
 from onnx import helper
 
-from autokd_edge.backends.openvino.builder import OpenVINOBuilder
+from autokd_edge.backends.openvino.builder import OPENVINO_GPU, OPENVINO_NPU, OpenVINOBuilder
+from autokd_edge.core.target import Variant
+from autokd_edge.devices.link import LocalLink
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.ports import Finished
 
@@ -60,3 +62,33 @@ def test_a_compiler_that_crashes_or_hangs_is_a_build_error(answer, said, retryab
     assert said in str(caught.value)
     assert caught.value.retryable is retryable
     assert not (tmp_path / "engine").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runtime", "plugin"), [(OPENVINO_GPU, "GPU"), (OPENVINO_NPU, "NPU")], ids=["gpu", "npu"])
+def test_a_device_that_is_not_there_is_named_with_those_that_are(runtime, plugin, target, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    if any(device.startswith(plugin) for device in openvino.Core().available_devices):
+        pytest.skip(f"there is an {plugin} here")
+    half = Variant(backend=runtime.name, precision="fp16")
+    with pytest.raises(BuildError, match=f"this engine needs an Intel {plugin} and its driver; OpenVINO sees CPU"):
+        OpenVINOBuilder(LocalLink(), runtime=runtime).build(
+            write_graph(tmp_path / "g.onnx"), variant=half, target=target, out=tmp_path / "engine"
+        )
+    assert not (tmp_path / "engine").exists()
+
+
+def test_what_a_gpu_and_an_npu_are_asked_for(target, tmp_path):
+    asked = []
+
+    def answer(_argv, request):
+        asked.append((request["plugin"], request["precision_hint"]))
+        return {}
+
+    for runtime, precision in ((OPENVINO_GPU, "fp16"), (OPENVINO_GPU, "int8"), (OPENVINO_NPU, "int8")):
+        variant = Variant(backend=runtime.name, precision=precision)
+        builder = OpenVINOBuilder(FakeLink(answer), runtime=runtime)
+        builder.build(write_graph(tmp_path / "g.onnx"), variant=variant, target=target, out=tmp_path / "engine")
+    assert asked == [("GPU", "f16"), ("GPU", "f16"), ("NPU", "f16")]
+    with pytest.raises(BuildError, match="builds openvino-npu/fp16, openvino-npu/int8; got 'openvino-npu/fp32'"):
+        builder.build(write_graph(tmp_path / "g.onnx"), variant=replace(variant, precision="fp32"), target=target, out=tmp_path / "engine")

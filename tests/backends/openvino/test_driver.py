@@ -12,7 +12,7 @@ from autokd_edge.backends.openvino.builder import OPENVINO
 from autokd_edge.core.codec import encode
 from autokd_edge.devices.runtime import DEVICE_PROGRAM
 
-REQUEST = {"threads": 1, "precision_hint": "f32"}
+REQUEST = {"threads": 1, "precision_hint": "f32", "plugin": "CPU"}
 
 
 @pytest.mark.slow

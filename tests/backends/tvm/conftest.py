@@ -37,7 +37,7 @@ def backend(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tvm")
     builder = TVMBuilder()
     board = TVMBoard(builder, Place(link=LocalLink(), lease=Lease(folder / "lock"), folder=folder))
-    return Backend(name="tvm", builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, library=builder)
+    return Backend(name="tvm", builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, layer_timer=board, library=builder)
 
 
 @pytest.fixture(scope="session")

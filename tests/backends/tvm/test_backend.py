@@ -3,9 +3,16 @@
 import pytest
 from contracts.backend import BackendContract, ThoroughBackendContract
 
+from autokd_edge.conformance.layer_timer import LayerTimerContract
+
 
 @pytest.mark.slow
 class TestTVM(BackendContract):
+    pass
+
+
+@pytest.mark.slow
+class TestTVMLayerTimes(LayerTimerContract):
     pass
 
 

@@ -74,14 +74,7 @@ def test_a_variant_of_no_use_here_is_refused(name, builder, variant, target, tmp
         )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"architecture": "riscv64"}, "needs riscv64-linux-gnu-gcc|builds for aarch64, x86_64"),
-        ({"threads": 4}, "builds engines of 1 thread; target 'host' asks for 4"),
-    ],
-)
-def test_a_target_that_is_not_built_for_is_refused(change, message, builder, variant, target, tmp_path):
-    with pytest.raises(BuildError, match=message):
-        builder.build(write_graph(tmp_path / "g"), variant=variant, target=replace(target, **change), out=tmp_path / "e")
+def test_a_target_that_is_not_built_for_is_refused(builder, variant, target, tmp_path):
+    with pytest.raises(BuildError, match=r"needs riscv64-linux-gnu-gcc|builds for aarch64, x86_64"):
+        builder.build(write_graph(tmp_path / "g"), variant=variant, target=replace(target, architecture="riscv64"), out=tmp_path / "e")
     assert not (tmp_path / "e").exists()
