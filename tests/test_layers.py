@@ -31,18 +31,24 @@ VENDORS = (
     "tvm_ffi",
     "optuna",
 )
-# What teaches or models is torch by nature; everything else must load without it.
+# What teaches or models is torch (or SciPy) by nature; everything else must load without it.
 TORCH_BY_NATURE = (
     "autokd_edge.teaching.",
     "autokd_edge.students.lower_torch",
+    "autokd_edge.search.accuracies",
     "autokd_edge.search.acquisition",
     "autokd_edge.search.beliefs",
+    "autokd_edge.search.bohb",
     "autokd_edge.search.candidates",
     "autokd_edge.search.edge_bo",
+    "autokd_edge.search.explain",
+    "autokd_edge.search.kde",
     "autokd_edge.search.kernel",
     "autokd_edge.search.likelihood",
+    "autokd_edge.search.prior",
     "autokd_edge.search.surrogate",
     "autokd_edge.api.checking",
+    "autokd_edge.api.goals",
     "autokd_edge.api.search",
     "autokd_edge.api.shipping",
 )

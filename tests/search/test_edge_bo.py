@@ -55,7 +55,7 @@ def test_the_best_pupil_comes_nearer_to_the_optimum_than_by_random_search():
     optimum = max(accuracy(pupil, 100) for pupil in pupils if latency_ns(pupil.member) <= 500_000)
     regret = {}
     for name, kind in {"edge-bo": EdgeBO, "random": RandomChooser}.items():
-        studies = [a_run(a_policy(kind(ARCHITECTURES, DISTILLATIONS), Plan()), seed=seed, teachings=8) for seed in range(4)]
+        studies = [a_run(a_policy(kind(ARCHITECTURES, DISTILLATIONS), Plan()), seed=seed, teachings=8) for seed in range(6)]
         best = [max(t.outcome.accuracy for t in study.teachings if not t.final) for study in studies]
         regret[name] = optimum - float(np.median(best))
     assert regret["edge-bo"] < 1.0
