@@ -22,15 +22,19 @@ from pipeline.world import (
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.limits import Budget, Limits
+from autokd_edge.core.space import Point
 from autokd_edge.core.study import (
     Failed,
     Grade,
     Graded,
     GradeEngine,
     Lesson,
+    Member,
     Opened,
     Probe,
     Probed,
+    Pupil,
+    Recalled,
     Referenced,
     Screened,
     Stop,
@@ -238,6 +242,7 @@ GOAL_CHANGES = {
     "limits": Limits(latency=None, memory=None, max_drop=1.0),
     "device": "ssh://board",
 }
+NOWHERE = Point(values=())
 CHANGES = {
     "data": "another",
     "data_digest": OTHER,
@@ -254,6 +259,10 @@ CHANGES = {
     "loss": "dkd",
     "rungs": 2,
     "eta": 2,
+    "starts": (Point(values=(("tau", 4.0),)),),
+    "recalled": (
+        Recalled(pupil=Pupil(member=Member(architecture=Point(values=()), index=0), distillation=Point(values=())), accuracy=90.0),
+    ),
 }
 
 

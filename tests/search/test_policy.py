@@ -115,6 +115,7 @@ def test_a_time_budget_that_is_too_short_for_the_family_goes_to_one_member():
     assert sum(taught.final for taught in world.study.teachings) == 1
 
 
+@pytest.mark.thorough
 def test_a_long_time_budget_is_shared_by_the_fitting_members_of_the_family():
     world = a_world(seconds=12_000.0, latency_x=None)
     world.run(a_policy())
