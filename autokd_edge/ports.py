@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from autokd_edge.core.artifact import Artifact, Kind
 from autokd_edge.core.digest import Digest
+from autokd_edge.core.events import Action, Event
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.profile import LayerTime
+from autokd_edge.core.pupil import Cost
 from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
-from autokd_edge.core.study import Action, Cost, Event, Study
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Target, Variant
 
 Split: TypeAlias = Literal["calibration", "validation", "test"]

@@ -13,7 +13,9 @@ from fakes.command import Done, run_apart, run_here, start
 from autokd_edge.api.folder import RunFolder
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.core.digest import digest_of_file
-from autokd_edge.core.study import Event, Grade, Graded, Probed, Screened, Shipped, fold
+from autokd_edge.core.events import Event, Graded, Probed, Shipped
+from autokd_edge.core.pupil import Grade, Screened
+from autokd_edge.core.study import fold
 from autokd_edge.core.variants import may_win
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here

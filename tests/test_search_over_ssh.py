@@ -12,7 +12,9 @@ from fakes.command import Done, held_by, run_apart, run_here
 from fakes.sshd import LoopbackBoard
 
 from autokd_edge.api.folder import RunFolder
-from autokd_edge.core.study import Failed, Opened, Probed, Screened, Shipped, fold
+from autokd_edge.core.events import Opened, Probed, Shipped
+from autokd_edge.core.pupil import Failed, Screened
+from autokd_edge.core.study import fold
 from autokd_edge.devices.fingerprint import read_fingerprint
 from autokd_edge.store.journal import SQLJournal
 

@@ -14,8 +14,8 @@ from autokd_edge.bundle.manifest import MANIFEST, Manifest
 from autokd_edge.core.atomic import written_whole
 from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file
+from autokd_edge.core.events import StudyConfig
 from autokd_edge.core.student import StudentSpec, Task
-from autokd_edge.core.study import StudyConfig
 from autokd_edge.errors import BundleError, StoreError
 from autokd_edge.store.journal import sqlite_url
 

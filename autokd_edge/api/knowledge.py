@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autokd_edge.api.folder import RunFolder
+from autokd_edge.core.pupil import Lesson, Recalled
 from autokd_edge.core.space import Choice, Integer, Ordinal, Parameter, Point, SearchSpace, Value
-from autokd_edge.core.study import Lesson, Recalled, fold
+from autokd_edge.core.study import fold
 from autokd_edge.errors import InputError, StoreError
 from autokd_edge.store.journal import SQLJournal
 

@@ -17,10 +17,11 @@ from autokd_edge.api.shipping import ship
 from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
+from autokd_edge.core.events import Opened, Shipped, Stop, StudyConfig
 from autokd_edge.core.measure import Protocol
 from autokd_edge.core.space import SearchSpace
 from autokd_edge.core.student import Task
-from autokd_edge.core.study import Opened, Shipped, Stop, Study, StudyConfig, advance
+from autokd_edge.core.study import Study, advance
 from autokd_edge.devices.clocks import clocks_held
 from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator

@@ -22,8 +22,10 @@ from autokd_edge.bundle.manifest import (
 )
 from autokd_edge.bundle.writer import BundleFiles, write_bundle
 from autokd_edge.core.digest import Digest, digest_of_file
+from autokd_edge.core.events import Graded
+from autokd_edge.core.pupil import Grade
 from autokd_edge.core.student import INPUT
-from autokd_edge.core.study import Grade, Graded, Study
+from autokd_edge.core.study import Study
 from autokd_edge.pipeline.evaluate import Evaluator
 from autokd_edge.pipeline.ship import Accuracies, Shipment, shipment
 from autokd_edge.students.cost import cost_of

@@ -12,8 +12,8 @@ from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.digest import Digest
 from autokd_edge.core.limits import Limits, Slack
 from autokd_edge.core.measure import Fingerprint, Measurement
+from autokd_edge.core.pupil import Cost, Pupil
 from autokd_edge.core.student import StudentSpec
-from autokd_edge.core.study import Cost, Pupil
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import BundleError
 

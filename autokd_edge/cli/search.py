@@ -13,7 +13,8 @@ from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, Max
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
-    from autokd_edge.core.study import Action, Study
+    from autokd_edge.core.events import Action
+    from autokd_edge.core.study import Study
 
 
 def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from autokd_edge.core.digest import Digest
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.study import Failed
+from autokd_edge.core.pupil import Failed
 from autokd_edge.core.target import Variant
 
 PROFILE_VERSION = 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autokd_edge.core.study import Lesson, Pupil, Study, Taught
+from autokd_edge.core.events import Taught
+from autokd_edge.core.pupil import Lesson, Pupil
+from autokd_edge.core.study import Study
 
 
 def added_steps(study: Study) -> Iterator[tuple[Taught, int]]:

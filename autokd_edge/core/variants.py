@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.study import Member, Screened, Study, keeps
+from autokd_edge.core.pupil import Member, Screened
+from autokd_edge.core.study import Study, keeps
 from autokd_edge.core.target import Variant
 
 LOST_BY = 0.30  # slower than the candidate's fastest reading by more than this share: a loss

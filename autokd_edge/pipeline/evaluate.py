@@ -18,8 +18,9 @@ from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement, Protocol
+from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage, Unread
 from autokd_edge.core.student import StudentSpec, Task
-from autokd_edge.core.study import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage, Study, Unread
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import next_variant
 from autokd_edge.devices.pool import BoardPool

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 
-from autokd_edge.core.study import (
+from autokd_edge.core.events import (
     Action,
     Event,
     Graded,
@@ -16,17 +16,15 @@ from autokd_edge.core.study import (
     Opened,
     Probe,
     Probed,
-    Pupil,
     PutAside,
     Referenced,
     Stop,
-    Study,
     StudyConfig,
     Taught,
     Teach,
-    advance,
-    fold,
 )
+from autokd_edge.core.pupil import Pupil
+from autokd_edge.core.study import Study, advance, fold
 from autokd_edge.devices.in_turn import in_turn
 from autokd_edge.errors import StoreError
 from autokd_edge.pipeline.evaluate import Evaluator

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autokd_edge.core.measure import Protocol
 from autokd_edge.core.profile import Built, LayerTime, LeftOut, Profiled, ProfileOutcome, ProfileRow
-from autokd_edge.core.study import Failed
+from autokd_edge.core.pupil import Failed
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import DeviceError, ModelError, NoDeviceError, StageError
 from autokd_edge.pipeline.evaluate import stage_of

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autokd_edge.core.artifact import Artifact
-from autokd_edge.core.study import Grade, Graded, Referenced, Study
+from autokd_edge.core.events import Graded, Referenced
+from autokd_edge.core.pupil import Grade
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.errors import MeasureError
 from autokd_edge.pipeline.evaluate import Evaluator

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import CONFIDENCE, Measurement
-from autokd_edge.core.study import Cost
+from autokd_edge.core.pupil import Cost
 from autokd_edge.report import wording
 from autokd_edge.report.outcome import Outcome
 

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autokd_edge.core.codec import Json
+from autokd_edge.core.events import Graded, Taught
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.study import Grade, Graded, Lesson, Pupil, Screened, Study, Taught, keeps
+from autokd_edge.core.pupil import Grade, Lesson, Pupil, Screened
+from autokd_edge.core.study import Study, keeps
 from autokd_edge.report import wording
 from autokd_edge.report.comparison import ABSENT
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol as Structure
 
+from autokd_edge.core.events import Graded, Probed, Taught
 from autokd_edge.core.explanation import Explanation
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement
+from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Member, Screened
 from autokd_edge.core.student import StudentSpec
-from autokd_edge.core.study import Cost, Failed, Grade, Graded, Lesson, Member, Probed, Screened, Study, Taught
+from autokd_edge.core.study import Study
 
 
 class AccuracyFact(Structure):

@@ -8,9 +8,10 @@ from itertools import accumulate
 
 import numpy as np
 
+from autokd_edge.core.events import Graded, Probed
 from autokd_edge.core.measure import Measurement
+from autokd_edge.core.pupil import Cost, Grade, Screened
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Cost, Grade, Graded, Probed, Screened
 from autokd_edge.report import wording
 from autokd_edge.report.canvas import AMBER, BLUE, GREEN, GREY, RED, VIOLET, Canvas, Mark, Plot
 from autokd_edge.report.outcome import Outcome, front, grades, lessons, reading_of, why_refused

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autokd_edge.core.study import Screened, Study
+from autokd_edge.core.pupil import Screened
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import IN_A_ROW, LOST_BY, Comparison, comparison
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from autokd_edge.core.codec import Json
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.profile import Built, LayerTime, LeftOut, Profile, Profiled, ProfileRow
-from autokd_edge.core.study import Failed
+from autokd_edge.core.pupil import Failed
 from autokd_edge.report import wording
 from autokd_edge.report.summary import reading_summary
 

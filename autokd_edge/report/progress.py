@@ -12,8 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from autokd_edge.core.events import Action, GradeEngine, Probe, Teach
 from autokd_edge.core.rungs import spent
-from autokd_edge.core.study import Action, GradeEngine, Probe, Study, Teach
+from autokd_edge.core.study import Study
 from autokd_edge.report import wording
 from autokd_edge.report.outcome import lessons, taught_in_words
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from autokd_edge.core.events import Graded
+from autokd_edge.core.pupil import Grade
 from autokd_edge.core.quantization import LayerNoise
-from autokd_edge.core.study import Grade, Graded, Study
+from autokd_edge.core.study import Study
 from autokd_edge.report import wording
 from autokd_edge.report.outcome import engine_name, grades
 

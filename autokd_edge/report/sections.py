@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
+from autokd_edge.core.events import Graded
 from autokd_edge.core.measure import Measurement
+from autokd_edge.core.pupil import Pupil, Screened
 from autokd_edge.core.student import StudentSpec
-from autokd_edge.core.study import Graded, Pupil, Screened, keeps
+from autokd_edge.core.study import keeps
 from autokd_edge.report import explained, precisions, quantized, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from autokd_edge.core.codec import Json, encode
+from autokd_edge.core.events import Graded
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.study import Cost, Grade, Graded, Screened, keeps
+from autokd_edge.core.pupil import Cost, Grade, Screened
+from autokd_edge.core.study import keeps
 from autokd_edge.report import family
 from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, paused_count, refusals
 from autokd_edge.report.precisions import comparisons

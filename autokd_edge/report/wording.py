@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from autokd_edge.core.events import PutAside
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement, Origin, Prediction
-from autokd_edge.core.study import PutAside
 
 # "Measured" is said of what ran on the device; everything else carries its own word.
 ORIGIN_WORDS: dict[Origin, str] = {"device": "measured", "emulated": "emulated", "predicted": "predicted", "replay": "replayed"}

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autokd_edge.core.study import Pupil, Study
+from autokd_edge.core.pupil import Pupil
+from autokd_edge.core.study import Study
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import judged, suitable

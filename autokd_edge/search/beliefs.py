@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autokd_edge.core.study import Member, Study
+from autokd_edge.core.pupil import Member
+from autokd_edge.core.study import Study
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Rows

@@ -16,8 +16,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.core.space import Choice, SearchSpace
-from autokd_edge.core.study import Member, Pupil, Study
+from autokd_edge.core.study import Study
 from autokd_edge.search.draw import stream
 from autokd_edge.search.history import asked, lessons, readings
 from autokd_edge.search.kde import Density, density

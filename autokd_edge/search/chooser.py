@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from autokd_edge.core.study import Member, Pupil, Study
+from autokd_edge.core.pupil import Member, Pupil
+from autokd_edge.core.study import Study
 from autokd_edge.search.ladder import Paused
 
 

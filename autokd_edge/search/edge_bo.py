@@ -16,8 +16,9 @@ import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from torch import Tensor
 
+from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.core.space import Point, SearchSpace, Value
-from autokd_edge.core.study import Member, Pupil, Study
+from autokd_edge.core.study import Study
 from autokd_edge.search import acquisition
 from autokd_edge.search.accuracies import Accuracies, at_end, lessons_needed
 from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.core.space import SearchSpace
-from autokd_edge.core.study import Member, Pupil, Study
+from autokd_edge.core.study import Study
 from autokd_edge.search.draw import stream
 from autokd_edge.search.history import asked, fitting, suitable, tried
 from autokd_edge.search.ladder import Paused

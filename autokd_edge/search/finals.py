@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from autokd_edge.core.events import Action, GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.pupil import Failed, Grade, Member, Pupil
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Action, Failed, Grade, GradeEngine, Member, Probe, Pupil, Stop, Study, Teach
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import may_win
 from autokd_edge.search import pace

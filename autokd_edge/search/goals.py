@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from autokd_edge.core.events import Action, GradeEngine, Probe, Stop, Taught, Teach
 from autokd_edge.core.limits import Budget
+from autokd_edge.core.pupil import Member
 from autokd_edge.core.rungs import added_steps
-from autokd_edge.core.study import Action, GradeEngine, Member, Probe, Stop, Study, Taught, Teach
+from autokd_edge.core.study import Study
 from autokd_edge.search.finals import began_s, begun
 from autokd_edge.search.history import asked, chosen, lessons
 from autokd_edge.search.plan import Plan

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from autokd_edge.core.events import Probed, Taught
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.study import Cost, Failed, Lesson, Member, Probed, Pupil, Screened, Study, Taught
+from autokd_edge.core.pupil import Cost, Failed, Lesson, Member, Pupil, Screened
+from autokd_edge.core.study import Study
 
 # A reading of 0 (memory under the null engine's, say) has no logarithm: it counts as a millionth of the limit.
 _LEAST_RATIO = 1e-6

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from autokd_edge.core.study import Failed, Pupil, Study
+from autokd_edge.core.pupil import Failed, Pupil
+from autokd_edge.core.study import Study
 from autokd_edge.search.history import fitting, searched
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
+from autokd_edge.core.pupil import Lesson, Member, Pupil
 from autokd_edge.core.space import Choice, Integer, Ordinal, Parameter, Point, Real, SearchSpace, Value
-from autokd_edge.core.study import Lesson, Member, Pupil, Study
+from autokd_edge.core.study import Study
 from autokd_edge.errors import InputError
 from autokd_edge.search.draw import stream
 from autokd_edge.search.history import asked, readings, refused, searched

@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 from itertools import pairwise
 
+from autokd_edge.core.pupil import Lesson
 from autokd_edge.core.rungs import added_steps
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Lesson, Study
+from autokd_edge.core.study import Study
 
 # Probes, teachings and gradings looked at: the latest ones, since the pace changes with what is chosen.
 _LATEST = 16

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from autokd_edge.core.events import Action, Stop
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Action, Stop, Study
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.search.finals import Finals, begun
 from autokd_edge.search.plan import Plan

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from autokd_edge.core.events import Action, Probe, Stop, Teach
+from autokd_edge.core.pupil import Failed, Member, Pupil
 from autokd_edge.core.rungs import added_steps, spent
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Action, Failed, Member, Probe, Pupil, Stop, Study, Teach
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.search import pace
 from autokd_edge.search.chooser import Chooser

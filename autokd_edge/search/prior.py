@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autokd_edge.core.study import Recalled
+from autokd_edge.core.pupil import Recalled
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.surrogate import Columns, Surrogate, Trend, Unfit, compressed, fit, left_out

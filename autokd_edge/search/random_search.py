@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.core.space import SearchSpace
-from autokd_edge.core.study import Member, Pupil, Study
+from autokd_edge.core.study import Study
 from autokd_edge.search.draw import grid, sample_new, stream, uniform
 from autokd_edge.search.history import asked, fitting, tried
 from autokd_edge.search.ladder import Paused

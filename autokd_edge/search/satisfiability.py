@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autokd_edge.core.study import Action, Failed, Probe, Stop, Study, keeps
+from autokd_edge.core.events import Action, Probe, Stop
+from autokd_edge.core.pupil import Failed
+from autokd_edge.core.study import Study, keeps
 from autokd_edge.search.chooser import Chooser
 from autokd_edge.search.history import Reading, readings
 from autokd_edge.search.verdicts import Closest, closest

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from autokd_edge.core.events import Action, Probe, Stop, Teach
+from autokd_edge.core.pupil import Failed, Pupil
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Action, Failed, Probe, Pupil, Stop, Study, Teach
+from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.search import pace
 from autokd_edge.search.history import before_probes, lessons, searched, tried

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autokd_edge.core.events import Graded
 from autokd_edge.core.limits import Slack
-from autokd_edge.core.study import Grade, Graded, Member, Study, keeps
+from autokd_edge.core.pupil import Grade, Member
+from autokd_edge.core.study import Study, keeps
 from autokd_edge.core.target import Variant
 from autokd_edge.search.history import readings
 

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateTable
 
 from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.digest import digest_of_bytes
-from autokd_edge.core.study import Event
+from autokd_edge.core.events import Event
 from autokd_edge.errors import StoreError
 from autokd_edge.store.database import open_database
 from autokd_edge.store.formats import todays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from autokd_edge.core.pupil import Cost
 from autokd_edge.core.student import (
     INPUT,
     BatchNorm,
@@ -18,7 +19,6 @@ from autokd_edge.core.student import (
     StudentSpec,
     parameter_shapes,
 )
-from autokd_edge.core.study import Cost
 from autokd_edge.students.folding import kept_factors
 
 FLOAT_BYTES = 4

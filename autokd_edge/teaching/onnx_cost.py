@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnx
 from onnx import TensorProto
 
-from autokd_edge.core.study import Cost
+from autokd_edge.core.pupil import Cost
 
 FLOAT_BYTES = 4
 _WEIGHTS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE, TensorProto.INT8, TensorProto.UINT8}

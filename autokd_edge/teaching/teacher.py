@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from autokd_edge.core.digest import Digest, digest_of_json
+from autokd_edge.core.pupil import Cost
 from autokd_edge.core.student import StudentSpec
-from autokd_edge.core.study import Cost
 from autokd_edge.ports import TeacherNetwork
 from autokd_edge.students.lower_torch import SpecNetwork
 from autokd_edge.teaching.samples import TeachingData

@@ -2,8 +2,9 @@ import pytest
 from fakes.study import sample_events
 
 from autokd_edge.api.knowledge import recalled_from, split_start, start_of
+from autokd_edge.core.events import Opened, Taught
+from autokd_edge.core.pupil import Lesson
 from autokd_edge.core.space import Choice, Integer, Ordinal, Real, SearchSpace, When
-from autokd_edge.core.study import Lesson, Opened, Taught
 from autokd_edge.errors import InputError, StoreError
 from autokd_edge.store.journal import SQLJournal, sqlite_url
 

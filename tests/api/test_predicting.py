@@ -10,7 +10,8 @@ from fakes.recording import sample_recording
 
 from autokd_edge.api.folder import RunFolder
 from autokd_edge.bundle.checker import read_bundle
-from autokd_edge.core.study import Opened, Probed, Screened
+from autokd_edge.core.events import Opened, Probed
+from autokd_edge.core.pupil import Screened
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.fingerprint import read_fingerprint
 from autokd_edge.devices.recordings import digest_of_recording, recording_bytes

@@ -22,7 +22,9 @@ from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.search import SearchJob
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.core.digest import digest_of_file
-from autokd_edge.core.study import Event, Failed, Grade, Graded, Opened, Probed, Referenced, Screened, Shipped, Taught, fold
+from autokd_edge.core.events import Event, Graded, Opened, Probed, Referenced, Shipped, Taught
+from autokd_edge.core.pupil import Failed, Grade, Screened
+from autokd_edge.core.study import fold
 from autokd_edge.errors import BundleError, LimitError, StoreError
 from autokd_edge.search.verdicts import best_grade
 from autokd_edge.store.journal import SQLJournal

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 
 from fakes.study import sample_config, sample_events, sample_referenced
 
-from autokd_edge.core.study import Opened, fold
+from autokd_edge.core.events import Opened
+from autokd_edge.core.study import fold
 from autokd_edge.ports import Journal
 
 EVENTS = sample_events(probes=9, taught=3)

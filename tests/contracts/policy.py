@@ -2,8 +2,9 @@
 
 from search.fake_world import FP32, INT8, FakeWorld, config
 
+from autokd_edge.core.events import GradeEngine, Probe, Probed, Taught, Teach
 from autokd_edge.core.limits import Budget
-from autokd_edge.core.study import GradeEngine, Probe, Probed, Taught, Teach, fold
+from autokd_edge.core.study import fold
 from autokd_edge.ports import Policy
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from autokd_edge.core.artifact import Artifact
 from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.digest import digest_of_bytes
+from autokd_edge.core.events import Action, Event, GradeEngine, Probe, Stop, StudyConfig, Teach
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit, Slack
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.space import Choice, Integer, Point, Real, SearchSpace, When
 from autokd_edge.core.student import StudentSpec
-from autokd_edge.core.study import Action, Event, GradeEngine, Probe, Stop, StudyConfig, Teach
 from autokd_edge.core.target import Target, Variant
 
 EVENT = cast("type[Event]", Event)

@@ -14,7 +14,9 @@ from fakes.study import (
     sample_study_of_two,
 )
 
-from autokd_edge.core.study import Cost, Failed, Grade, Graded, Lesson, Opened, Probed, Screened, Shipped, Taught, advance, fold, keeps
+from autokd_edge.core.events import Graded, Opened, Probed, Shipped, Taught
+from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Screened
+from autokd_edge.core.study import advance, fold, keeps
 
 COST = Cost(parameters=1, macs=1, activation_bytes=1)
 EVENTS = sample_events(probes=20, taught=6)

@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 from search.fake_world import ARCHITECTURES, FP32, INT8, TEACHER_NS, config, measurement, opening
 
-from autokd_edge.core.study import Cost, Failed, Member, Probed, Screened, Study, Unread, fold
+from autokd_edge.core.events import Probed
+from autokd_edge.core.pupil import Cost, Failed, Member, Screened, Unread
+from autokd_edge.core.study import Study, fold
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import comparison, in_cheap_order, may_win, next_variant
 

@@ -25,7 +25,7 @@ from autokd_edge.bundle.writer import BundleFiles, write_bundle
 from autokd_edge.core.digest import Digest, digest_of_bytes
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement, Protocol
-from autokd_edge.core.study import Cost
+from autokd_edge.core.pupil import Cost
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import MeasureError
 

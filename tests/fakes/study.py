@@ -7,9 +7,11 @@ import random
 from dataclasses import dataclass, replace
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
+from autokd_edge.core.events import Event, Graded, Opened, Probed, Referenced, Shipped, StudyConfig, Taught
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Prediction, Sentinel
+from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Member, Pupil, Screened
 from autokd_edge.core.quantization import LayerNoise, Quantized, QuantizeReport, Tried
 from autokd_edge.core.space import Point
 from autokd_edge.core.student import (
@@ -26,25 +28,7 @@ from autokd_edge.core.student import (
     StudentSpec,
     WeightedSum,
 )
-from autokd_edge.core.study import (
-    Cost,
-    Event,
-    Failed,
-    Grade,
-    Graded,
-    Lesson,
-    Member,
-    Opened,
-    Probed,
-    Pupil,
-    Referenced,
-    Screened,
-    Shipped,
-    Study,
-    StudyConfig,
-    Taught,
-    fold,
-)
+from autokd_edge.core.study import Study, fold
 from autokd_edge.core.target import Variant
 
 FP32 = Variant(backend="openvino", precision="fp32")

@@ -18,7 +18,7 @@ from pipeline.world import (
 )
 
 from autokd_edge.core.digest import digest_of_bytes
-from autokd_edge.core.study import Failed, Grade, Lesson, Screened
+from autokd_edge.core.pupil import Failed, Grade, Lesson, Screened
 from autokd_edge.errors import StoreError, TeachError
 from autokd_edge.pipeline.evaluate import MOST_LAYERS
 from autokd_edge.students.cost import cost_of

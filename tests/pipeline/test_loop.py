@@ -21,27 +21,11 @@ from pipeline.world import (
 )
 
 from autokd_edge.core.digest import digest_of_bytes
+from autokd_edge.core.events import Graded, GradeEngine, Opened, Probe, Probed, Referenced, Stop, Taught, Teach
 from autokd_edge.core.limits import Budget, Limits
+from autokd_edge.core.pupil import Failed, Grade, Lesson, Member, Pupil, Recalled, Screened
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import (
-    Failed,
-    Grade,
-    Graded,
-    GradeEngine,
-    Lesson,
-    Member,
-    Opened,
-    Probe,
-    Probed,
-    Pupil,
-    Recalled,
-    Referenced,
-    Screened,
-    Stop,
-    Taught,
-    Teach,
-    fold,
-)
+from autokd_edge.core.study import fold
 from autokd_edge.core.variants import comparison
 from autokd_edge.errors import MeasureError, QuantizeError, StoreError
 from autokd_edge.pipeline.loop import steps_taught

@@ -6,7 +6,9 @@ import pytest
 from fakes.pool import PacedBoard, pool_of
 from pipeline.world import FakeJournal, World, config, timeless
 
-from autokd_edge.core.study import Probed, PutAside, Screened, fold
+from autokd_edge.core.events import Probed, PutAside
+from autokd_edge.core.pupil import Screened
+from autokd_edge.core.study import fold
 from autokd_edge.errors import NoBoardLeftError
 
 ONE, TWO = "ssh://pi@board-1", "ssh://pi@board-2"

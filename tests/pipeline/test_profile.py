@@ -7,7 +7,7 @@ from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, 
 from fakes.graphs import write_graph, write_samples
 
 from autokd_edge.core.profile import LayerTime, LeftOut, Profiled
-from autokd_edge.core.study import Failed
+from autokd_edge.core.pupil import Failed
 from autokd_edge.errors import MeasureError, ModelError
 from autokd_edge.pipeline.given_model import read_model
 from autokd_edge.pipeline.profile import Profiler

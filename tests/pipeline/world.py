@@ -12,25 +12,13 @@ from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, 
 from safetensors.numpy import load_file, save_file
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
+from autokd_edge.core.events import Event, Graded, Opened, Probed, Referenced, StudyConfig, Taught
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
+from autokd_edge.core.pupil import Lesson, Member, Pupil, Screened
 from autokd_edge.core.space import Integer, Point, Real, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
-from autokd_edge.core.study import (
-    Event,
-    Graded,
-    Lesson,
-    Member,
-    Opened,
-    Probed,
-    Pupil,
-    Referenced,
-    Screened,
-    Study,
-    StudyConfig,
-    Taught,
-    fold,
-)
+from autokd_edge.core.study import Study, fold
 from autokd_edge.errors import BuildError, LoweringError, MeasureError, QuantizeError, TeachError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch

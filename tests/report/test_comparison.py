@@ -3,7 +3,8 @@ import dataclasses
 from fakes.outcome import infeasible_outcome, sample_outcome
 from fakes.study import sample_config
 
-from autokd_edge.core.study import Opened, fold
+from autokd_edge.core.events import Opened
+from autokd_edge.core.study import fold
 from autokd_edge.report.comparison import Line, compare
 from autokd_edge.report.outcome import Outcome
 

@@ -6,7 +6,9 @@ from fakes.outcome import sample_outcome
 from fakes.study import FP32, sample_config, sample_digest, sample_measurement
 from rich.console import Console
 
-from autokd_edge.core.study import Cost, Failed, Grade, Graded, Lesson, Opened, Probed, Pupil, Screened, Taught, advance, fold
+from autokd_edge.core.events import Graded, Opened, Probed, Taught
+from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Pupil, Screened
+from autokd_edge.core.study import advance, fold
 from autokd_edge.report import sections
 from autokd_edge.report.family import family_of, rows, spread, summary, told
 from autokd_edge.report.outcome import Outcome

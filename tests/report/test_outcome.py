@@ -5,7 +5,9 @@ from fakes.study import sample_config, sample_events, sample_pupil, sample_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autokd_edge.core.study import Failed, Grade, Opened, Screened, fold
+from autokd_edge.core.events import Opened
+from autokd_edge.core.pupil import Failed, Grade, Screened
+from autokd_edge.core.study import fold
 from autokd_edge.report.outcome import (
     Outcome,
     broken,

@@ -8,7 +8,8 @@ import pytest
 from fakes.outcome import emulated_outcome, infeasible_outcome, outcomes_of_two, sample_outcome
 from fakes.study import sample_config
 
-from autokd_edge.core.study import Opened, fold
+from autokd_edge.core.events import Opened
+from autokd_edge.core.study import fold
 from autokd_edge.errors import InputError
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import page, write_page

@@ -6,7 +6,7 @@ import pytest
 from fakes.outcome import infeasible_outcome, sample_outcome
 from fakes.study import sample_measurement
 
-from autokd_edge.core.study import Screened
+from autokd_edge.core.pupil import Screened
 from autokd_edge.report.canvas import AMBER, BLUE, GREEN, GREY, VIOLET, Plot
 from autokd_edge.report.outcome import front
 from autokd_edge.report.plots import accuracy_plot, histogram, history_plot, memory_plot, parameters_plot, samples_plot

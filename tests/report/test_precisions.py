@@ -2,7 +2,8 @@ from dataclasses import replace
 
 from fakes.study import FP32, INT8, sample_measurement, sample_study
 
-from autokd_edge.core.study import Screened, Study
+from autokd_edge.core.pupil import Screened
+from autokd_edge.core.study import Study
 from autokd_edge.report.precisions import comparisons, variant_lines
 
 

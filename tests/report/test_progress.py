@@ -6,7 +6,8 @@ import re
 from fakes.study import sample_events, sample_pupil, sample_study, sample_study_of_two
 from rich.console import Console
 
-from autokd_edge.core.study import GradeEngine, Probe, Stop, Teach, fold
+from autokd_edge.core.events import GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.study import fold
 from autokd_edge.core.target import Variant
 from autokd_edge.report.progress import Progress, best_so_far, phase_of
 

@@ -3,7 +3,8 @@ import json
 from fakes.outcome import CLOSEST, infeasible_outcome, outcomes_of_two, sample_outcome
 from fakes.study import sample_config
 
-from autokd_edge.core.study import Opened, fold
+from autokd_edge.core.events import Opened
+from autokd_edge.core.study import fold
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.summary import summarise
 

@@ -4,7 +4,8 @@ from fakes.outcome import infeasible_outcome, outcomes_of_two, sample_outcome
 from fakes.study import sample_config
 from rich.console import Console
 
-from autokd_edge.core.study import Opened, fold
+from autokd_edge.core.events import Opened
+from autokd_edge.core.study import fold
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.table import refusals_table, report_tables, variants_table, verdict
 

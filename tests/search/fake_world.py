@@ -4,33 +4,13 @@ import math
 from dataclasses import dataclass, field
 
 from autokd_edge.core.digest import Digest, digest_of_json
+from autokd_edge.core.events import Action, Event, Graded, GradeEngine, Opened, Probe, Probed, Referenced, Stop, StudyConfig, Taught, Teach
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Sentinel
+from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Member, Pupil, Screened
 from autokd_edge.core.space import Choice, Integer, Real, SearchSpace, When
-from autokd_edge.core.study import (
-    Action,
-    Cost,
-    Event,
-    Failed,
-    Grade,
-    Graded,
-    GradeEngine,
-    Lesson,
-    Member,
-    Opened,
-    Probe,
-    Probed,
-    Pupil,
-    Referenced,
-    Screened,
-    Stop,
-    Study,
-    StudyConfig,
-    Taught,
-    Teach,
-    fold,
-)
+from autokd_edge.core.study import Study, fold
 from autokd_edge.core.target import Variant
 from autokd_edge.ports import Policy
 

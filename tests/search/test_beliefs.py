@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FakeWorld, config, latency_ns
 
-from autokd_edge.core.study import Member, Probe
+from autokd_edge.core.events import Probe
+from autokd_edge.core.pupil import Member
 from autokd_edge.search.beliefs import LimitBeliefs, capacities, informative, limit_beliefs
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.history import readings

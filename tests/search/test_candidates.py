@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FakeWorld, config
 
+from autokd_edge.core.events import Probe, Teach
+from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.core.space import Choice, SearchSpace
-from autokd_edge.core.study import Member, Probe, Pupil, Teach
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.history import readings
 

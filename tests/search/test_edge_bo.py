@@ -7,9 +7,10 @@ import torch
 from contracts.policy import PolicyContract
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, FakeWorld, accuracy, config, latency_ns, measurement
 
+from autokd_edge.core.events import Probe, Teach
 from autokd_edge.core.limits import Budget
+from autokd_edge.core.pupil import Member, Pupil, Screened
 from autokd_edge.core.space import Choice, SearchSpace
-from autokd_edge.core.study import Member, Probe, Pupil, Screened, Teach
 from autokd_edge.search.edge_bo import EdgeBO
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy

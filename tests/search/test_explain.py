@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, FakeWorld, config
 
+from autokd_edge.core.events import Stop
 from autokd_edge.core.limits import Budget
-from autokd_edge.core.study import Stop
 from autokd_edge.search.explain import explain
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy

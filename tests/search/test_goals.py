@@ -1,8 +1,10 @@
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, FakeWorld, config
 
+from autokd_edge.core.events import GradeEngine, Probe, Stop, Taught, Teach
 from autokd_edge.core.limits import Budget
-from autokd_edge.core.study import Failed, GradeEngine, Member, Probe, Pupil, Stop, Study, Taught, Teach
+from autokd_edge.core.pupil import Failed, Member, Pupil
+from autokd_edge.core.study import Study
 from autokd_edge.search.edge_bo import EdgeBO
 from autokd_edge.search.evolution import EvolutionChooser
 from autokd_edge.search.finals import began_s

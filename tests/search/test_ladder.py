@@ -3,9 +3,10 @@ import dataclasses
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, FakeWorld, accuracy, config
 
+from autokd_edge.core.events import Probe, Teach
 from autokd_edge.core.limits import Budget
+from autokd_edge.core.pupil import Failed, Member, Pupil
 from autokd_edge.core.rungs import added_steps, spent
-from autokd_edge.core.study import Failed, Member, Probe, Pupil, Teach
 from autokd_edge.search.accuracies import gains
 from autokd_edge.search.edge_bo import EdgeBO
 from autokd_edge.search.history import lessons

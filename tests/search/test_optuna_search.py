@@ -4,9 +4,10 @@ import sys
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, FakeWorld, config
 
+from autokd_edge.core.events import Teach
 from autokd_edge.core.limits import Budget
 from autokd_edge.core.space import Choice, Ordinal, SearchSpace
-from autokd_edge.core.study import Teach, fold
+from autokd_edge.core.study import fold
 from autokd_edge.search.optuna_search import OptunaProposer
 from autokd_edge.search.ungated import UngatedPolicy
 

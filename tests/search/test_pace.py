@@ -1,7 +1,8 @@
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, FakeWorld, config
 
-from autokd_edge.core.study import GradeEngine, Member, Probe, Pupil, Teach
+from autokd_edge.core.events import GradeEngine, Probe, Teach
+from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.search import pace
 
 

@@ -2,9 +2,10 @@ import pytest
 from contracts.policy import PolicyContract
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, TEACHER_NS, FakeWorld, config
 
+from autokd_edge.core.events import Graded, GradeEngine, Probe, Shipped, Stop, Teach
 from autokd_edge.core.limits import Budget
+from autokd_edge.core.pupil import Failed, Grade, Lesson
 from autokd_edge.core.space import Choice, SearchSpace
-from autokd_edge.core.study import Failed, Grade, Graded, GradeEngine, Lesson, Probe, Shipped, Stop, Teach
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser

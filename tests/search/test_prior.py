@@ -5,8 +5,9 @@ import pytest
 import torch
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FakeWorld, accuracy, config
 
+from autokd_edge.core.events import Probe, Teach
+from autokd_edge.core.pupil import Member, Pupil, Recalled
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Member, Probe, Pupil, Recalled, Teach
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.edge_bo import EdgeBO
 from autokd_edge.search.prior import fit_after, recalled_model

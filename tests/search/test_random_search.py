@@ -1,7 +1,7 @@
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FakeWorld, config
 
+from autokd_edge.core.events import Probe, Teach
 from autokd_edge.core.space import SearchSpace
-from autokd_edge.core.study import Probe, Teach
 from autokd_edge.search.random_search import RandomChooser
 
 

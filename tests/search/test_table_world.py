@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from autokd_edge.core.events import Probe
+from autokd_edge.core.pupil import Cost, Failed, Member, Screened
 from autokd_edge.core.space import Choice, SearchSpace
-from autokd_edge.core.study import Cost, Failed, Member, Probe, Screened
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "bench"))
 from table_world import NONE, Entry, Table, TableWorld

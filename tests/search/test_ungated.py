@@ -1,8 +1,9 @@
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, FakeWorld, config
 
+from autokd_edge.core.events import GradeEngine, Probe, Teach
 from autokd_edge.core.limits import Budget
-from autokd_edge.core.study import GradeEngine, Probe, Teach, fold
+from autokd_edge.core.study import fold
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.random_search import RandomProposer
 from autokd_edge.search.ungated import UngatedPolicy

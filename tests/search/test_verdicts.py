@@ -1,7 +1,8 @@
 from search.fake_world import FP32, INT8, NONE, TEACHER_NS, FakeWorld, config, measurement
 
+from autokd_edge.core.events import Graded, Probed
 from autokd_edge.core.limits import Slack
-from autokd_edge.core.study import Cost, Failed, Grade, Graded, Member, Probed, Pupil, Screened
+from autokd_edge.core.pupil import Cost, Failed, Grade, Member, Pupil, Screened
 from autokd_edge.search.verdicts import best_grade, closest, said
 
 FAILED = Failed(stage="build", error="BuildError", message="refused", retryable=False)

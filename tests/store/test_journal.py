@@ -14,7 +14,8 @@ from contracts.journal import EVENTS, JournalContract
 from fakes.small_disk import make_read_only, small_disk
 
 from autokd_edge.core.codec import decode, encode
-from autokd_edge.core.study import Event, Probed, PutAside, Screened
+from autokd_edge.core.events import Event, Probed, PutAside
+from autokd_edge.core.pupil import Screened
 from autokd_edge.errors import StoreError
 from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url

@@ -13,8 +13,9 @@ from autokd_edge.api.search import SearchJob
 from autokd_edge.core.codec import decode, encode
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.measure import Measurement
+from autokd_edge.core.pupil import Grade, Lesson, Member, Pupil
 from autokd_edge.core.space import Point, SearchSpace
-from autokd_edge.core.study import Grade, Lesson, Member, Pupil, Study
+from autokd_edge.core.study import Study
 from autokd_edge.pipeline.evaluate import FINAL, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop
 from autokd_edge.pipeline.ship import shipment

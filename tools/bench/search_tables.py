@@ -33,7 +33,8 @@ from typing import Any, Literal
 from bench_facts import facts
 from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table, recalled_of
 
-from autokd_edge.core.study import GradeEngine, Probe, Stop, Study, Teach
+from autokd_edge.core.events import GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.study import Study
 from autokd_edge.ports import Policy
 from autokd_edge.search.bohb import BOHBProposer
 from autokd_edge.search.evolution import EvolutionChooser

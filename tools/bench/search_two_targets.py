@@ -22,8 +22,10 @@ from typing import Any
 from bench_facts import facts
 from table_world import NONE, NOTHING, PROBE_S, TEACH_S, VARIANT, Paths, Table, TableWorld, read_table
 
+from autokd_edge.core.events import Action, Event, GradeEngine, Opened, Probe, Probed, Stop, Taught, Teach
 from autokd_edge.core.goal import Goal
-from autokd_edge.core.study import Action, Event, GradeEngine, Lesson, Opened, Probe, Probed, Stop, Taught, Teach, advance
+from autokd_edge.core.pupil import Lesson
+from autokd_edge.core.study import advance
 from autokd_edge.ports import Policy
 from autokd_edge.search.chooser import Chooser
 from autokd_edge.search.edge_bo import EdgeBO

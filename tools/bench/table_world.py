@@ -19,28 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from autokd_edge.core.digest import Digest, digest_of_file
+from autokd_edge.core.events import Event, Opened, Probe, Probed, Referenced, StudyConfig, Taught, Teach
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Sentinel
+from autokd_edge.core.pupil import Cost, Failed, Lesson, Member, Recalled, Screened
 from autokd_edge.core.space import Choice, Point, SearchSpace
-from autokd_edge.core.study import (
-    Cost,
-    Event,
-    Failed,
-    Lesson,
-    Member,
-    Opened,
-    Probe,
-    Probed,
-    Recalled,
-    Referenced,
-    Screened,
-    Study,
-    StudyConfig,
-    Taught,
-    Teach,
-    advance,
-)
+from autokd_edge.core.study import Study, advance
 from autokd_edge.core.target import Variant
 
 VARIANT = Variant(backend="replay", precision="fp32")
