@@ -103,8 +103,8 @@ def reasons(outcome: Outcome) -> str:
     if not said and not rows:
         return ""
     told = "".join(f"<p>{escape(one)}</p>" for one in said)
-    note = "Counts are of what was read; what is said of accuracy, and the shares, is predicted by the models that the search went by. "
-    note += "Shares overlap where parameters act together."
+    note = "Counts are of what was read; what is said of accuracy, and the shares, is predicted by the models that the search"
+    note += " went by. Shares overlap where parameters act together."
     return section("Why", note, told, table(explained.COLUMNS, rows) if rows else "")
 
 

@@ -89,7 +89,9 @@ def influence_table(outcome: Outcome) -> Table | None:
     found = explained.rows(outcome)
     if not found:
         return None
-    table = _table("Parameters that mattered (predicted by the search's models; shares overlap where parameters act together)", explained.COLUMNS)
+    table = _table(
+        "Parameters that mattered (predicted by the search's models; shares overlap where parameters act together)", explained.COLUMNS
+    )
     for row in found:
         table.add_row(*map(Text, row))
     return table
