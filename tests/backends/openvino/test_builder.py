@@ -69,7 +69,8 @@ def test_a_compiler_that_crashes_or_hangs_is_a_build_error(answer, said, retryab
 def test_a_device_that_is_not_there_is_named_with_those_that_are(runtime, plugin, target, tmp_path):
     openvino = pytest.importorskip("openvino")
     if any(device.startswith(plugin) for device in openvino.Core().available_devices):
-        pytest.skip(f"there is an {plugin} here")
+        # What is tested is the sentence for a machine without the device; one that has it builds the engine.
+        pytest.skip(f"a machine with an {plugin} does not refuse it; this test is of one without")
     half = Variant(backend=runtime.name, precision="fp16")
     with pytest.raises(BuildError, match=f"this engine needs an Intel {plugin} and its driver; OpenVINO sees CPU"):
         OpenVINOBuilder(LocalLink(), runtime=runtime).build(
