@@ -18,6 +18,7 @@ from autokd_edge.core.target import Variant
 
 Origin: TypeAlias = Literal["device", "emulated", "predicted", "replay"]
 CONFIDENCE = 0.99  # MLPerf's choice
+NOISY = "noisy"  # the flag of a reading that others disturbed; the flags' laws are those of devices/protocol.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

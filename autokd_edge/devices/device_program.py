@@ -20,7 +20,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -108,7 +108,8 @@ def measure(driver: Driver, request: Request) -> Answer:
     _warm_up(sentinel.run, protocol)
     before_ns = _sentinel_ns(sentinel.run, protocol)
     warm = _warm_up(engine.run, protocol)
-    blocks_ns = [_block(engine.run, protocol) for _ in range(protocol["blocks"])]
+    displaced = _Displaced()
+    blocks_ns = [_block(engine.run, protocol, displaced) for _ in range(protocol["blocks"])]
     _settle(sentinel.run)
     after_ns = _sentinel_ns(sentinel.run, protocol)
     return {
@@ -117,6 +118,7 @@ def measure(driver: Driver, request: Request) -> Answer:
         "pinned": pinned,
         "warm": warm,
         "blocks_ns": blocks_ns,
+        "waited_share": displaced.share,
         "peak_rss_bytes": peak_rss_bytes,
         "executed": engine.executed(),
         "sentinel": {"before_ns": before_ns, "after_ns": after_ns},
@@ -234,10 +236,43 @@ def _warm_up(run: Run, protocol: Request) -> bool:
             return False
 
 
-def _block(run: Run, protocol: Request) -> list[int]:
+class _Displaced:
+    """Adds up how long the threads of this program waited for a processor while they were timed."""
+
+    def __init__(self) -> None:
+        self._waited_ns, self._timed_ns = 0, 0
+        self._known = True  # false where the kernel does not say
+
+    @property
+    def share(self) -> float | None:
+        return self._waited_ns / self._timed_ns if self._known else None
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        before, begun = _waited_ns(), time.perf_counter_ns()
+        yield
+        after = _waited_ns()
+        self._timed_ns += time.perf_counter_ns() - begun
+        if before is None or after is None:
+            self._known = False
+        else:
+            self._waited_ns += after - before
+
+
+def _waited_ns() -> int | None:
+    """Return how long this program's threads have waited for a processor in all; None where the kernel does not say."""
+    try:
+        files = [Path(f"/proc/self/task/{thread}/schedstat") for thread in os.listdir("/proc/self/task")]  # noqa: PTH208  names are enough
+        return sum(int(file.read_text(encoding="ascii").split()[1]) for file in files)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _block(run: Run, protocol: Request, displaced: _Displaced) -> list[int]:
     time.sleep(protocol["cooldown_s"])
     _settle(run)
-    samples = _timed(run, protocol["block_runs"], protocol["block_s"])
+    with displaced.counted():
+        samples = _timed(run, protocol["block_runs"], protocol["block_s"])
     # Every n-th sample of a fast engine says as much about its percentiles, and a journal stays readable.
     return samples[:: -(-len(samples) // protocol["block_samples"])]
 

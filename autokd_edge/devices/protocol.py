@@ -11,9 +11,10 @@ throttled                  the device said, before or after the reading, that he
 virtual-machine            a hypervisor is present: clocks and neighbours are out of reach
 not-pinned                 one thread was asked for, and it could move between cores
 not-warm                   the running median was not yet stable at the end of the warm-up time
-noisy                      between blocks > 2.5 % (trtexec's own law for wandering clocks), within > 10 %, or the
-                           mean > 10 % above the median: a process beside us holds the core for some ms at a time,
-                           which 50 us runs meet so rarely that quartiles do not see it
+noisy                      between blocks > 2.5 % (trtexec's own law for wandering clocks), within > 10 %, the mean
+                           > 10 % above the median: a process beside us holds the core for some ms at a time, which
+                           50 us runs meet so rarely that quartiles do not see it; or the program waited for a
+                           processor during > 5 % of the timed runs: runs longer than those turns are all slowed alike
 few-samples                fewer than a p99's upper confidence bound needs
 executed-precision-differs the backend saw layers run in another precision than was asked for
 =========================  ==================================================================================
@@ -26,12 +27,13 @@ from dataclasses import dataclass, replace
 
 from autokd_edge.core.codec import CodecError, Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_json
-from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Protocol, Sentinel, samples_needed
+from autokd_edge.core.measure import NOISY, Fingerprint, Measurement, Memory, Origin, Protocol, Sentinel, samples_needed
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import MeasureError
 
 BETWEEN_MOST = 0.025  # trtexec warns of unstable clocks above this variation of GPU compute time
 WITHIN_MOST = 0.10  # measured on a shared 2-core machine: 1-4 % as a rule, 15-23 % while the core was contended
+WAITED_MOST = 0.05  # measured there: at most 0.7 % beside a job of the lowest priority, 50 % beside an equal one
 SLOWED_MOST = 0.10  # measured there: the sentinel's level wanders by 4 %, and by 29 % while the core was contended
 
 
@@ -48,6 +50,7 @@ class Answer:
     executed: dict[str, int]
     sentinel: Sentinel
     toolchain: dict[str, str]
+    waited_share: float | None = None  # of the timed runs that the program waited for a processor; None where nobody says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +92,18 @@ def digest_of_protocol(protocol: Protocol) -> Digest:
 
 
 def steadiest(ask: Callable[[], Answer], protocol: Protocol, baseline: Baseline) -> Answer:
-    """Ask until the sentinel stood still at its usual level, ``protocol.retries`` times again at most; else the nearest to it."""
+    """Ask until the sentinel stood still at its usual level and nobody took the processor; else the nearest to that.
+
+    It is asked ``protocol.retries`` times again at most.
+    """
 
     def unrest(answer: Answer) -> float:
         """Above 1 the reading is void."""
-        return max(answer.sentinel.drift / protocol.sentinel_drift, baseline.slowed(answer.sentinel) / SLOWED_MOST)
+        return max(
+            answer.sentinel.drift / protocol.sentinel_drift,
+            baseline.slowed(answer.sentinel) / SLOWED_MOST,
+            (answer.waited_share or 0.0) / WAITED_MOST,
+        )
 
     answers = []
     for _ in range(1 + protocol.retries):
@@ -140,7 +150,9 @@ def reading(answer: Answer, subject: Subject, baseline: Baseline, *, as_asked: b
         "virtual-machine": subject.fingerprint.virtual,
         "not-pinned": answer.threads == 1 and not answer.pinned,
         "not-warm": not answer.warm,
-        "noisy": plain.between_variation > BETWEEN_MOST or max(plain.within_variation, plain.stalled_share) > WITHIN_MOST,
+        NOISY: plain.between_variation > BETWEEN_MOST
+        or max(plain.within_variation, plain.stalled_share) > WITHIN_MOST
+        or (answer.waited_share or 0.0) > WAITED_MOST,
         "few-samples": plain.count < samples_needed(99),
         "executed-precision-differs": not as_asked,
     }

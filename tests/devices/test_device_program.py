@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -97,7 +98,31 @@ def test_a_block_is_at_least_so_many_runs_and_at_least_so_long():
 
 def test_a_long_block_keeps_no_more_samples_than_the_protocol_says():
     protocol = {"cooldown_s": 0, "block_runs": 10, "block_s": 0.01, "block_samples": 50}
-    assert 25 <= len(device_program._block(lambda: None, protocol)) <= 50
+    assert 25 <= len(device_program._block(lambda: None, protocol, device_program._Displaced())) <= 50
+
+
+def test_waiting_for_a_processor_that_another_process_holds_is_counted():
+    code = """
+        import device_program, os, subprocess, sys, time
+        device_program._pin({'threads': 1})
+        other = subprocess.Popen([sys.executable, '-c', 'while True: pass'])  # it inherits the one core
+        displaced = device_program._Displaced()
+        with displaced.counted():
+            end = time.process_time() + 0.1
+            while time.process_time() < end: pass
+        other.kill()
+        print(displaced.share)
+    """
+    (share,) = map(float, _said(textwrap.dedent(code)))
+    assert 0.2 < share < 1
+
+
+def test_a_kernel_that_does_not_count_waiting_leaves_it_unknown(monkeypatch):
+    monkeypatch.setattr(device_program, "_waited_ns", lambda: None)
+    displaced = device_program._Displaced()
+    with displaced.counted():
+        pass
+    assert displaced.share is None
 
 
 def test_warming_up_ends_when_the_median_stands_still():

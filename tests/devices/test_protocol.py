@@ -76,6 +76,7 @@ def test_a_reading_keeps_numbers_and_memory_as_they_came():
         ("noisy", lambda: flags(replace(STEADY, blocks_ns=((1000,) * 200, (1030,) * 200, (1060,) * 200)))),
         ("noisy", lambda: flags(replace(STEADY, blocks_ns=((1000, 1150) * 100,) * 3))),
         ("noisy", lambda: flags(replace(STEADY, blocks_ns=((*(1000,) * 199, 40_000),) * 3))),  # another process took the core once
+        ("noisy", lambda: flags(replace(STEADY, waited_share=0.06))),  # long runs, all slowed alike
         ("few-samples", lambda: flags(replace(STEADY, blocks_ns=((1000,) * 152,) * 3))),
         ("executed-precision-differs", lambda: flags(as_asked=False)),
     ],

@@ -6,6 +6,7 @@
    Answers are one JSON document on stdout; what went wrong is one line on stderr and exit status 1. The
    steps and names of a timing are those of devices/device_program.py. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <sched.h>
@@ -109,6 +110,23 @@ static long peak_rss_bytes(void) {
     return (resident > peak ? resident : peak) * 1024;
 }
 
+/* Return how long the threads of this program have waited for a processor in all, ns; -1 where the kernel does not say. */
+static int64_t waited_ns(void) {
+    int64_t total = -1;
+    DIR *threads = opendir("/proc/self/task");
+    for (struct dirent *thread; threads && (thread = readdir(threads));) {
+        char path[300];
+        long long ran, waited;
+        snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", thread->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file) continue; /* "." and "..", or a kernel without these figures */
+        if (fscanf(file, "%lld %lld", &ran, &waited) == 2) total = (total < 0 ? 0 : total) + waited;
+        fclose(file);
+    }
+    if (threads) closedir(threads);
+    return total;
+}
+
 static int by_size(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -172,13 +190,19 @@ static double value(int count, char **pairs, const char *name) {
     return 0;
 }
 
+/* What the timed parts of all blocks took, and how long this program waited for a processor in them. */
+static int64_t timed_ns, displaced_ns;
+
 static void block(int count, char **pairs) {
     double cooldown_s = value(count, pairs, "cooldown_s");
     struct timespec pause = {(time_t)cooldown_s, (long)(fmod(cooldown_s, 1) * 1e9)};
     long taken, keep = (long)value(count, pairs, "block_samples");
     nanosleep(&pause, NULL);
     settle();
+    int64_t begun = now_ns(), waited = waited_ns();
     int64_t *samples = timed((long)value(count, pairs, "block_runs"), value(count, pairs, "block_s"), &taken);
+    displaced_ns = waited < 0 ? -1 : displaced_ns + waited_ns() - waited;
+    timed_ns += now_ns() - begun;
     /* Every n-th sample of a fast engine says as much about its percentiles, and a journal stays readable. */
     long step = (taken + keep - 1) / keep;
     for (long i = 0; i < taken; i += step) printf("%s%lld", i ? "," : "", (long long)samples[i]);
@@ -198,7 +222,8 @@ static void measure(int count, char **pairs) {
         block(count, pairs);
         printf("]");
     }
-    printf("]}\n");
+    if (displaced_ns < 0) printf("],\"waited_share\":null}\n");
+    else printf("],\"waited_share\":%.6f}\n", (double)displaced_ns / (double)timed_ns);
 }
 
 /* Time each kernel by itself; a profiled run is slower than a timed one by two readings of the clock for each. */
