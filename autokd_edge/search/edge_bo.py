@@ -8,6 +8,7 @@ members that were *measured* to fit, each with a set of distillation points.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from torch import Tensor
 
+from autokd_edge.core.measure import NOISY
 from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Study
@@ -35,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _DESIGN = 16  # Sobol points before the first model: about two a parameter
 _SHORT = 96  # candidates that the Monte Carlo acquisition looks at, after an analytic sift
+_LOG_EVEN = math.log(0.5)
 _JOINT = 8  # candidates of a batch that are chosen jointly; the rest of a larger batch follows the sift's order
 
 T = TypeVar("T")
@@ -70,12 +73,12 @@ class EdgeBO:
 
     def teach(self, study: Study) -> Pupil | None:
         """Return the pupil with the largest expected improvement among the members that were measured to fit."""
-        members = fitting(study)
-        if not members:
-            return None
-        if len(judged(study)) < lessons_needed(study):
-            return self._early_pupil(study, members)
         with steady():
+            members = self._trusted(study, fitting(study))
+            if not members:
+                return None
+            if len(judged(study)) < lessons_needed(study):
+                return self._early_pupil(study, members)
             return self._improving_pupil(study, members)
 
     def promising(self, study: Study, among: Sequence[Paused]) -> Paused:
@@ -86,6 +89,22 @@ class EdgeBO:
                 return self._random.promising(study, among)
             mean, _ = predict(model, self._accuracies.ends(study, [one.pupil for one in among]))
         return among[int(mean.argmax())]
+
+    def _trusted(self, study: Study, members: Sequence[Reading]) -> Sequence[Reading]:
+        """Leave out the members that keep the limits by a noisy reading alone: where the models of the limits say otherwise.
+
+        A large network that was read too fast looks like the best that fits; all of its teaching would be lost.
+        """
+        doubtful = [reading for reading in members if NOISY in reading.measurement.flags]
+        if not doubtful:
+            return members
+        beliefs = limit_beliefs(study, tuple(readings(study)), self._candidates)
+        if isinstance(beliefs, Unfit):
+            return members
+        rows = self._candidates.architecture_rows([reading.member.architecture for reading in doubtful])
+        log_fits = beliefs.log_probability(at_end(study, self._candidates.with_distillation(rows, self._candidates.guess)))
+        refuted = {reading.member for reading, log_p in zip(doubtful, log_fits.tolist(), strict=True) if log_p < _LOG_EVEN}
+        return [reading for reading in members if reading.member not in refuted]
 
     def _guided(self, study: Study, count: int) -> list[Point]:
         known = tuple(readings(study))

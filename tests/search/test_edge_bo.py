@@ -177,6 +177,22 @@ def test_the_pupils_before_the_first_model_are_unlike_each_other():
     assert nearest > 0.8 * usual
 
 
+def test_a_large_network_that_fits_by_a_noisy_reading_alone_is_not_taught():
+    chooser, world = EdgeBO(ARCHITECTURES, DISTILLATIONS), FakeWorld()
+    world.open(config())
+    world.do(Probe(members=chooser.probe(world.study, 24)))
+    slowest = max(world.study.probes, key=lambda probed: world.study.best(probed.outcome).median_ns)
+
+    def first_taught(spread, flags):
+        fast = replace(measurement(400_000, memory_bytes=2_000_000, spread=spread), flags=flags)
+        misread = replace(slowest, outcome=replace(slowest.outcome, measurements=(fast,)))
+        probes = tuple(misread if probed is slowest else probed for probed in world.study.probes)
+        return chooser.teach(replace(world.study, probes=probes)).member
+
+    assert first_taught(0.01, ()) == slowest.member
+    assert first_taught(1.2, ("noisy",)) != slowest.member
+
+
 @pytest.mark.thorough
 def test_bad_readings_that_are_flagged_noisy_and_failing_ones_cost_little():
     class FakeBadWorld(FakeWorld):
@@ -187,7 +203,7 @@ def test_bad_readings_that_are_flagged_noisy_and_failing_ones_cost_little():
             if kind != 7 or not isinstance(outcome, Screened):
                 return outcome
             wild = measurement(latency_ns(member) * 5, memory_bytes=round(member.architecture.number("width")), spread=1.2)
-            return replace(outcome, measurements=(wild,))
+            return replace(outcome, measurements=(replace(wild, flags=("noisy",)),))
 
     best = {}
     for kind in (FakeWorld, FakeBadWorld):
