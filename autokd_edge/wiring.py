@@ -201,7 +201,7 @@ POLICIES: Mapping[str, PolicyMaker] = {
 }
 
 
-_WITH_RUNGS = ("edge-bo", "random", "evolution")
+_WITH_RUNGS = ("edge-bo", "random", "random-ungated", "evolution", "bohb-paper")
 
 
 def family_named(name: str) -> StudentFamily:

@@ -17,7 +17,7 @@ from autokd_edge.core.study import Study
 from autokd_edge.search.candidates import Candidates
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import judged, suitable
-from autokd_edge.search.ladder import paused
+from autokd_edge.search.ladder import paused, rung_of
 from autokd_edge.search.prior import fit_after, recalled_model
 from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, compressed
 
@@ -83,8 +83,7 @@ def gains(study: Study) -> tuple[float, ...]:
 
 def _rungs(study: Study) -> list[int]:
     """Return the rung of each lesson, counted from 0."""
-    numbers = {steps: rung for rung, steps in enumerate(study.config.rung_steps)}
-    return [study.config.rungs - 1 if taught.of_steps is None else numbers[taught.steps] for taught, _ in judged(study)]
+    return [rung_of(study, taught) for taught, _ in judged(study)]
 
 
 def _with_column(rows: Rows, column: Rows) -> Rows:

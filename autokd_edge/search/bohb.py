@@ -6,12 +6,13 @@ pupils, one that breaks a limit comes after all that keep them, by how far it mi
 not measured here (another target asked for it) is the last. HpBandSter proposes
 what it has seen again; here the best new draw is taken, since a repetition would teach nothing.
 
-All teachings are of one length, which is HpBandSter with one budget.
+It learns from the highest rung on which enough pupils were judged; ``search/brackets.py`` says who goes on. Without
+rungs all teachings are of one length, which is HpBandSter with one budget.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from autokd_edge.core.pupil import Member, Pupil
 from autokd_edge.core.space import Choice, SearchSpace
 from autokd_edge.core.study import Study
+from autokd_edge.search.brackets import best_first
 from autokd_edge.search.draw import stream
-from autokd_edge.search.history import asked, lessons, readings
+from autokd_edge.search.history import asked
 from autokd_edge.search.kde import Density, density
 from autokd_edge.search.random_search import RandomProposer
 
@@ -59,7 +61,14 @@ class BOHBProposer:
 
     def _models(self, study: Study, rng: np.random.Generator) -> tuple[Density, Density] | None:
         """Return the densities of good and of bad pupils; None before there are enough of them."""
-        rows = np.array([self._row(pupil) for pupil in _best_first(study)])
+        for rung in reversed(range(study.config.rungs)):
+            models = self._models_of(best_first(study, rung), rng)
+            if models is not None:
+                return models
+        return None
+
+    def _models_of(self, ranked: Sequence[Pupil], rng: np.random.Generator) -> tuple[Density, Density] | None:
+        rows = np.array([self._row(pupil) for pupil in ranked])
         least = len(self._levels) + 1
         if len(rows) < least:
             return None
@@ -97,10 +106,3 @@ class BOHBProposer:
         unit = [(value + 0.5) / levels if levels else value for value, levels in zip(row.tolist(), self._levels, strict=True)]
         first, second = self._spaces
         return Pupil(member=Member(architecture=first.at(unit[: len(first)]), index=0), distillation=second.at(unit[len(first) :]))
-
-
-def _best_first(study: Study) -> list[Pupil]:
-    """Return what was taught in order: what keeps the limits by accuracy, then the rest by its worst excess."""
-    worst = {reading.member: reading.worst for reading in readings(study)}
-    ranked = sorted(lessons(study), key=lambda lesson: (max(0.0, worst.get(lesson[0].member, math.inf)), -lesson[1]))
-    return [pupil for pupil, _ in ranked]

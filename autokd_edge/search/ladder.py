@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from autokd_edge.core.events import Taught
 from autokd_edge.core.pupil import Failed, Pupil
 from autokd_edge.core.study import Study
 from autokd_edge.search.history import fitting, searched
@@ -44,3 +45,8 @@ def places(study: Study) -> Iterator[int]:
     for rung in reversed(range(config.rungs - 1)):
         if on[rung + 1] < on[rung] // config.eta:
             yield rung
+
+
+def rung_of(study: Study, taught: Taught) -> int:
+    """Return the rung, counted from 0, on which a teaching of the search is judged."""
+    return study.config.rungs - 1 if taught.of_steps is None else study.config.rung_steps.index(taught.steps)
