@@ -21,7 +21,7 @@ from autokd_edge.search.ladder import paused, rung_of
 from autokd_edge.search.prior import fit_after, recalled_model
 from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, compressed
 
-_LESSONS = 3  # before there is a model: with fewer, network size says more than a GP
+_LESSONS = 5  # before there is a model: on tables of devices, one of three lessons chose worse than chance for some time
 
 
 class Accuracies:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from autokd_edge.core.measure import NOISY
@@ -176,10 +177,10 @@ class EdgeBO:
         return log_large
 
     def _early_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
-        """Return the largest network that fits; then, of the larger half, the one least like those taught.
+        """Return the largest network that fits; then, of the larger half, the one that stands for the most of those that fit.
 
         The user's own guess or an earlier study's best goes first, with the guessed distillation. A model of
-        three networks that are alike sees nothing beyond them.
+        networks that are alike sees nothing beyond them, and networks unlike all others say little of those.
         """
         done = tried(study)
         size = capacities(members)
@@ -189,7 +190,7 @@ class EdgeBO:
             return self._first_pupil(study, pupils, size)
         free = [pupil for pupil, s in zip(pupils, size, strict=True) if s >= np.median(size) and pupil not in done]
         free = free or [pupil for pupil in pupils if pupil not in done]
-        return free[int(self._distances(free, done).argmax())] if free else self._random.teach(study)
+        return free[int(self._left_uncovered(free, done).argmin())] if free else self._random.teach(study)
 
     def _first_pupil(self, study: Study, pupils: Sequence[Pupil], size: Rows) -> Pupil:
         earlier = recalled_model(study.config.recalled, self._candidates)
@@ -199,14 +200,15 @@ class EdgeBO:
         started = np.array([self._candidates.is_started(study, pupil.member.architecture) for pupil in pupils])
         return pupils[int(np.where(started == started.any(), size, -np.inf).argmax())]
 
-    def _distances(self, pupils: Sequence[Pupil], done: Collection[Pupil]) -> Rows:
-        """Return how far each pupil's network is from the nearest of those that were taught, ``(n,)``."""
+    def _left_uncovered(self, pupils: Sequence[Pupil], done: Collection[Pupil]) -> Rows:
+        """Return, were a pupil taught, how far all of them are from their nearest taught one, summed, ``(n,)``: k-medians, greedily."""
         columns = self._candidates.accuracy_columns
         new, old = (
             self._candidates.architecture_rows([pupil.member.architecture for pupil in group])[:, columns.first :]
             for group in (pupils, done)
         )
-        return np.asarray(np.abs(new[:, None] - old[None]).sum(2).min(1))
+        nearest = cdist(new, old, "cityblock").min(axis=1)
+        return np.asarray(np.minimum(cdist(new, new, "cityblock"), nearest).sum(axis=1))
 
     def _improving_pupil(self, study: Study, members: Sequence[Reading]) -> Pupil | None:
         model, baseline = self._accuracies.model(study)

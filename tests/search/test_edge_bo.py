@@ -11,7 +11,10 @@ from autokd_edge.core.events import Probe, Teach
 from autokd_edge.core.limits import Budget
 from autokd_edge.core.pupil import Member, Pupil, Screened
 from autokd_edge.core.space import Choice, SearchSpace
+from autokd_edge.search.beliefs import capacities
 from autokd_edge.search.edge_bo import EdgeBO
+from autokd_edge.search.encode import Encoder
+from autokd_edge.search.history import readings
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser
@@ -163,18 +166,23 @@ def test_the_choice_does_not_depend_on_what_else_was_drawn_in_the_process():
     assert len(chosen) == 1
 
 
-def test_the_pupils_before_the_first_model_are_unlike_each_other():
-    world = FakeWorld()
-    world.open(config(latency_x=1.0))
-    chooser = EdgeBO(ARCHITECTURES, DISTILLATIONS)
-    world.do(Probe(members=chooser.probe(world.study, 24)))
-    for _ in range(3):
+def test_the_pupils_before_the_first_model_stand_for_the_large_ones_that_fit():
+    chooser, world = EdgeBO(ARCHITECTURES, DISTILLATIONS), FakeWorld()
+    world.open(config(latency_x=4.0))
+    world.do(Probe(members=chooser.probe(world.study, 48)))
+    for _ in range(5):
         world.do(Teach(pupil=chooser.teach(world.study), steps=100, final=False))
-    taught = np.array([ARCHITECTURES.unit(t.pupil.member.architecture) for t in world.study.teachings])
-    fits = np.array([ARCHITECTURES.unit(p.member.architecture) for p in world.study.probes if world.study.fits(p)])
-    nearest = min(np.abs(a - b).sum() for i, a in enumerate(taught) for b in taught[:i])
-    usual = np.median([np.abs(a - b).sum() for i, a in enumerate(fits) for b in fits[:i]])
-    assert nearest > 0.8 * usual
+    taught = [t.pupil.member.architecture for t in world.study.teachings]
+    fits = [reading for reading in readings(world.study) if reading.fits]
+    large = [r.member.architecture for r, size in zip(fits, capacities(fits), strict=True) if size >= np.median(capacities(fits))]
+
+    def uncovered(points):
+        new, old = (Encoder(ARCHITECTURES).rows(group) for group in (large, points))
+        return np.abs(new[:, None] - old[None]).sum(2).min(1).sum()
+
+    rng = np.random.default_rng(0)
+    by_chance = [uncovered([taught[0], *(large[i] for i in rng.permutation(len(large))[:4])]) for _ in range(200)]
+    assert uncovered(taught) < np.quantile(by_chance, 0.1)
 
 
 def test_a_large_network_that_fits_by_a_noisy_reading_alone_is_not_taught():
