@@ -164,7 +164,9 @@ class TestCRD:
         for row, number in zip(drawn, index, strict=True):
             assert set(row.tolist()) == {n for n in range(40) if n % 4 != number % 4}
 
-    def test_the_contrast_is_that_of_the_paper(self):
+    @pytest.mark.parametrize("few", [32, 0])
+    def test_the_contrast_is_that_of_the_paper_however_its_products_are_taken(self, few, monkeypatch):
+        monkeypatch.setattr(CRD, "FEW", few)
         loss = CRD(Point(values=(("weight", 0.5),)), self.LESSONS)
         loss.norms[:] = torch.tensor([3.0, 5.0])
         memory = loss.memory.clone()
