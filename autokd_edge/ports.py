@@ -18,7 +18,7 @@ from autokd_edge.core.events import Action, Event
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.pupil import Cost
-from autokd_edge.core.quantization import QuantizeReport
+from autokd_edge.core.quantization import FineTuningRecipe, QuantizeReport
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study
@@ -94,6 +94,22 @@ class Quantizer(PortProtocol):
 
         Raises:
             QuantizeError: the graph cannot be quantised.
+        """
+
+
+class FineTuner(PortProtocol):
+    """Teaches a quantised graph on, with its rounding in the loop."""
+
+    def recipe(self, distillation: Point) -> FineTuningRecipe:
+        """Return how graphs of a student that was taught by these parameters are tuned."""
+
+    def tune(self, graph: Path, recipe: FineTuningRecipe, *, out: Path) -> None:
+        """Write the graph to ``out`` with weights and ranges that were tuned; its nodes stay as the quantiser made them.
+
+        Resumable as ``Distiller.teach`` is; equal arguments give equal bytes on one machine.
+
+        Raises:
+            TeachError: the loss is not finite, or the graph has an operation that cannot be taught.
         """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from autokd_edge.api.fine_tuning import USUAL_STEPS, check_qat_steps
 from autokd_edge.core.limits import MAX_QUANT_DROP, parse_drop
 from autokd_edge.errors import InputError
 
@@ -18,7 +19,8 @@ class CompileOptions:
     """The options of ``autokd-edge compile`` under the same names, unread.
 
     ``mean`` and ``std`` are one number a channel, "0.485,0.456,0.406", in units of pixel / 255; by default
-    those of the data set, or 0 and 1 without one.
+    those of the data set, or 0 and 1 without one. ``qat_steps`` tunes an INT8 engine that loses more than ``max_drop``, by the
+    answers of ``teacher``: the model itself in float by default, "none" for labels alone.
     """
 
     model: str
@@ -31,6 +33,8 @@ class CompileOptions:
     mean: str | None = None
     std: str | None = None
     form: str = STANDALONE
+    qat_steps: int = 0
+    teacher: str | None = None
 
     def points(self) -> float:
         """Read how many points an engine may lose against fp32; raises LimitError."""
@@ -51,10 +55,20 @@ class CompileOptions:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}; got '{self.precision}'", hint="--precision auto")
         if self.form not in FORMS:
             raise InputError(f"form must be one of {', '.join(FORMS)}; got '{self.form}'", hint=f"--form {RUNTIME}")
+        self._check_tuning()
         if self.max_drop is not None and self.data is None:
             raise InputError("a limit on the accuracy needs images to grade engines with, and there is no data set", hint="--data NAME")
         if (self.mean is None) != (self.std is None):
             raise InputError("mean and std must be given together", hint="--mean 0.5 --std 0.5")
+
+    def _check_tuning(self) -> None:
+        check_qat_steps(self.qat_steps)
+        if self.qat_steps and self.data is None:
+            raise InputError("tuning needs images to learn from, and there is no data set", hint="--data NAME")
+        if self.qat_steps and self.precision not in {AUTO, "int8"}:
+            raise InputError(f"qat-steps tunes int8 engines; got precision '{self.precision}'", hint="--precision int8")
+        if self.teacher is not None and not self.qat_steps:
+            raise InputError(f"a teacher is asked while int8 is tuned alone; got '{self.teacher}'", hint=f"--qat-steps {USUAL_STEPS}")
 
 
 def _numbers(name: str, text: str, count: int) -> tuple[float, ...]:

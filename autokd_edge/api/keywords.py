@@ -36,5 +36,6 @@ class SearchKeywords(TypedDict, total=False):
     final_steps: NotRequired[int | None]
     final_epochs: NotRequired[float | None]
     final_members: NotRequired[int]
+    qat_steps: NotRequired[int]
     start: NotRequired[tuple[str, ...]]
     warm_from: NotRequired[str | None]

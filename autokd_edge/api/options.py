@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autokd_edge.api.fine_tuning import check_qat_steps
 from autokd_edge.api.knowledge import split_start
 from autokd_edge.api.targets import AskedGoal, AskedLimits, Several, asked_goals
 from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, parse_budget
@@ -29,7 +30,8 @@ class SearchOptions:
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
     own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
     from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
-    that is permitted. ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
+    that is permitted. ``qat_steps`` tunes INT8 engines that lose more than ``max_quant_drop``. ``start`` holds the user's own
+    guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
     """
 
     data: str
@@ -59,6 +61,7 @@ class SearchOptions:
     final_steps: int | None = None
     final_epochs: float | None = None
     final_members: int = 8
+    qat_steps: int = 0
     start: tuple[str, ...] = ()
     warm_from: str | None = None
 
@@ -109,6 +112,7 @@ class SearchOptions:
                 f"{self.rungs - 1} are fewer",
                 hint=f"--search-steps {max(200, self.eta ** (self.rungs - 1))}, or fewer --rungs",
             )
+        check_qat_steps(self.qat_steps)
         if self.final_epochs is not None and not 0 < self.final_epochs < math.inf:  # nor NaN
             raise InputError(f"final-epochs must be above 0; got {self.final_epochs:g}", hint="--final-epochs 20")
         if self.final_epochs is not None and self.final_steps is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
+from autokd_edge.api.fine_tuning import check_tunable
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.knowledge import recalled_from, start_of
@@ -101,6 +102,8 @@ class SearchJob:
         check_loss(loss, teacher)
         for one in asked:
             check_relative(one.limits, teacher)
+        names = ", ".join(f"'{goal.target.name}'" for goal in goals)
+        check_tunable(options.qat_steps, [v for goal in goals for v in goal.target.variants], of=f"target {names}")
         protocols = {name: supporting(load_protocol(name)[0], goals) for name in (SCREEN, FINAL)}
         spaces = (wiring.family_named(options.family).space(_task(data, goals)), loss_space(loss))
         earlier = None if options.warm_from is None else Path(options.warm_from)
@@ -120,6 +123,7 @@ class SearchJob:
             final_steps=options.final_steps_for(len(data.train)),
             final_members=options.final_members,
             seed=options.seed,
+            qat_steps=options.qat_steps,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
             starts=tuple(start_of(text, spaces) for text in options.start),
             recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
@@ -257,6 +261,7 @@ class SearchJob:
                 seed=self.config.seed,
                 lessons=work / "lessons",
                 pool=goal.device.pool,
+                tuner=distiller.tuner(self.config.qat_steps) if self.config.qat_steps else None,
             )
             for goal in self.goals
         )

@@ -100,6 +100,7 @@ def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *
         limits=study.goal.limits,
         slacks=study.grade_slacks(goods.grade),
         selftest_tolerance=SELFTEST_TOLERANCE,
+        quantized=goods.grade.quantized,
         splits={"train": len(data.train), "validation": len(data.validation), "test": len(evaluator.stages.images.inputs("test")[1])},
     )
 

@@ -13,6 +13,7 @@ from autokd_edge.core.digest import Digest
 from autokd_edge.core.limits import Limits, Slack
 from autokd_edge.core.measure import Fingerprint, Measurement
 from autokd_edge.core.pupil import Cost, Pupil
+from autokd_edge.core.quantization import Quantized
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import BundleError
@@ -132,6 +133,7 @@ class Card:
     slacks: tuple[Slack, ...]
     selftest_tolerance: float  # largest absolute difference of a logit
     splits: dict[str, int] = field(default_factory=dict)  # images of "train", "validation" and "test"
+    quantized: Quantized | None = None  # how the engine's graph was quantised, layers in float and tuning included
 
     def __post_init__(self) -> None:
         spec = None if self.student is None else self.student.spec

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.cli.options import Json
+from autokd_edge.cli.options import Json, QatSteps
 from autokd_edge.core.codec import encode
 
 if TYPE_CHECKING:
@@ -29,13 +29,28 @@ def compile(  # noqa: A001, PLR0913, PLR0917  the command's name; one parameter 
     mean: Annotated[str | None, typer.Option(help="Mean of each channel, of pixel / 255. Default: the data set's, or 0.")] = None,
     std: Annotated[str | None, typer.Option(help="Standard deviation of each channel. Default: the data set's, or 1.")] = None,
     form: Annotated[str, typer.Option(help="standalone, or runtime: a tvm engine loads in TVM's runtime too.")] = "standalone",
+    qat_steps: QatSteps = 0,
+    teacher: Annotated[
+        str | None, typer.Option(help="Whose answers tuning learns from, as in `search`; none for labels. Default: the model in float.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build, quantise, measure and bundle a network that did not come from a search."""
     from autokd_edge.api.compile_options import CompileOptions
 
     options = CompileOptions(
-        model=model, out=out, target=target, precision=precision, data=data, max_drop=max_drop, device=device, mean=mean, std=std, form=form
+        model=model,
+        out=out,
+        target=target,
+        precision=precision,
+        data=data,
+        max_drop=max_drop,
+        device=device,
+        mean=mean,
+        std=std,
+        form=form,
+        qat_steps=qat_steps,
+        teacher=teacher,
     )
     options.check()  # before anything heavy is imported
     from autokd_edge.api.compiling import CompileJob
@@ -52,6 +67,7 @@ def _tell(end: CompileEnd, *, as_json: bool) -> None:
         return
     from autokd_edge.pipeline.compile import Unusable
     from autokd_edge.report import wording
+    from autokd_edge.report.quantized import accuracy_told, layers_in_float, named
 
     readings = [one.measurement for one in end.found if not isinstance(one, Unusable)]
     title = f"Engines of '{end.manifest.card.study}' for {end.manifest.card.target.name} ({wording.origins(readings)})"
@@ -75,6 +91,10 @@ def _tell(end: CompileEnd, *, as_json: bool) -> None:
     console.print(table)
     for said in wording.all_conditions(readings):
         console.print(said, soft_wrap=True, highlight=False)
+    for one in end.found:
+        if not isinstance(one, Unusable) and one.quantized is not None and one.accuracy is not None:
+            told = (layers_in_float(one.quantized), *accuracy_told(one.quantized, one.accuracy))
+            console.print(f"{named(one.variant, one.quantized)}: {'; '.join(told)}", soft_wrap=True, highlight=False, markup=False)
     flags = dict.fromkeys(flag for reading in readings for flag in reading.flags)
     if flags:
         console.print(f"flags: {', '.join(flags)}", soft_wrap=True, highlight=False)

@@ -40,6 +40,9 @@ Predictions = Annotated[
     list[str] | None,
     typer.Option("--predict", help="Predict what a device would read: recorded (what ships), FILE, or of one target TARGET=FILE."),
 ]
+QatSteps = Annotated[
+    int, typer.Option(help="Batches by which an INT8 engine that loses too much is tuned, its rounding in the loop; 0: not at all.")
+]
 Store = Annotated[str | None, typer.Option(help="URL of the journal, e.g. postgresql://user@host/database. Default: SQLite in --out.")]
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Store, Targets
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, QatSteps, Store, Targets
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -66,6 +66,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,
     final_epochs: Annotated[float | None, typer.Option(help="The same in passes over the training images.")] = None,
     final_members: Annotated[int, typer.Option(help="Members of the best family that are taught in full, time permitting.")] = 8,
+    qat_steps: QatSteps = 0,
     start: Annotated[
         list[str] | None, typer.Option(help="A guess of yours, taught first: tau=4,alpha=0.9 or N_m=1,N_b=5; may be given again.")
     ] = None,
@@ -106,6 +107,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         final_steps=final_steps,
         final_epochs=final_epochs,
         final_members=final_members,
+        qat_steps=qat_steps,
         start=tuple(start or ()),
         warm_from=warm_from,
     )

@@ -39,6 +39,7 @@ class StudyConfig:
     eta: int = 3  # how many times as many steps the next rung has
     starts: tuple[Point, ...] = ()  # the user's own guesses: values of some parameters of either space
     recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
+    qat_steps: int = 0  # optimiser steps of tuning an INT8 graph whose engine loses too much; 0: none is tuned
 
     def __post_init__(self) -> None:
         names = [goal.target for goal in self.goals]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autokd_edge.core.digest import Digest
+from autokd_edge.core.space import Point
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerNoise:
@@ -48,18 +51,43 @@ class Quantized:
     """How a quantised engine came to be: the report of its graph, and the gate that its accuracy passed.
 
     Accuracies in % on the validation set: of the float network's engine, and of the quantised engine with
-    no layer kept in float, then with each number of layers that was tried.
+    no layer kept in float, then with each number of layers that was tried. Where the graph was tuned, the
+    report is of what its quantiser made, before; ``untunable`` says why tuning was given up.
     """
 
     report: QuantizeReport
     keep: tuple[str, ...]  # the layers that the quantiser was told to leave in float
     float_accuracy: float
     tried: tuple[Tried, ...]
+    tuning: FineTuningRecipe | None = None  # how the graph of the engine was tuned
+    untunable: str = ""
+
+    @property
+    def untuned_accuracy(self) -> float:
+        """Return the accuracy with as many layers in float and without tuning."""
+        return next(one.accuracy for one in reversed(self.tried) if not one.tuned and one.kept == len(self.keep))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """The accuracy of the quantised engine with a number of layers kept in float."""
+    """The accuracy of the quantised engine with a number of layers kept in float; ``tuned`` says that its graph was tuned."""
 
     kept: int
     accuracy: float
+    tuned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuningRecipe:
+    """All that decides, beside a quantised graph, what quantisation-aware tuning makes of it; ``teacher`` is None where there was none."""
+
+    steps: int  # of the optimiser, batches of 128 images
+    loss: str
+    distillation: Point
+    seed: int
+    teacher: Digest | None
+    data: Digest
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"tuning must have at least 1 step; got {self.steps}")

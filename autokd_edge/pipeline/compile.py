@@ -11,8 +11,8 @@ from autokd_edge.core.quantization import Quantized
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import in_cheap_order
 from autokd_edge.errors import BuildError, InputError, MeasureError, StageError
-from autokd_edge.pipeline.gate import quantized_engine
-from autokd_edge.pipeline.stages import Stages, needs_quantizing
+from autokd_edge.pipeline.gate import Gate, quantized_engine
+from autokd_edge.pipeline.stages import FineTuning, Stages, needs_quantizing
 
 Watch = Callable[[Variant], None]  # told which variant comes next
 
@@ -46,6 +46,7 @@ class Job:
     protocol: Protocol
     graded: bool
     max_drop: float  # points that an engine may lose against the fp32 one
+    tuning: FineTuning | None = None  # of quantised graphs whose engines lose more
 
 
 def compiled_in_each(stages: Stages, job: Job, watch: Watch) -> tuple[Compiled | Unusable, ...]:
@@ -100,7 +101,8 @@ def _compiled(stages: Stages, job: Job, variant: Variant, reference: float | Non
     graph, quantized, accuracy = job.graph, None, None
     if needs_quantizing(variant):
         assert reference is not None, "there are calibration images wherever something is quantised"
-        gated = quantized_engine(stages, job.graph, variant, float_accuracy=reference, max_drop=job.max_drop)
+        gate = Gate(float_accuracy=reference, max_drop=job.max_drop)
+        gated = quantized_engine(stages, job.graph, variant, gate, job.tuning)
         graph, engine, accuracy, quantized = gated.graph, gated.engine, gated.accuracy, gated.quantized
     else:
         engine = stages.engine(job.graph, variant)

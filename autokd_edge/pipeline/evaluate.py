@@ -19,15 +19,16 @@ from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Member, Pupil, Screened, Stage, Unread
+from autokd_edge.core.quantization import FineTuningRecipe, Quantized
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import next_variant
 from autokd_edge.devices.pool import BoardPool
 from autokd_edge.errors import BuildError, GradeError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
-from autokd_edge.pipeline.gate import GatedEngine, float_engine, quantized_engine
-from autokd_edge.pipeline.stages import Stages, needs_quantizing
-from autokd_edge.ports import Distiller, Split, StudentFamily, TeacherNetwork
+from autokd_edge.pipeline.gate import Gate, GatedEngine, float_engine, quantized_engine
+from autokd_edge.pipeline.stages import FineTuning, Stages, needs_quantizing
+from autokd_edge.ports import Distiller, FineTuner, Split, StudentFamily, TeacherNetwork
 from autokd_edge.students.cost import cost_of
 
 _T = TypeVar("_T")
@@ -70,6 +71,7 @@ class Evaluator:
     seed: int
     lessons: Path
     pool: BoardPool | None = None  # where several boards measure
+    tuner: FineTuner | None = None  # where INT8 graphs that lose too much are tuned
 
     def reference(self) -> ReferenceReading:
         """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
@@ -154,7 +156,7 @@ class Evaluator:
 
         def graded() -> Grade:
             float_graph = self.float_graph(pupil, steps)
-            made = self._gated(float_graph, variant, limits)
+            made = self._gated(float_graph, pupil, variant, limits)
             return Grade(
                 accuracy=made.accuracy,
                 measurement=self.stages.measurement(made.engine, variant, self.protocols[FINAL]),
@@ -166,11 +168,25 @@ class Evaluator:
 
         return _outcome(graded)
 
-    def _gated(self, float_graph: Artifact, variant: Variant, limits: Limits) -> GatedEngine:
+    def _gated(self, float_graph: Artifact, pupil: Pupil, variant: Variant, limits: Limits) -> GatedEngine:
         if not needs_quantizing(variant):
             return float_engine(self.stages, float_graph, variant)
         in_float = float_engine(self.stages, float_graph, self.screen_variant)
-        return quantized_engine(self.stages, float_graph, variant, float_accuracy=in_float.accuracy, max_drop=limits.max_quant_drop)
+        gate = Gate(float_accuracy=in_float.accuracy, max_drop=limits.max_quant_drop)
+        recipe = None if self.tuner is None else self.tuner.recipe(pupil.distillation)
+        return quantized_engine(self.stages, float_graph, variant, gate, self.tuning(recipe))
+
+    def tuning(self, recipe: FineTuningRecipe | None) -> FineTuning | None:
+        """Return what tunes a quantised graph by a recipe; None where nothing is tuned."""
+        if recipe is None or self.tuner is None:
+            return None
+        return FineTuning(tuner=self.tuner, recipe=recipe, folder=self.lessons)
+
+    def quantized_graph(self, float_graph: Artifact, variant: Variant, made: Quantized) -> Artifact:
+        """Return the graph of a quantised engine that passed its gate, made as it was then."""
+        graph, _ = self.stages.quantized(float_graph, variant, made.keep)
+        tuning = self.tuning(made.tuning)
+        return graph if tuning is None else self.stages.tuned(graph, tuning)
 
     def float_graph(self, pupil: Pupil, steps: int) -> Artifact:
         """Return the float graph of a pupil that was taught for ``steps``; raises LoweringError where it was not."""

@@ -59,7 +59,7 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator) -> Shipment:
     assert isinstance(graded.outcome, Grade), "only a graded engine is shipped"
     stages, grade, variant = evaluator.stages, graded.outcome, graded.variant
     float_graph = evaluator.float_graph(graded.pupil, steps_taught(study, graded.pupil))
-    graph = float_graph if grade.quantized is None else stages.quantized(float_graph, variant, grade.quantized.keep)[0]
+    graph = float_graph if grade.quantized is None else evaluator.quantized_graph(float_graph, variant, grade.quantized)
     engine = stages.engine(graph, variant)
     if engine.digest != grade.engine:
         raise MeasureError(f"the shipped engine must be the measured one, sha256 {grade.engine}; the store has {engine.digest}")

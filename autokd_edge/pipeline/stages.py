@@ -7,6 +7,7 @@ by graph, variant, build facts and toolchain. Limits are in no key. Readings are
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +21,25 @@ from autokd_edge.core.artifact import Artifact, Kind
 from autokd_edge.core.codec import Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_file, digest_of_json
 from autokd_edge.core.measure import Measurement, Protocol
-from autokd_edge.core.quantization import QuantizeReport
+from autokd_edge.core.quantization import FineTuningRecipe, QuantizeReport
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.errors import GradeError, MeasureError, QuantizeError
-from autokd_edge.ports import ArtifactStore, Backend, ImageSets, Split
+from autokd_edge.ports import ArtifactStore, Backend, FineTuner, ImageSets, Split
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 UNTRAINED = "untrained"
 UNTRAINED_SAMPLES = 4  # the ranges that they give decide nothing about the speed of a network with random weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuning:
+    """How the quantised graphs of one network are tuned; what is begun lies in ``folder``."""
+
+    tuner: FineTuner
+    recipe: FineTuningRecipe
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +95,17 @@ class Stages:
         if report is None:
             raise QuantizeError("the report of a quantised graph must lie beside it; it is gone", hint="start a new run with another --out")
         return made, decode(QuantizeReport, json.loads(self.store.path(report).read_text()))
+
+    def tuned(self, graph: Artifact, tuning: FineTuning) -> Artifact:
+        """Tune a quantised graph; raises TeachError."""
+        recipe = ["tuned", graph.digest, encode(tuning.recipe)]
+
+        def make(out: Path) -> None:
+            made = tuning.folder / f"{digest_of_json(recipe)}.onnx"  # a place that a killed run finds again
+            tuning.tuner.tune(self.store.path(graph), tuning.recipe, out=made)
+            shutil.copyfile(made, out)
+
+        return self._made("quantized", recipe, make)
 
     def engine(self, graph: Artifact, variant: Variant) -> Artifact:
         """Build an engine."""

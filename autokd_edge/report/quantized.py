@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from autokd_edge.core.events import Graded
 from autokd_edge.core.pupil import Grade
-from autokd_edge.core.quantization import LayerNoise
+from autokd_edge.core.quantization import LayerNoise, Quantized
 from autokd_edge.core.study import Study
+from autokd_edge.core.target import Variant
 from autokd_edge.report import wording
 from autokd_edge.report.outcome import engine_name, grades
 
@@ -32,18 +33,44 @@ def _sentence(study: Study, graded: Graded, grade: Grade) -> str:
     found = grade.quantized
     if found is None:
         return ""
-    kept, layers = found.report.in_float, len(found.report.layers)
-    names = f" ({', '.join(kept)})" if kept else ""
-    parts = [f"{len(kept)} of {layers} layers kept in float{names}"]
+    parts = [layers_in_float(found)]
     plain = _in_float(study, graded)
     if plain is not None:
         parts.append(f"{wording.latency(grade.measurement.median_ns)} against {wording.latency(plain.measurement.median_ns)} fp32")
-    parts.append(f"{wording.percent(grade.accuracy)} against {wording.percent(found.float_accuracy)} in float")
-    if len(found.tried) > 1:
-        parts.append("with fewer kept " + ", ".join(f"{wording.percent(one.accuracy)} ({one.kept})" for one in found.tried[:-1]))
+    parts.extend(accuracy_told(found, grade.accuracy))
     if found.report.bias_corrected:
-        parts.append(f"biases corrected: logits at {_db(found.report.logits_sqnr_db)} instead of {_db(found.report.other_logits_sqnr_db)}")
-    return f"{engine_name(study, graded)}, {graded.variant.precision.upper()}: {'; '.join(parts)}"
+        before = "" if found.tuning is None else " before tuning"
+        corrected, other = _db(found.report.logits_sqnr_db), _db(found.report.other_logits_sqnr_db)
+        parts.append(f"biases corrected{before}: logits at {corrected} instead of {other}")
+    return f"{engine_name(study, graded)}, {named(graded.variant, found)}: {'; '.join(parts)}"
+
+
+def named(variant: Variant, found: Quantized) -> str:
+    """Name the precision of a quantised engine, and how its graph was tuned."""
+    tuned = "" if found.tuning is None else f" after {found.tuning.steps} steps of quantisation-aware tuning"
+    return f"{variant.precision.upper()}{tuned}"
+
+
+def layers_in_float(found: Quantized) -> str:
+    """Say how many layers stayed in float, and which."""
+    kept = found.report.in_float
+    names = f" ({', '.join(kept)})" if kept else ""
+    return f"{len(kept)} of {len(found.report.layers)} layers kept in float{names}"
+
+
+def accuracy_told(found: Quantized, accuracy: float) -> tuple[str, ...]:
+    """Say the accuracy of a quantised engine beside those of float, of no tuning, and of fewer layers in float."""
+    said = f"{wording.percent(accuracy)} against {wording.percent(found.float_accuracy)} in float"
+    if found.tuning is not None:
+        said += f", {wording.percent(found.untuned_accuracy)} without tuning"
+    parts = [said]
+    fewer = [one for one in found.tried if one.kept < len(found.keep)]
+    if fewer:
+        each = (f"{wording.percent(one.accuracy)} ({one.kept}{', tuned' if one.tuned else ''})" for one in fewer)
+        parts.append(f"with fewer kept {', '.join(each)}")
+    if found.untunable:
+        parts.append(f"tuning was given up: {found.untunable}")
+    return tuple(parts)
 
 
 def _in_float(study: Study, graded: Graded) -> Grade | None:

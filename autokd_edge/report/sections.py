@@ -144,7 +144,7 @@ def _quantized(outcome: Outcome) -> str:
     """Say what quantising did, and list the layers that were kept in float or add most noise."""
     told = "".join(f"<p>{escape(sentence(said))}</p>" for said in quantized_sentences(outcome.study))
     rows = noisiest_layers(outcome.study)
-    return f"{told}<h3>Noise of quantising, by layer</h3>{table(quantized.COLUMNS, rows)}" if rows else told
+    return f"{told}<h3>Noise of quantising, by layer, before any tuning</h3>{table(quantized.COLUMNS, rows)}" if rows else told
 
 
 def family(outcome: Outcome) -> str:

@@ -27,6 +27,7 @@ from autokd_edge.teaching.features import FeatureReader, feature_channels
 from autokd_edge.teaching.lesson import Lesson
 from autokd_edge.teaching.logits import TeacherLogits
 from autokd_edge.teaching.losses import LOSSES, Lessons, Outputs
+from autokd_edge.teaching.qat import GraphTuner
 from autokd_edge.teaching.samples import LabelledImages, TeachingData
 from autokd_edge.teaching.teacher import Teacher
 from autokd_edge.teaching.weights import write_arrays
@@ -52,7 +53,8 @@ class KDDistiller:
         check_loss(loss, teacher)
         self._data = data
         self._seed = seed
-        self._kind = LOSSES[loss]
+        self._loss, self._kind = loss, LOSSES[loss]
+        self._teacher_digest = None if teacher is None else teacher.digest
         self._batches = TrainingBatches(data, seed=seed)
         self._labels = torch.from_numpy(data.train.labels)
         self._teacher_channels: tuple[int, ...] = ()
@@ -80,6 +82,19 @@ class KDDistiller:
             write_arrays(out, lesson.network.arrays())
             lesson.forget()
         return result
+
+    def tuner(self, steps: int) -> GraphTuner:
+        """Return what tunes quantised graphs for so many batches, as students are taught: the same batches, answers and loss."""
+        return GraphTuner(
+            batches=self._batches,
+            answers=self._answers,
+            labels=self._labels,
+            loss=self._loss,
+            seed=self._seed,
+            teacher=self._teacher_digest,
+            data=self._data.digest,
+            steps=steps,
+        )
 
     def _lesson(self, spec: StudentSpec, distillation: Point, *, steps: int, seed: int, out: Path, until: int | None) -> Lesson:
         """Return a lesson to go on with; from the beginning where what was saved is beyond ``until``."""

@@ -129,3 +129,10 @@ def test_rungs_that_cannot_be_climbed_are_refused(changes, said):
     with pytest.raises(InputError, match=said):
         options(**changes).check()
     options(rungs=5).check()
+
+
+def test_tuning_takes_no_negative_number_of_steps():
+    with pytest.raises(InputError, match="qat-steps must be at least 0, which tunes nothing; got -1") as caught:
+        options(qat_steps=-1).check()
+    assert caught.value.hint == "--qat-steps 400"
+    options(qat_steps=0).check()

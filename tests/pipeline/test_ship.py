@@ -1,14 +1,16 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import onnx
 import pytest
 from fakes.graphs import logits_by_onnxruntime
-from pipeline.world import FP32, INT8, CountingBuilder, FakeJournal, World, config
+from pipeline.world import FP32, INT8, CountingBuilder, FakeJournal, FakeTuner, World, config
 
 from autokd_edge.core.digest import digest_of_bytes, digest_of_file
 from autokd_edge.core.study import fold
 from autokd_edge.errors import MeasureError
+from autokd_edge.pipeline.loop import steps_taught
 from autokd_edge.pipeline.ship import SELFTEST_SAMPLES, shipment
 
 
@@ -97,3 +99,20 @@ def test_an_engine_that_was_built_anew_and_came_out_different_is_not_shipped(fin
             entry.unlink()
         engines.rmdir()
         (tmp_path / "engines").rename(engines)
+
+
+def test_an_engine_whose_graph_was_tuned_is_made_by_its_recipe_again_where_it_was_lost(finished):
+    world, study = finished
+    evaluator = dataclasses.replace(world.evaluator, tuner=FakeTuner())
+    graded = next(g for g in study.grades if g.variant == INT8)
+    recipe = evaluator.tuner.recipe(graded.pupil.distillation)
+    float_graph = evaluator.float_graph(graded.pupil, steps_taught(study, graded.pupil))
+    quantized = dataclasses.replace(graded.outcome.quantized, tuning=recipe)
+    graph = evaluator.quantized_graph(float_graph, INT8, quantized)
+    engine = evaluator.stages.engine(graph, INT8)
+    outcome = dataclasses.replace(graded.outcome, quantized=quantized, graph=graph.digest, engine=engine.digest)
+    for _ in range(2):
+        goods = shipment(study, dataclasses.replace(graded, outcome=outcome), evaluator)
+        assert digest_of_file(goods.quantized_graph) == graph.digest != graded.outcome.graph
+        assert onnx.load(goods.quantized_graph).doc_string.endswith("tuned")
+        shutil.rmtree(world.folder / "artifacts" / "keys" / "quantized")  # what was made is lost

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, FakeBuilder, FakeQuantizer
+from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
@@ -16,6 +18,7 @@ from autokd_edge.core.events import Event, Graded, Opened, Probed, Referenced, S
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.pupil import Lesson, Member, Pupil, Screened
+from autokd_edge.core.quantization import FineTuningRecipe
 from autokd_edge.core.space import Integer, Point, Real, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study, fold
@@ -100,6 +103,35 @@ class FakeDistiller:
         return TaughtNetwork(accuracy=min(99.0, 40 + 20 * until / steps + 5 * math.log10(weights)), loss=1.0, seconds=0.25)
 
 
+class FakeTuner:
+    """Takes away all but ``left`` of what the fake quantiser added to the weights of the float graph beside it."""
+
+    def __init__(self, *, left: float = 0.0, failing: bool = False) -> None:
+        self.original: Path | None = None
+        self.tuned = 0
+        self._left = left
+        self._failing = failing
+
+    def recipe(self, distillation: Point) -> FineTuningRecipe:
+        return FineTuningRecipe(steps=40, loss="kd", distillation=distillation, seed=0, teacher=NONE, data=NONE)
+
+    def tune(self, graph: Path, recipe: FineTuningRecipe, *, out: Path) -> None:  # noqa: ARG002  the port's signature
+        if self._failing:
+            raise TeachError("the loss of tuning must be finite; it is nan at step 1 of 40")
+        if out.exists():
+            return
+        self.tuned += 1
+        model = onnx.load(graph)
+        if self.original is not None:
+            before = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(self.original).graph.initializer}
+            for tensor in model.graph.initializer:
+                value = before[tensor.name] + self._left * (numpy_helper.to_array(tensor) - before[tensor.name])
+                tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float32), tensor.name))
+        model.doc_string += ", tuned"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(model.SerializeToString(deterministic=True))
+
+
 class FakeImages:
     """Noise with labels; the test set may be asked for only where ``test_allowed``."""
 
@@ -117,6 +149,17 @@ class FakeImages:
             self._folder.mkdir(parents=True, exist_ok=True)
             np.save(path, np.random.default_rng(len(split)).standard_normal((20, *IMAGE), dtype=np.float32))
         return path, np.random.default_rng(len(split)).integers(0, CLASSES, 20)
+
+
+@dataclass
+class FakeLabelledImages:
+    """Images labelled by the float network itself: every answer that quantising changes is an error."""
+
+    path: Path
+    labels: np.ndarray | None = None
+
+    def inputs(self, split: str) -> tuple[Path, np.ndarray]:  # noqa: ARG002  the port's signature
+        return self.path, self.labels
 
 
 class CountingBuilder(FakeBuilder):
@@ -203,6 +246,7 @@ class World:
     quantizer: FakeQuantizer = field(default_factory=FakeQuantizer)
     board: FlakyBoard = field(default_factory=FlakyBoard)
     test_allowed: bool = False
+    tuner: FakeTuner | None = None
 
     def __post_init__(self) -> None:
         self.images = FakeImages(self.folder / "inputs", test_allowed=self.test_allowed)
@@ -225,6 +269,7 @@ class World:
             screen_variant=FP32,
             seed=0,
             lessons=self.folder / "lessons",
+            tuner=self.tuner,
         )
 
     def policy(self) -> PhasedPolicy:

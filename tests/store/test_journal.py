@@ -14,14 +14,14 @@ from contracts.journal import EVENTS, JournalContract
 from fakes.small_disk import make_read_only, small_disk
 
 from autokd_edge.core.codec import decode, encode
-from autokd_edge.core.events import Event, Probed, PutAside
-from autokd_edge.core.pupil import Screened
+from autokd_edge.core.events import Event, Graded, Opened, Probed, PutAside
+from autokd_edge.core.pupil import Grade, Screened
 from autokd_edge.errors import StoreError
 from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url
 
 OLD_FORMATS = Path(__file__).parent / "assets"
-LATEST_FORMAT = 6
+LATEST_FORMAT = 7
 
 
 class TestSQLiteJournal(JournalContract):
@@ -267,6 +267,20 @@ def test_a_board_put_aside_and_a_reading_with_an_address_are_read_as_they_were_w
     assert isinstance(probed, Probed)
     assert isinstance(probed.outcome, Screened)
     assert probed.outcome.measurements[0].device == "ssh://pi@board-1"
+
+
+def test_an_engine_whose_graph_was_tuned_is_read_as_it_was_written() -> None:
+    documents = json.loads((OLD_FORMATS / "events-of-a-tuned-engine.json").read_text())
+    opened, graded = (decode(cast("type[Event]", Event), todays(document)) for document in documents)
+    assert isinstance(opened, Opened)
+    assert opened.config.qat_steps == 400
+    assert isinstance(graded, Graded)
+    assert isinstance(graded.outcome, Grade)
+    found = graded.outcome.quantized
+    assert found is not None
+    assert found.tuning is not None
+    assert (found.tuning.steps, found.tuning.loss, found.tuning.distillation) == (400, "kd", graded.pupil.distillation)
+    assert (found.untuned_accuracy, found.tried[1].tuned) == (90.1, True)
 
 
 def test_the_first_format_is_among_the_kept_ones() -> None:
