@@ -91,6 +91,7 @@ class TestWrongInput:
             ("--seed", "-1", "seed must be 0 to 4294967295; got -1"),
             ("--search-steps", "0", "search-steps must be at least 1"),
             ("--final-steps", "-2", "final-steps must be at least 1"),
+            ("--qat-steps", "-1", "qat-steps must be at least 0, which tunes nothing; got -1. Hint: --qat-steps 400"),
             ("--study", "../a", "study name must be"),
             ("--study", "", "study name must be"),
             ("--family", "nagoo", "got 'nagoo'. Hint: --family nago"),
@@ -130,6 +131,12 @@ class TestWrongInput:
             line = refused(*DIGITS, "--target", "mine.toml", folder=folder)
             assert "'mine.toml'" in line
             assert said in line
+
+    def test_tuning_for_a_target_that_quantises_nothing(self, folder):
+        target = write_target(folder / "float.toml", backend_name="openvino")
+        target.write_text(target.read_text().replace('[[variants]]\nbackend = "openvino"\nprecision = "int8"\n\n', ""))
+        line = refused(*DIGITS, "--target", "float.toml", "--qat-steps", "9", folder=folder)
+        assert "qat-steps tunes int8 engines; target 'fake-host' has openvino/fp32 alone. Hint: leave --qat-steps out" in line
 
     def test_a_target_of_an_unknown_backend(self, folder):
         write_target(folder / "mine.toml", backend_name="ncnn")

@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 from fakes.command import run_here
 from fakes.plugin import install_plugin, write_target
+from fakes.quantised import spoiled
+from safetensors.numpy import load_file
 
 from autokd_edge.bundle.checker import read_bundle
+from autokd_edge.core.student import INPUT, GlobalAvgPool, Linear, Relu, StudentSpec
 from autokd_edge.students.families.resnet import resnet_spec
+from autokd_edge.students.graph import GraphWriter
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 pytestmark = pytest.mark.slow
@@ -98,6 +103,31 @@ BAD = {
     "something in the way": (["net.onnx", "--out", "site"], "'site' is something else"),
     "an unknown form": (["net.onnx", "--form", "loose"], "form must be one of standalone, runtime; got 'loose'"),
     "a form of no engine here": (["net.onnx", "--form", "runtime"], "form 'runtime' is of engines that are compiled to programs"),
+    "fewer steps than none": (
+        ["net.onnx", "--data", "digits", "--qat-steps", "-1"],
+        "qat-steps must be at least 0, which tunes nothing; got -1",
+    ),
+    "tuning without images": (
+        ["net.onnx", "--qat-steps", "9"],
+        "tuning needs images to learn from, and there is no data set. Hint: --data NAME",
+    ),
+    "tuning what is not quantised": (
+        ["net.onnx", "--data", "digits", "--qat-steps", "9", "--precision", "fp32"],
+        "qat-steps tunes int8 engines; got precision 'fp32'. Hint: --precision int8",
+    ),
+    "tuning for a target without int8": (
+        ["net.onnx", "--data", "digits", "--qat-steps", "9", "--target", "float.toml"],
+        "qat-steps tunes int8 engines; target 'fake-host' has fake/fp32 alone. Hint: leave --qat-steps out",
+    ),
+    "a teacher of nothing": (
+        ["net.onnx", "--data", "digits", "--teacher", "example:digits"],
+        "a teacher is asked while int8 is tuned alone",
+    ),
+    "tuning by nobody": (["net.onnx", "--data", "digits", "--qat-steps", "9", "--teacher", "gone.onnx"], "teacher file must exist"),
+    "tuning what cannot be taught": (
+        ["gelu.onnx", "--data", "digits", "--qat-steps", "9"],
+        "'gelu.onnx' cannot be tuned: quantisation-aware tuning knows Conv,",
+    ),
     "an address that is none": (["net.onnx", "--device", "http://x"], "http://x"),
 }
 
@@ -105,6 +135,9 @@ BAD = {
 @pytest.mark.parametrize(("words", "said"), BAD.values(), ids=BAD)
 def test_wrong_input_is_one_sentence_and_leaves_nothing(run, here, words, said):
     write_model(here / "large.onnx", image=(1, 9, 9))
+    strange = onnx.load(here / "net.onnx")
+    next(node for node in strange.graph.node if node.op_type == "Relu").op_type = "Erf"
+    onnx.save(strange, here / "gelu.onnx")
     given = words if "--target" in words else [*words, "--target", "fake.toml"]
     out = [] if "--out" in words else ["--out", "wrong"]
     refused = run(*given, *out)
@@ -113,3 +146,50 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(run, here, words, said):
     assert refused.err.count("\n") == 1
     assert not (here / "wrong").exists()
     assert not [path for path in here.iterdir() if path.name.startswith(".wrong")]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "tvm"])
+@pytest.mark.parametrize("teacher", [[], ["--teacher", "none"]], ids=["itself", "labels"])
+def test_an_engine_that_quantising_ruins_is_tuned_and_keeps_every_layer_quantised(here, backend, teacher):
+    """One channel of each layer is hundreds of times the others: in float nothing changes, of their integers nothing is left."""
+    write_spoiled(here / "spoiled.onnx", times=400)
+    write_target(here / "here.toml", backend_name=backend)
+    out = f"tuned-{backend}-{len(teacher)}"
+    words = ["spoiled.onnx", "--target", "here.toml", "--data", "digits", "--precision", "int8", "--out", out, "--json"]
+    done = run_here("compile", *words, "--qat-steps", "300", "--max-drop", "2", *teacher, folder=here)
+    assert done.status == 0, done.err
+    (engine,) = json.loads(done.out)["engines"]
+    found = engine["quantized"]
+    assert found["tried"][0]["accuracy"] < found["float_accuracy"] - 20
+    assert engine["accuracy_validation_percent"] >= found["float_accuracy"] - 2
+    assert (found["keep"], found["tuning"]["steps"], found["tuning"]["loss"]) == ([], 300, "ls" if teacher else "kd")
+    card = read_bundle(here / out).card
+    assert card.quantized is not None
+    assert card.quantized.tuning is not None
+    assert card.accuracy("engine", "test").percent > 85
+
+
+def write_spoiled(path: Path, *, times: float) -> None:
+    """Teach a small network the digits, then make one channel of each layer larger and what reads it smaller."""
+    if path.exists():
+        return
+    from autokd_edge.core.space import Point
+    from autokd_edge.teaching.data import data_source
+    from autokd_edge.teaching.trainer import KDDistiller
+
+    spec = chain_of_convolutions()
+    weights = path.with_suffix(".safetensors")
+    distiller = KDDistiller(data_source("digits").teaching(), None, seed=0, cache=path.parent / "cache", loss="ce")
+    distiller.teach(spec, Point(values=()), steps=300, seed=0, out=weights)
+    path.write_bytes(spoiled(onnx_from_spec(spec, load_file(weights)), times).SerializeToString())
+
+
+def chain_of_convolutions() -> StudentSpec:
+    """Write convolutions one after the other, each read by the next alone."""
+    graph = GraphWriter(DIGITS)
+    x = INPUT
+    for channels, stride in ((16, 1), (16, 1), (32, 2), (32, 1)):
+        x = graph.put(Relu(), graph.conv_norm(x, channels, stride=stride))
+    graph.put(Linear(out_features=10), graph.put(GlobalAvgPool(), x))
+    return graph.spec(seed=1)

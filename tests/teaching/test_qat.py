@@ -4,15 +4,13 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from fakes.quantised import quantised_as
+from fakes.quantised import quantised_as, spoiled
 from fakes.small_disk import small_disk
-from onnx import numpy_helper
 from safetensors.torch import load_file
 from teaching.small import CLASSES, POINT, FakeTeacher, small_source, small_student, small_teacher
 
@@ -178,19 +176,6 @@ def test_a_range_spoiled_by_one_channel_is_recovered_from(tmp_path, setting, tim
     assert in_float > 85
     assert before < in_float - 15
     assert after > in_float - 3
-
-
-def spoiled(model: onnx.ModelProto, times: float) -> onnx.ModelProto:
-    """Make the first channel of each convolution but the last larger, and what the next one reads of it smaller."""
-    layers = [node for node in model.graph.node if node.op_type == "Conv"]
-    arrays = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in model.graph.initializer}
-    for node, reader in pairwise(layers):
-        arrays[node.input[1]][0] *= times
-        arrays[node.input[2]][0] *= times
-        arrays[reader.input[1]][:, 0] /= times
-    for tensor in model.graph.initializer:
-        tensor.CopyFrom(numpy_helper.from_array(arrays[tensor.name], tensor.name))
-    return model
 
 
 def accuracy(model: onnx.ModelProto, images: np.ndarray, labels: np.ndarray) -> float:
