@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, external_data_helper
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
@@ -86,9 +87,7 @@ def _parsed(source: Path) -> onnx.ModelProto:
         raise ModelError(f"a model must be an ONNX file or a torch.export program; there is no '{source}'") from None
     except OSError as error:
         raise ModelError(f"model '{source}' cannot be read: {error.strerror}") from error
-    except Exception as error:  # protobuf's own, of a module that it does not promise
-        if "protobuf" not in type(error).__module__:
-            raise
+    except DecodeError as error:
         raise ModelError(f"a model must be an ONNX file; '{source}' is something else") from error
     if not model.HasField("graph") or not model.graph.node or not model.opset_import:
         raise ModelError(f"a model must be an ONNX file with a graph; '{source}' has none")
@@ -131,10 +130,10 @@ def _check_operations(model: onnx.ModelProto, source: Path) -> None:
         domain = "" if node.domain == "ai.onnx" else node.domain
         if domain in _VENDOR_DOMAINS or (domain, node.op_type) in functions:
             continue
-        version = opsets.get(domain, 0)
-        if domain not in _DOMAINS or not onnx.defs.has(node.op_type, max_inclusive_version=version, domain=domain):
+        version, operation = opsets.get(domain, 0), str(node.op_type)  # of a damaged file it may be bytes that are no text
+        if domain not in _DOMAINS or not onnx.defs.has(operation, max_inclusive_version=version, domain=domain):
             of = f"domain '{domain}'" if domain else f"opset {version}"
-            raise ModelError(f"every operation of a model must be one of ONNX; '{source}' has {node.op_type} of {of} at '{node.name}'")
+            raise ModelError(f"every operation of a model must be one of ONNX; '{source}' has {operation} of {of} at '{node.name}'")
 
 
 def only_input(model: onnx.ModelProto, source: Path) -> onnx.ValueInfoProto:
@@ -179,7 +178,7 @@ def fixed_shape(value: onnx.ValueInfoProto, what: str, source: Path) -> tuple[in
 def _check_valid(model: onnx.ModelProto, source: Path) -> None:
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeError) as error:  # the latter where a name is no text
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
         raise ModelError(f"model '{source}' must be valid ONNX; {reason}") from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from fakes.graphs import logits_by_onnxruntime
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from autokd_edge.core.codec import encode
@@ -183,7 +184,7 @@ def _graph_bytes(graph: Path, failure: type[BuildError | QuantizeError]) -> byte
     try:
         data = graph.read_bytes()
         onnx.checker.check_model(onnx.load_from_string(data))
-    except Exception as error:  # ONNX raises protobuf's errors as well as its own
+    except (DecodeError, onnx.checker.ValidationError, UnicodeError, OSError) as error:
         raise failure(f"not an ONNX graph: {error}") from error
     return data
 

@@ -91,6 +91,19 @@ def test_a_file_that_is_no_onnx_is_refused(data, tmp_path):
     assert "must be an ONNX file" in refused(tmp_path / "m.onnx", tmp_path)
 
 
+def test_a_model_that_was_cut_off_is_refused(tmp_path):
+    whole = write_graph(tmp_path / "graph.onnx").read_bytes()
+    (tmp_path / "m.onnx").write_bytes(whole[: len(whole) // 2])
+    assert "must be an ONNX file" in refused(tmp_path / "m.onnx", tmp_path)
+
+
+@pytest.mark.parametrize(("text", "said"), [(b"Conv", "must be one of ONNX"), (b"input", "must be valid ONNX")])
+def test_a_model_with_a_name_that_is_no_text_is_refused(tmp_path, text, said):
+    whole = write_graph(tmp_path / "graph.onnx").read_bytes()
+    (tmp_path / "m.onnx").write_bytes(whole.replace(text, b"\xff" + text[1:], 1))
+    assert said in refused(tmp_path / "m.onnx", tmp_path)
+
+
 def test_a_model_that_is_not_there_or_is_a_damaged_program_is_refused(tmp_path):
     assert "there is no" in refused(tmp_path / "none.onnx", tmp_path)
     (tmp_path / "m.pt2").write_bytes(b"PK nothing")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 
 from autokd_edge.backends.predicted.counts import counts_of
 from autokd_edge.backends.predicted.model import BEYOND, CountModel, CrossValidated, fitted
@@ -46,7 +47,7 @@ class GraphBuilder:
         """Copy the graph; raises BuildError where it is none."""
         try:
             onnx.checker.check_model(onnx.load(graph))
-        except Exception as error:  # ONNX raises protobuf's errors as well as its own
+        except (DecodeError, onnx.checker.ValidationError, UnicodeError, OSError) as error:
             raise BuildError(f"a graph to predict must be ONNX; {error}") from error
         shutil.copyfile(graph, out)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from autokd_edge.backends.tensorrt.version import Version, spelt
 from autokd_edge.core.target import Target, Variant
@@ -50,7 +51,7 @@ def lint(graph: Path, variant: Variant, target: Target, version: Version) -> Non
     """
     try:
         model = onnx.load(graph)
-    except Exception as error:  # protobuf's, which has no public class, and the system's: each says that this is no graph
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
         raise BuildError(f"a graph must be an ONNX file; '{graph}' is not: {error}") from error
     if not model.graph.node:
         raise BuildError(f"a graph must be an ONNX file with operations; '{graph}' has none")

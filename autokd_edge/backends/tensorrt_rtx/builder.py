@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from autokd_edge.backends.tensorrt.lint import lint_quantisers
 from autokd_edge.core.target import Target, Variant
@@ -70,7 +71,7 @@ class RTXBuilder:
 def _check(graph: Path, variant: Variant, target: Target) -> None:
     try:
         model = onnx.load(graph)
-    except Exception as error:  # protobuf's, which has no public class, and the system's: each says that this is no graph
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
         raise BuildError(f"a graph must be an ONNX file; '{graph}' is not: {error}") from error
     lint_quantisers(model, variant, target)
 

@@ -65,12 +65,15 @@ def test_a_variant_that_was_not_recorded_is_not_predicted(board, engine):
 
 
 def test_what_is_no_graph_is_not_built(tmp_path):
-    (tmp_path / "broken.onnx").write_bytes(b"no graph")
-    with pytest.raises(BuildError, match="a graph to predict must be ONNX"):
-        GraphBuilder({}, digest_of_recording(RECORDING)).build(
-            tmp_path / "broken.onnx", variant=FP32, target=FAKE_TARGET, out=tmp_path / "out"
-        )
-    assert not (tmp_path / "out").exists()
+    whole = write_graph(tmp_path / "whole.onnx").read_bytes()
+    builder = GraphBuilder({}, digest_of_recording(RECORDING))
+    for data in (b"", b"no graph", whole[:-100], whole.replace(b"Conv", b"\xffonv"), None):
+        (tmp_path / "broken.onnx").unlink(missing_ok=True)
+        if data is not None:
+            (tmp_path / "broken.onnx").write_bytes(data)
+        with pytest.raises(BuildError, match="a graph to predict must be ONNX"):
+            builder.build(tmp_path / "broken.onnx", variant=FP32, target=FAKE_TARGET, out=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 def test_logits_are_those_of_the_graph(board, engine, tmp_path):

@@ -98,7 +98,7 @@ def test_asymmetric_pairs_and_integer_biases_are_refused(linted, int8):
 
 
 def test_what_is_no_graph_is_a_build_error(tmp_path, target):
-    for data in (b"", b"nonsense"):
+    for data in (b"", b"nonsense", write_graph(tmp_path / "whole.onnx").read_bytes()[:-100]):
         (tmp_path / "g.onnx").write_bytes(data)
         with pytest.raises(BuildError, match="must be an ONNX file"):
             lint(tmp_path / "g.onnx", FP16, target, (8, 2, 1))

@@ -100,8 +100,11 @@ def test_a_variant_of_another_backend_is_refused(builder, variant, target, name,
 
 
 def test_a_file_that_is_no_graph_is_refused(builder, variant, target, tmp_path):
-    with pytest.raises(BuildError, match="must be an ONNX file"):
-        builder.build(tmp_path / "none", variant=variant, target=target, out=tmp_path / "engine")
+    for name, data in {"none": None, "nonsense": b"nonsense", "cut off": write_graph(tmp_path / "whole").read_bytes()[:-100]}.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        with pytest.raises(BuildError, match="must be an ONNX file"):
+            builder.build(tmp_path / name, variant=variant, target=target, out=tmp_path / "engine")
 
 
 def test_the_toolchain_is_what_is_installed(builder):
