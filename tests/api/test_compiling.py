@@ -55,6 +55,8 @@ def test_every_variant_is_built_graded_and_measured_and_the_fastest_good_one_is_
     assert {(a.what, a.split) for a in bundle.card.accuracies} == {
         (w, s) for w in ("network in fp32", "engine") for s in ("validation", "test")
     }
+    assert bundle.card.quantized is not None
+    assert (bundle.card.quantized.keep, bundle.card.quantized.tuning) == ((), None)
     assert bundle.card.labels == tuple("0123456789")
     assert "student.int8.onnx" in {file.name for file in bundle.files}
 

@@ -67,6 +67,7 @@ def config(  # noqa: PLR0913  one keyword for each thing that a test changes
     final_members: int = 8,
     others_x: tuple[float, ...] = (),
     rungs: int = 1,
+    qat_steps: int = 0,
 ) -> StudyConfig:
     """Make a configuration; by default six teachings and a quarter of the teacher's latency.
 
@@ -92,6 +93,7 @@ def config(  # noqa: PLR0913  one keyword for each thing that a test changes
         seed=seed,
         protocols={"screen": NONE, "final": NONE},
         rungs=rungs,
+        qat_steps=qat_steps,
     )
 
 

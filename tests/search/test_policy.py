@@ -6,6 +6,7 @@ from autokd_edge.core.events import Graded, GradeEngine, Probe, Shipped, Stop, T
 from autokd_edge.core.limits import Budget
 from autokd_edge.core.pupil import Failed, Grade, Lesson
 from autokd_edge.core.space import Choice, SearchSpace
+from autokd_edge.search.finals import TUNING_STEP
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser
@@ -67,6 +68,17 @@ def test_the_final_teaching_uses_the_time_that_is_left_and_keeps_the_reserve_for
     assert final.steps > 3 * 100
     assert 0.8 * 480 < final.at_s <= 0.88 * 480 + 1e-9
     assert world.study.elapsed_s <= 480
+
+
+@pytest.mark.parametrize("variants", [(FP32, INT8), (FP32,)])
+def test_time_is_kept_for_tuning_where_there_is_something_to_tune(variants):
+    def final_steps(qat_steps: int) -> int:
+        world = a_world(seconds=480.0, final_members=1, limits={"qat_steps": qat_steps})
+        world.run(a_policy(variants=variants))
+        return next(taught.steps for taught in world.study.teachings if taught.final)
+
+    kept = final_steps(0) - final_steps(100)
+    assert kept == pytest.approx(TUNING_STEP * 100 if INT8 in variants else 0, abs=1)
 
 
 def test_final_steps_that_are_given_are_taken():
