@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from contracts.fine_tuner import FineTunerContract
 from fakes.quantised import quantised_as, spoiled
 from fakes.small_disk import small_disk
 from safetensors.torch import load_file
@@ -53,6 +54,20 @@ def uninterrupted(tmp_path_factory, graph) -> bytes:
     tunes.tune(graph, tunes.recipe(POINT), out=folder / "made.onnx")
     assert [path.name for path in folder.iterdir() if "partial" in path.name or "begun" in path.name] == []
     return (folder / "made.onnx").read_bytes()
+
+
+class TestGraphTuner(FineTunerContract):
+    @pytest.fixture
+    def tuner(self, tmp_path):
+        return tuner(tmp_path / "one", steps=3)
+
+    @pytest.fixture
+    def another(self, tmp_path):
+        return tuner(tmp_path / "two", steps=3)
+
+    @pytest.fixture
+    def distillation(self):
+        return POINT
 
 
 def test_the_same_seed_tunes_the_same_bytes_and_another_one_others(uninterrupted, graph, tmp_path):

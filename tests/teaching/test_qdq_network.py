@@ -102,7 +102,7 @@ def test_a_layer_in_float_stays_in_float_and_is_learnt_too(in_float):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("saturates", [False, True])
+@pytest.mark.parametrize("saturates", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_a_graph_of_nncf_is_taught_as_it_is(tmp_path, saturates):
     model = quantised_by_nncf(tmp_path, every_operation(), SAMPLES, saturates=saturates)
     assert_near(logits(QDQNetwork(model)), logits_as_written(model, SAMPLES))
