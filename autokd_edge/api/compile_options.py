@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from autokd_edge.api.fine_tuning import USUAL_STEPS, check_qat_steps
+from autokd_edge.api.qat_steps import USUAL_STEPS, check_qat_steps
 from autokd_edge.core.limits import MAX_QUANT_DROP, parse_drop
 from autokd_edge.errors import InputError
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from autokd_edge import wiring
 from autokd_edge.api.compile_options import AUTO, RUNTIME, STANDALONE, CompileOptions
-from autokd_edge.api.fine_tuning import check_tunable
+from autokd_edge.api.fine_tuning import check_tunable, teacher_of, tuning_by
 from autokd_edge.api.native import engine_name, files_beside, runtime_of
 from autokd_edge.bundle.manifest import Accuracy, Card, Manifest, ModelInput, Network, Preprocessing, Reading
 from autokd_edge.bundle.writer import BundleFiles, check_place, write_bundle
@@ -23,11 +23,11 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.descriptors import load_protocol, load_target
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import target_here
-from autokd_edge.errors import DataError, InputError, TeachError
+from autokd_edge.errors import DataError, InputError
 from autokd_edge.pipeline.compile import Compiled, Job, Unusable, Watch, compiled_in_each, to_ship
 from autokd_edge.pipeline.evaluate import FINAL
 from autokd_edge.pipeline.network_file import GivenNetwork, read_network
-from autokd_edge.pipeline.stages import FineTuning, Stages, needs_quantizing
+from autokd_edge.pipeline.stages import Stages, needs_quantizing
 from autokd_edge.ports import ImageSets, Split
 from autokd_edge.store.artifacts import FolderStore
 
@@ -80,7 +80,7 @@ class CompileJob:
         target = target_here(written, device.fingerprint())
         variants = _variants(target, options)
         check_tunable(options.qat_steps, variants, of=f"target '{target.name}'")
-        teacher = None if data is None or not options.qat_steps else _teacher(data, network, options)
+        teacher = None if data is None or not options.qat_steps else teacher_of(network, data, options)
         return cls(
             options=options,
             device=device,
@@ -110,7 +110,7 @@ class CompileJob:
                 protocol=protocol,
                 graded=self.data is not None,
                 max_drop=self.options.points(),
-                tuning=self._tuning(Path(work)),
+                tuning=None if self.data is None else tuning_by(self.teacher, self.data, self.options.qat_steps, Path(work)),
             )
             found = compiled_in_each(stages, job, watch)
             shipped = to_ship(found, max_drop=job.max_drop)
@@ -130,15 +130,6 @@ class CompileJob:
         written = work / "model.onnx"
         written.write_bytes(self.network.model.SerializeToString(deterministic=True))
         return stages.store.put("graph", digest_of_bytes(written.read_bytes()), written)
-
-    def _tuning(self, work: Path) -> FineTuning | None:
-        if self.data is None or not self.options.qat_steps:
-            return None
-        from autokd_edge.teaching.trainer import KDDistiller
-
-        loss = "ls" if self.teacher is None else "kd"
-        tuner = KDDistiller(self.data, self.teacher, seed=0, cache=work / "logits", loss=loss).tuner(self.options.qat_steps)
-        return FineTuning(tuner=tuner, recipe=tuner.recipe(), folder=work / "tuned")
 
     def _shipped(self, stages: Stages, graph: Artifact, shipped: Compiled, found: tuple[Compiled | Unusable, ...], work: Path) -> Manifest:
         inputs, logits = work / "selftest.npy", work / "logits.npy"
@@ -228,23 +219,6 @@ def _source(name: str) -> DataSource:
     except ModuleNotFoundError as error:
         raise InputError(f"a data set needs the package '{error.name}'", hint="pip install 'autokd-edge[search]'") from error
     return data_source(name)
-
-
-def _teacher(data: TeachingData, network: GivenNetwork, options: CompileOptions) -> Teacher | None:
-    """Load who teaches an INT8 graph, the model itself where nobody is named; None for labels alone. Raises InputError."""
-    from autokd_edge.teaching.qdq_network import refuse_unknown
-    from autokd_edge.teaching.teachers import NONE, load_teacher
-
-    try:
-        refuse_unknown(network.model)
-    except TeachError as error:
-        raise InputError(f"'{options.model}' cannot be tuned: {error}", hint="leave --qat-steps out") from error
-    if options.teacher is not None:
-        return None if options.teacher == NONE else load_teacher(options.teacher, data)
-    with tempfile.TemporaryDirectory() as folder:
-        itself = Path(folder) / "model.onnx"  # also where the model is a .pt2 file, whose batch is fixed
-        itself.write_bytes(network.model.SerializeToString(deterministic=True))
-        return load_teacher(str(itself), data)
 
 
 def _fitting(data: TeachingData, network: GivenNetwork, options: CompileOptions) -> TeachingData:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autokd_edge.api.fine_tuning import check_qat_steps
 from autokd_edge.api.knowledge import split_start
+from autokd_edge.api.qat_steps import check_qat_steps
 from autokd_edge.api.targets import AskedGoal, AskedLimits, Several, asked_goals
 from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, parse_budget
 from autokd_edge.errors import InputError

@@ -29,6 +29,8 @@ def unknown(nodes: Sequence[onnx.NodeProto], also: frozenset[str]) -> tuple[str,
     for node in nodes:
         if node.op_type not in OPERATIONS and node.op_type not in also:
             found[node.op_type] = None
+        if len([name for name in node.input if name]) < _INPUTS.get(node.op_type, 0):
+            found[f"{node.op_type} with fewer than {_INPUTS[node.op_type]} inputs"] = None
         for name, value in attributes_of(node).items():
             accepted = _ACCEPTED.get((node.op_type, name))
             if accepted is not None and not accepted(value):
@@ -116,12 +118,13 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "GlobalAveragePool": lambda inputs, _: inputs[0].mean(dim=(2, 3), keepdim=True),
         "Flatten": lambda inputs, _: inputs[0].flatten(1),
         "Reshape": _reshaped,
-        "Transpose": lambda inputs, attributes: inputs[0].permute(*attributes["perm"]),
+        "Transpose": lambda inputs, attributes: inputs[0].permute(*attributes.get("perm", reversed(range(inputs[0].dim())))),
         "Concat": lambda inputs, attributes: torch.cat(list(inputs), dim=attributes["axis"]),
         "Slice": _sliced,
         "Identity": lambda inputs, _: inputs[0],
     }
 )
+_INPUTS: Mapping[str, int] = MappingProxyType({"Clip": 3, "Slice": 4})  # ONNX takes fewer too: a bound, the axes
 # Of these attributes only the values for which this holds.
 _ACCEPTED: Mapping[tuple[str, str], Callable[[Any], bool]] = MappingProxyType(
     {

@@ -79,6 +79,9 @@ class QDQGraph:
         self._check_pairs()
         self.constants = {name: self._constant(name) for name in dict.fromkeys(self._learnt())}
         self.biases = dict(self._biases())
+        strange = [name for name in self.constants if self._initializers[name].dtype == np.int32 and name not in self.biases]
+        if strange:
+            raise TeachError(f"an integer of 32 bits must be the bias of a layer; '{strange[0]}' is none")
         settings = {node.output[0]: _value(node) for node in model.graph.node if node.op_type == "Constant"}
         self.fixed: Mapping[str, Array] = settings | {n: a for n, a in self._initializers.items() if n not in self.constants}
 
@@ -118,6 +121,7 @@ class QDQGraph:
                 source = self.dequantized.get(name, name)
                 if source in self._initializers:
                     yield source
+        yield from self.dequantized.values()
 
     def _constant(self, name: str) -> Constant:
         integers = self._initializers[name]

@@ -132,14 +132,39 @@ def test_an_operation_that_cannot_be_taught_is_named(in_float):
     model = onnx.ModelProto()
     model.CopyFrom(in_float)
     model.graph.node[0].attribute.append(helper.make_attribute("auto_pad", "SAME_UPPER"))
+    next(node for node in model.graph.node if node.op_type == "Clip").input.pop()
     model.graph.node.append(helper.make_node("Softmax", [model.graph.output[0].name], ["shares"]))
-    with pytest.raises(TeachError, match=r"tuning knows Conv, .*; the graph has Conv with auto_pad SAME_UPPER, Softmax"):
+    with pytest.raises(
+        TeachError, match=r"tuning knows Conv, .*; the graph has Conv with auto_pad SAME_UPPER, Clip with fewer than 3 in.*, Softmax"
+    ):
         QDQNetwork(model)
 
 
 def test_a_graph_in_float_has_nothing_to_tune(in_float):
     with pytest.raises(TeachError, match="must have quantisers"):
         QDQNetwork(in_float)
+
+
+def test_an_integer_of_32_bits_that_is_no_bias_is_refused(in_float):
+    model = quantised_as("onnxruntime", in_float, SAMPLES)
+    last = next(node for node in model.graph.node if node.op_type == "Gemm" and model.graph.output[0].name in node.output)
+    bias = last.input.pop()
+    model.graph.node.append(helper.make_node("Add", [last.output[0], bias], ["moved"]))
+    with pytest.raises(TeachError, match="an integer of 32 bits must be the bias of a layer"):
+        QDQNetwork(model)
+
+
+def test_a_constant_that_only_a_concatenation_reads_is_kept(in_float):
+    model = quantised_as("onnxruntime", in_float, SAMPLES)
+    constants = {"q": np.arange(-4, 4, dtype=np.int8), "s": np.float32(0.1), "z": np.int8(0)}
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 2, 2, 2]), "shape"))
+    model.graph.node.append(helper.make_node("DequantizeLinear", ["q", "s", "z"], ["given"]))
+    model.graph.node.append(helper.make_node("Concat", ["given", "given"], ["twice"], axis=0))
+    network = QDQNetwork(model)
+    logits(network)
+    after = next(numpy_helper.to_array(tensor) for tensor in network.written().graph.initializer if tensor.name == "q")
+    assert list(after) == list(constants["q"])
 
 
 def test_a_quantiser_without_its_pair_is_refused(in_float):
