@@ -86,6 +86,17 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """An untrained finalist was read by the final protocol in one variant, before it is taught for long."""
+
+    member: Member
+    variant: Variant
+    outcome: Measurement | Failed
+    at_s: float
+    goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
     """A pupil was taught for a number of optimiser steps in all; ``final`` marks the last, longer teaching.
 
@@ -134,7 +145,7 @@ class PutAside:
     goal: int = 0
 
 
-Event: TypeAlias = Opened | Referenced | Probed | Taught | Graded | Shipped | PutAside
+Event: TypeAlias = Opened | Referenced | Probed | Confirmed | Taught | Graded | Shipped | PutAside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +153,15 @@ class Probe:
     """Ask the device about these members."""
 
     members: tuple[Member, ...]
+    goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Read an untrained finalist by the final protocol in one variant."""
+
+    member: Member
+    variant: Variant
     goal: int = 0
 
 
@@ -172,4 +192,4 @@ class Stop:
     reason: str
 
 
-Action: TypeAlias = Probe | Teach | GradeEngine | Stop
+Action: TypeAlias = Probe | Confirm | Teach | GradeEngine | Stop

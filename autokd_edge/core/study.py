@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autokd_edge.core.events import (
+    Confirmed,
     Event,
     Graded,
     Opened,
@@ -38,6 +39,7 @@ class Study:
     ends_s: tuple[float, ...]  # when each event ended, those of other goals included
     elapsed_s: float  # seconds of work, pauses between runs not counted
     put_aside: tuple[PutAside, ...] = ()
+    confirmations: tuple[Confirmed, ...] = ()
     number: int = 0  # of the goal that this is the view of
 
     def of(self, goal: int) -> Study:
@@ -53,6 +55,7 @@ class Study:
             grades=tuple(event for event in self.grades if event.goal == goal),
             shipments=tuple(event for event in self.shipments if event.goal == goal),
             put_aside=tuple(event for event in self.put_aside if event.goal == goal),
+            confirmations=tuple(event for event in self.confirmations if event.goal == goal),
             number=goal,
         )
 
@@ -139,6 +142,8 @@ def advance(study: Study | None, event: Event) -> Study:
             study = replace(study, references=(*study.references, event))
         case Probed():
             study = replace(study, probes=(*study.probes, event))
+        case Confirmed():
+            study = replace(study, confirmations=(*study.confirmations, event))
         case Taught():
             study = replace(study, teachings=(*study.teachings, event))
         case Graded():

@@ -10,6 +10,8 @@ from functools import partial
 
 from autokd_edge.core.events import (
     Action,
+    Confirm,
+    Confirmed,
     Event,
     Graded,
     GradeEngine,
@@ -74,7 +76,7 @@ class StudyLoop:
             with self._departures_told(action.goal, recorder):
                 self._carry_out(action, recorder)
 
-    def _carry_out(self, action: Probe | Teach | GradeEngine, recorder: _Recorder) -> None:
+    def _carry_out(self, action: Probe | Confirm | Teach | GradeEngine, recorder: _Recorder) -> None:
         goal, evaluator = action.goal, self.evaluators[action.goal]
         match action:
             case Probe(members=members):
@@ -83,6 +85,9 @@ class StudyLoop:
                     for member in members:
                         self.watch(recorder.current, action)
                         recorder.record(partial(Probed, member=member, outcome=next(outcomes), goal=goal))
+            case Confirm(member=member, variant=variant):
+                reading = evaluator.confirm(member, variant)
+                recorder.record(partial(Confirmed, member=member, variant=variant, outcome=reading, goal=goal))
             case Teach(pupil=pupil, steps=steps, final=final, of_steps=whole):
                 lesson = evaluator.teach(pupil, steps) if whole is None else evaluator.teach(pupil, whole, until=steps)
                 recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal, of_steps=whole))

@@ -12,13 +12,14 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.core.events import Action, GradeEngine, Probe, Teach
+from autokd_edge.core.events import Action, Confirm, GradeEngine, Probe, Teach
 from autokd_edge.core.rungs import spent
 from autokd_edge.core.study import Study
 from autokd_edge.report import wording
+from autokd_edge.report.finalists import refused_count
 from autokd_edge.report.outcome import lessons, taught_in_words
 
-_OF_GOAL = (Probe, Teach, GradeEngine)  # actions
+_OF_GOAL = (Probe, Confirm, Teach, GradeEngine)  # actions
 _PLAIN_EVERY_S = 5.0  # where there is no terminal, a log line now and then
 
 
@@ -66,6 +67,8 @@ class Progress:
         views = [study.of(goal) for goal in range(len(study.config.goals))]
         fits = sum(view.fits(probed) for view in views if view.reference is not None for probed in view.probes)
         counts = f"{len(study.probes)} probed ({fits} fit), {taught_in_words(study)} taught, {len(study.grades)} graded"
+        refused = sum(refused_count(view) for view in views)
+        counts += f", {refused} finalist{'s' * (refused > 1)} refused" if refused else ""
         whose = f" for {study.config.goals[self._action.goal].target}" if len(views) > 1 and isinstance(self._action, _OF_GOAL) else ""
         return (f"{phase_of(self._action)}{whose}", counts, best_so_far(study), self._left(study))
 
@@ -84,10 +87,10 @@ def phase_of(action: Action | None) -> str:
             return "reading the teacher"
         case Probe():
             return "asking the device"
-        case Teach(final=False):
-            return "teaching"
-        case Teach():
-            return "teaching the finalist"
+        case Confirm(variant=variant):
+            return f"reading the untrained finalist by the final protocol, {variant}"
+        case Teach(final=final):
+            return "teaching the finalist" if final else "teaching"
         case GradeEngine(variant=variant):
             return f"grading {variant}"
         case _:

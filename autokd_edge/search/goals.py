@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from autokd_edge.core.events import Action, GradeEngine, Probe, Stop, Taught, Teach
+from autokd_edge.core.events import Action, Confirm, GradeEngine, Probe, Stop, Taught, Teach
 from autokd_edge.core.limits import Budget
 from autokd_edge.core.pupil import Member
 from autokd_edge.core.rungs import added_steps
@@ -101,13 +101,13 @@ def _done(view: Study) -> float:
     return len(chosen(view)) + _TEACHING_WEIGHS * steps / view.config.search_steps
 
 
-def _is_final(action: Probe | Teach | GradeEngine) -> bool:
+def _is_final(action: Probe | Confirm | Teach | GradeEngine) -> bool:
     match action:
         case Probe(members=members):
             return any(member.index > 0 for member in members)
         case Teach(final=final):
             return final
-        case GradeEngine():
+        case Confirm() | GradeEngine():
             return True
 
 

@@ -25,6 +25,11 @@ def teach_s(study: Study, steps: int | None = None) -> float:
     return _usual_of(study, took) * (study.config.search_steps if steps is None else steps)
 
 
+def confirm_s(study: Study) -> float:
+    """Return the usual seconds of reading an untrained finalist by the final protocol; 0 before the first."""
+    return _usual(study, [confirmed.at_s for confirmed in study.confirmations])
+
+
 def grade_s(study: Study) -> float:
     """Return the usual seconds of grading one engine; 0 before the first."""
     return _usual(study, [graded.at_s for graded in study.grades])

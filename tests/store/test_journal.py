@@ -14,14 +14,15 @@ from contracts.journal import EVENTS, JournalContract
 from fakes.small_disk import make_read_only, small_disk
 
 from autokd_edge.core.codec import decode, encode
-from autokd_edge.core.events import Event, Probed, PutAside
-from autokd_edge.core.pupil import Screened
+from autokd_edge.core.events import Confirmed, Event, Probed, PutAside
+from autokd_edge.core.measure import Measurement
+from autokd_edge.core.pupil import Failed, Screened
 from autokd_edge.errors import StoreError
 from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url
 
 OLD_FORMATS = Path(__file__).parent / "assets"
-LATEST_FORMAT = 6
+LATEST_FORMAT = 7
 
 
 class TestSQLiteJournal(JournalContract):
@@ -267,6 +268,17 @@ def test_a_board_put_aside_and_a_reading_with_an_address_are_read_as_they_were_w
     assert isinstance(probed, Probed)
     assert isinstance(probed.outcome, Screened)
     assert probed.outcome.measurements[0].device == "ssh://pi@board-1"
+
+
+def test_a_finalist_read_before_it_is_taught_is_read_as_it_was_written() -> None:
+    documents = json.loads((OLD_FORMATS / "events-of-finalists.json").read_text())
+    kept, failed = (decode(cast("type[Event]", Event), todays(document)) for document in documents)
+    assert isinstance(kept, Confirmed)
+    assert isinstance(failed, Confirmed)
+    assert isinstance(kept.outcome, Measurement)
+    assert (kept.outcome.protocol, kept.variant.precision, kept.goal) == ("final", "fp32", 0)
+    assert failed.outcome == Failed(stage="measure", error="MeasureError", message="the device does not answer", retryable=True)
+    assert [encode(event, Event) for event in (kept, failed)] == documents
 
 
 def test_the_first_format_is_among_the_kept_ones() -> None:
