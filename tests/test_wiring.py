@@ -115,6 +115,17 @@ def test_rungs_are_for_strategies_that_teach_what_fits(name):
         policy_named(name, rungs=2)
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_several_workers_are_for_strategies_that_choose_while_pupils_are_taught(name):
+    family = family_named("nago")
+    if isinstance(policy_named(name)(family.space(TASK), SPACE, FAKE_TARGET, family.members), PhasedPolicy):
+        policy_named(name, workers=2)
+        return
+    said = rf"policies that choose while pupils are taught are edge-bo, random, evolution; got '{name}' and 2 workers\. Hint: --workers 1"
+    with pytest.raises(InputError, match=said):
+        policy_named(name, workers=2)
+
+
 def test_several_addresses_are_a_pool_and_each_is_named_once():
     one, two = "ssh://pi@one", "ssh://pi@two"
     pool = pool_of([one, two]).pool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from autokd_edge import wiring
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.knowledge import recalled_from, start_of
-from autokd_edge.api.options import SearchOptions
+from autokd_edge.api.options import SearchOptions, cores
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
 from autokd_edge.bundle.manifest import Manifest
@@ -27,7 +27,7 @@ from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import Backend
+from autokd_edge.ports import Backend, Distiller
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
@@ -35,9 +35,12 @@ from autokd_edge.search.goals import GoalsInTurn, TakesTurns
 from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
+from autokd_edge.teaching.apart import WorkersDistiller
+from autokd_edge.teaching.classroom import Classroom
 from autokd_edge.teaching.data import data_source
 from autokd_edge.teaching.inputs import PreparedImages
 from autokd_edge.teaching.samples import DataSource, TeachingData
+from autokd_edge.teaching.silence import Silence
 from autokd_edge.teaching.teacher import Teacher, teacher_network
 from autokd_edge.teaching.teachers import NONE, load_teacher
 from autokd_edge.teaching.trainer import KDDistiller, check_loss, loss_space
@@ -79,6 +82,7 @@ class SearchJob:
     data: TeachingData
     teacher: Teacher | None
     protocols: Mapping[str, Protocol]
+    classroom: Classroom  # what the workers are told
     lock_clocks: bool = False
 
     @classmethod
@@ -92,7 +96,7 @@ class SearchJob:
         options.check()
         asked, budget = options.goals(), options.budgeted()
         wiring.family_named(options.family)
-        wiring.policy_named(options.policy, rungs=options.rungs)
+        wiring.policy_named(options.policy, rungs=options.rungs, workers=options.workers)
         goals = placed(asked)
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
@@ -122,6 +126,7 @@ class SearchJob:
             seed=options.seed,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
             starts=tuple(start_of(text, spaces) for text in options.start),
+            workers=options.workers,
             recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
         )
         # A short name is enough for people; the configuration itself is compared when a study goes on.
@@ -138,6 +143,18 @@ class SearchJob:
             teacher=teacher,
             protocols=protocols,
             lock_clocks=options.lock_clocks,
+            classroom=Classroom(
+                data=options.data,
+                image_size=options.image_size,
+                augment=options.augment,
+                data_digest=data.digest,
+                teacher=options.teacher,
+                teacher_digest=None if teacher is None else teacher.digest,
+                loss=loss,
+                seed=options.seed,
+                cache=str((folder.work / "logits").absolute()),
+                silence=str((folder.work / "workers").absolute()),
+            ),
         )
         job._check()
         source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
@@ -162,11 +179,11 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed; the same search goes on from there.
         """
-        with self.folder.held(self.name), self._clocks():
+        with self.folder.held(self.name), self._clocks(), self._distilling() as distiller:
             journal = SQLJournal(self.folder.journal_url)
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
-            evaluators = self.evaluators()
+            evaluators = self.evaluators(distiller)
             self.folder.write_task(evaluators[0].task)
             policy = GoalsInTurn([self._policy(evaluator) for evaluator in evaluators])
             loop = StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=policy, watch=watch)
@@ -188,8 +205,8 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed.
         """
-        with self.folder.held(self.name), self._clocks():
-            evaluators = self.evaluators()
+        with self.folder.held(self.name), self._clocks(), self._distilling() as distiller:
+            evaluators = self.evaluators(distiller)
             journal = SQLJournal(self.folder.journal_url)
             made = GoalsInTurn([policy(one.family.space(one.task), one.distiller.space) for one in evaluators])
             return StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=made, watch=watch).run(self.config)[0]
@@ -200,6 +217,25 @@ class SearchJob:
             for device in {id(goal.device): goal.device for goal in self.goals}.values() if self.lock_clocks else ():
                 stack.enter_context(clocks_held(device))
             yield
+
+    def _distiller(self) -> KDDistiller:
+        return KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=self.folder.work / "logits", loss=self.config.loss)
+
+    @contextmanager
+    def _distilling(self) -> Iterator[Distiller]:
+        """Yield what teaches: here, or several workers, after the tables that they share were begun here."""
+        distiller, workers = self._distiller(), self.config.workers
+        if workers == 1:
+            yield distiller
+            return
+        logs = self.folder.work / "workers"
+        with WorkersDistiller(self.classroom, workers=workers, threads=max(1, cores() // workers), logs=logs) as apart:
+            yield apart
+
+    def _silence(self, goal: PlacedGoal) -> Callable[[], AbstractContextManager[None]]:
+        """Return what a reading is taken in: silence of the workers where they and the board are one machine."""
+        is_here = goal.device.link.device is None and goal.device.recording is None
+        return Silence(Path(self.classroom.silence)).kept if is_here and self.config.workers > 1 else nullcontext
 
     def _policy(self, evaluator: Evaluator) -> TakesTurns:
         make, family = wiring.policy_named(self.config.policy), evaluator.family
@@ -235,12 +271,15 @@ class SearchJob:
         folder = self.folder.work / "backends"
         return wiring.backends_of(goal.target, folder if len(self.goals) == 1 else folder / goal.target.name, goal.device)
 
-    def evaluators(self) -> tuple[Evaluator, ...]:
-        """Put together what carries out the actions for each goal, its files in the run's folder; teaching is shared."""
+    def evaluators(self, distiller: Distiller | None = None) -> tuple[Evaluator, ...]:
+        """Put together what carries out the actions for each goal, its files in the run's folder; teaching is shared.
+
+        By default this process teaches.
+        """
         work = self.folder.work
         images, store = PreparedImages(self.source, self.data, work / "inputs"), FolderStore(self.folder.artifacts)
         task = _task(self.data, self.goals)
-        distiller = KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits", loss=self.config.loss)
+        distiller = distiller or self._distiller()
         teacher = None if self.teacher is None else teacher_network(self.teacher, self.data)
         family = wiring.family_named(self.config.family)
         return tuple(
@@ -257,6 +296,7 @@ class SearchJob:
                 seed=self.config.seed,
                 lessons=work / "lessons",
                 pool=goal.device.pool,
+                silence=self._silence(goal),
             )
             for goal in self.goals
         )

@@ -39,6 +39,7 @@ class StudyConfig:
     eta: int = 3  # how many times as many steps the next rung has
     starts: tuple[Point, ...] = ()  # the user's own guesses: values of some parameters of either space
     recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
+    workers: int = 1  # pupils that are taught at the same time
 
     def __post_init__(self) -> None:
         names = [goal.target for goal in self.goals]
@@ -46,6 +47,8 @@ class StudyConfig:
             raise ValueError(f"a study must have a goal, and one for each target; got {', '.join(names) or 'none'}")
         if self.rungs < 1 or self.eta < 2:
             raise ValueError(f"there must be at least 1 rung, eta must be at least 2; got {self.rungs} and {self.eta}")
+        if self.workers < 1:
+            raise ValueError(f"there must be at least 1 worker; got {self.workers}")
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -97,6 +100,18 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A teaching was begun beside others; with one worker a teaching is its end alone. See ``Taught``."""
+
+    pupil: Pupil
+    steps: int
+    final: bool
+    at_s: float
+    goal: int = 0
+    of_steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
     """A pupil was taught for a number of optimiser steps in all; ``final`` marks the last, longer teaching.
 
@@ -145,7 +160,7 @@ class PutAside:
     goal: int = 0
 
 
-Event: TypeAlias = Opened | Referenced | Probed | Confirmed | Taught | Graded | Shipped | PutAside
+Event: TypeAlias = Opened | Referenced | Probed | Confirmed | Begun | Taught | Graded | Shipped | PutAside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,10 +201,15 @@ class GradeEngine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Do nothing until one of the teachings that were begun ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """Nothing is left to do."""
 
     reason: str
 
 
-Action: TypeAlias = Probe | Confirm | Teach | GradeEngine | Stop
+Action: TypeAlias = Probe | Confirm | Teach | GradeEngine | Wait | Stop

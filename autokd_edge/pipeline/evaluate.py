@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,7 @@ class Evaluator:
     seed: int
     lessons: Path
     pool: BoardPool | None = None  # where several boards measure
+    silence: Callable[[], AbstractContextManager[None]] = nullcontext  # for a screening reading while others are taught
 
     def reference(self) -> ReferenceReading:
         """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
@@ -135,7 +136,8 @@ class Evaluator:
 
     def _untrained(self, spec: StudentSpec, variant: Variant, protocol: str) -> Measurement:
         engine = self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
-        return self.stages.measurement(engine, variant, self.protocols[protocol])
+        with self.silence():
+            return self.stages.measurement(engine, variant, self.protocols[protocol])
 
     def teach(self, pupil: Pupil, steps: int, *, until: int | None = None) -> Lesson | Failed:
         """Teach a pupil for a number of optimiser steps, or go on with it ``until`` a rung before."""

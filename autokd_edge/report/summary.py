@@ -69,6 +69,7 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "policy": config.policy,
         "seed": config.seed,
         "rung_steps": list(config.rung_steps),
+        "workers": config.workers,
         "limits": encode(study.goal.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),

@@ -8,10 +8,11 @@ of other families are tried.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autokd_edge.core.events import Action, Confirm, Confirmed, Graded, GradeEngine, Probe, Stop, Taught, Teach
+from autokd_edge.core.events import Action, Begun, Confirm, Confirmed, Graded, GradeEngine, Probe, Stop, Taught, Teach, Wait
 from autokd_edge.core.pupil import Failed, Grade, Member, Pupil
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Study
@@ -36,7 +37,8 @@ def began_s(study: Study) -> float:
 
 def _ends_s(study: Study) -> list[float]:
     """Return when each event of the final phase before its gradings ended."""
-    taught, probed = (t.at_s for t in study.teachings if t.final), (p.at_s for p in study.probes if p.member.index > 0)
+    taught = [taught.at_s for taught in study.teachings if taught.final] + [begun.at_s for begun in study.beginnings if begun.final]
+    probed = (probed.at_s for probed in study.probes if probed.member.index > 0)
     return [*taught, *probed, *(confirmed.at_s for confirmed in study.confirmations)]
 
 
@@ -63,9 +65,13 @@ class Finals:
         self._members = members
         self._finals = tuple(taught for taught in study.teachings if taught.final)
         self._refused = confirmations.refused(study, variants)
+        self._running = tuple(begun for begun in study.running if begun.final)
+        self._workers = study.config.workers
 
     def next(self) -> Action:
         """Return the next action of the final phase."""
+        if self._running:
+            return self._beside(self._running[0]) or Wait()
         ungraded = self._ungraded()
         if ungraded is not None:
             return ungraded
@@ -84,14 +90,28 @@ class Finals:
         return self._confirm(lead.members[:sharers]) or Teach(pupil=pupil, steps=steps, final=True)
 
     def _ungraded(self) -> GradeEngine | None:
-        """Return the next variant of the last finalist that may win and was not tried yet."""
-        if not self._finals or isinstance(self._finals[-1].outcome, Failed):
+        """Return the next variant of the last finalist, or of those that were taught beside it, that may win and was not tried yet."""
+        for final in self._finals if self._workers > 1 else self._finals[-1:]:
+            pupil = final.pupil
+            graded = {grade.variant for grade in self._study.grades if grade.pupil == pupil}
+            left = (variant for variant in may_win(self._study, pupil.member, self._variants) if variant not in graded)
+            known = (variant for variant in left if not confirmations.breaks(self._study, pupil.member, variant))
+            found = None if isinstance(final.outcome, Failed) else next(known, None)
+            if found is not None:
+                return GradeEngine(pupil=pupil, variant=found)
+        return None
+
+    def _beside(self, begun: Begun) -> Teach | None:
+        """Return the teaching of another member of the family beside one that runs: of one that needs no reading before."""
+        rest = [r for r in self._untaught(begun.pupil) if confirmations.is_confirmed(self._study, r.member)]
+        if len(self._running) >= self._workers or not rest or not self._time_for(begun.steps, rest[0]):
             return None
-        pupil = self._finals[-1].pupil
-        graded = {grade.variant for grade in self._study.grades if grade.pupil == pupil}
-        left = (variant for variant in may_win(self._study, pupil.member, self._variants) if variant not in graded)
-        known = (variant for variant in left if not confirmations.breaks(self._study, pupil.member, variant))
-        return next((GradeEngine(pupil=pupil, variant=variant) for variant in known), None)
+        return Teach(pupil=Pupil(member=rest[0].member, distillation=begun.pupil.distillation), steps=begun.steps, final=True)
+
+    def _time_for(self, steps: int, reading: Reading) -> bool:
+        """Say whether a member can be confirmed, taught for so many steps and graded in time."""
+        seconds = self._study.config.budget.seconds
+        return seconds is None or self._study.elapsed_s + self._finalist_s(steps, reading) <= seconds
 
     def _confirm(self, members: Sequence[Reading]) -> Confirm | None:
         """Return the next reading by the final protocol that these members need before they are taught."""
@@ -105,11 +125,10 @@ class Finals:
         """Go on with the fastest fitting member that was not taught yet of the family whose engine keeps all limits; None without time."""
         first = next(taught for taught in self._finals if _of_one_family(taught.pupil, kept))
         rest = self._untaught(kept)
-        seconds = self._study.config.budget.seconds
-        if not rest or (seconds is not None and self._study.elapsed_s + self._finalist_s(first.steps, rest[0]) > seconds):
+        if not rest or not self._time_for(first.steps, rest[0]):
             return None
         pupil = Pupil(member=rest[0].member, distillation=kept.distillation)
-        return self._confirm(rest[:1]) or Teach(pupil=pupil, steps=first.steps, final=True)
+        return self._confirm(rest[: self._workers]) or Teach(pupil=pupil, steps=first.steps, final=True)
 
     def _kept(self) -> str:
         taught = sum(not isinstance(final.outcome, Failed) for final in self._finals)
@@ -163,7 +182,7 @@ class Finals:
 
     def _untaught(self, pupil: Pupil) -> list[Reading]:
         """Return the members of a pupil's family that may be taught in full as it was and were not, the fastest first."""
-        tried = {final.pupil for final in self._finals}
+        tried = {*(final.pupil for final in self._finals), *(begun.pupil for begun in self._running)}
         family = self._fitting(pupil.member.architecture)
         return [r for r in family if Pupil(member=r.member, distillation=pupil.distillation) not in tried]
 
@@ -196,17 +215,18 @@ class Finals:
     def _shared(self, lead: _Lead) -> tuple[int, int]:
         """Return the optimiser steps of a finalist and how many members are taught as long, as far as the time must be shared."""
         config = self._study.config
+        least = min(self._workers, len(lead.members))  # who are taught beside each other share no time
         if config.final_steps is not None:
-            return config.final_steps, 1
+            return config.final_steps, least
         if config.budget.seconds is None:
-            return self._plan.final_factor * config.search_steps, 1
+            return self._plan.final_factor * config.search_steps, least
         rate = pace.steps_per_s(self._study, lead.pupil.member.architecture) or 0.0
         full = self._plan.full_factor * config.search_steps
-        best, sharers = 0, 1
-        for sharers in range(len(lead.members), 0, -1):
+        best, sharers = 0, least
+        for sharers in range(len(lead.members), least - 1, -1):
             others_s = (sharers - 1) * self._grading_s()  # the plan's share is for one
             left_s = self._left_s() - others_s - self._confirming_s(lead.members[:sharers])
-            best = int(left_s * rate / sharers)
+            best = int(left_s * rate / math.ceil(sharers / self._workers))
             if best >= full:
                 break
         return max(config.search_steps, best), sharers

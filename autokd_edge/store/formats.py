@@ -15,6 +15,7 @@ def todays(event: Json) -> Json:
     Format 5 adds the fields of rungs; those of earlier ones are of one rung.
     Format 6 adds what a user knew beforehand; of earlier ones, nothing.
     Format 7 adds the readings of untrained finalists, an event of their own: a study that was taught in full without goes on.
+    It also adds the beginnings of teachings where there are several workers; earlier studies had one.
     """
     if not isinstance(event, dict):
         return event

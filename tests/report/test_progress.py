@@ -2,11 +2,12 @@
 
 import io
 import re
+from dataclasses import replace
 
 from fakes.study import sample_events, sample_pupil, sample_study, sample_study_of_two, with_finalists
 from rich.console import Console
 
-from autokd_edge.core.events import Confirm, GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.events import Begun, Confirm, GradeEngine, Probe, Stop, Teach, Wait
 from autokd_edge.core.study import fold
 from autokd_edge.core.target import Variant
 from autokd_edge.report.progress import Progress, best_so_far, phase_of
@@ -57,6 +58,16 @@ def test_a_terminal_shows_one_live_line() -> None:
     with progress:
         progress.watch(sample_study(), None)
     assert "reading the teacher" in stream.getvalue()
+
+
+def test_who_is_being_taught_is_counted_and_waiting_is_teaching() -> None:
+    study, pupil = sample_study(), sample_pupil(50)
+    running = replace(study, beginnings=(Begun(pupil=pupil, steps=300, final=False, at_s=study.elapsed_s),))
+    progress, stream = shown(terminal=False)
+    with progress:
+        progress.watch(running, Wait())
+    assert "sample | teaching | " in stream.getvalue()
+    assert "graded, 1 being taught | " in stream.getvalue()
 
 
 def test_finalists_that_were_refused_before_they_were_taught_are_counted() -> None:
