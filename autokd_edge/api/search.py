@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
+from autokd_edge.api.distilling import classroom_of, distilling, silence_for
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.knowledge import recalled_from, start_of
-from autokd_edge.api.options import SearchOptions, cores
+from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
 from autokd_edge.bundle.manifest import Manifest
@@ -35,12 +36,10 @@ from autokd_edge.search.goals import GoalsInTurn, TakesTurns
 from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
-from autokd_edge.teaching.apart import WorkersDistiller
 from autokd_edge.teaching.classroom import Classroom
 from autokd_edge.teaching.data import data_source
 from autokd_edge.teaching.inputs import PreparedImages
 from autokd_edge.teaching.samples import DataSource, TeachingData
-from autokd_edge.teaching.silence import Silence
 from autokd_edge.teaching.teacher import Teacher, teacher_network
 from autokd_edge.teaching.teachers import NONE, load_teacher
 from autokd_edge.teaching.trainer import KDDistiller, check_loss, loss_space
@@ -143,18 +142,7 @@ class SearchJob:
             teacher=teacher,
             protocols=protocols,
             lock_clocks=options.lock_clocks,
-            classroom=Classroom(
-                data=options.data,
-                image_size=options.image_size,
-                augment=options.augment,
-                data_digest=data.digest,
-                teacher=options.teacher,
-                teacher_digest=None if teacher is None else teacher.digest,
-                loss=loss,
-                seed=options.seed,
-                cache=str((folder.work / "logits").absolute()),
-                silence=str((folder.work / "workers").absolute()),
-            ),
+            classroom=classroom_of(options, data, teacher, loss=loss, folder=folder),
         )
         job._check()
         source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
@@ -221,21 +209,8 @@ class SearchJob:
     def _distiller(self) -> KDDistiller:
         return KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=self.folder.work / "logits", loss=self.config.loss)
 
-    @contextmanager
-    def _distilling(self) -> Iterator[Distiller]:
-        """Yield what teaches: here, or several workers, after the tables that they share were begun here."""
-        distiller, workers = self._distiller(), self.config.workers
-        if workers == 1:
-            yield distiller
-            return
-        logs = self.folder.work / "workers"
-        with WorkersDistiller(self.classroom, workers=workers, threads=max(1, cores() // workers), logs=logs) as apart:
-            yield apart
-
-    def _silence(self, goal: PlacedGoal) -> Callable[[], AbstractContextManager[None]]:
-        """Return what a reading is taken in: silence of the workers where they and the board are one machine."""
-        is_here = goal.device.link.device is None and goal.device.recording is None
-        return Silence(Path(self.classroom.silence)).kept if is_here and self.config.workers > 1 else nullcontext
+    def _distilling(self) -> AbstractContextManager[Distiller]:
+        return distilling(self._distiller(), self.config, self.classroom, self.folder)
 
     def _policy(self, evaluator: Evaluator) -> TakesTurns:
         make, family = wiring.policy_named(self.config.policy), evaluator.family
@@ -296,7 +271,7 @@ class SearchJob:
                 seed=self.config.seed,
                 lessons=work / "lessons",
                 pool=goal.device.pool,
-                silence=self._silence(goal),
+                silence=silence_for(goal, self.config, self.classroom),
             )
             for goal in self.goals
         )
