@@ -202,6 +202,7 @@ POLICIES: Mapping[str, PolicyMaker] = {
 
 
 _WITH_RUNGS = ("edge-bo", "random", "random-ungated", "evolution", "bohb-paper")
+_WITH_WORKERS = ("edge-bo", "random", "evolution")
 
 
 def family_named(name: str) -> StudentFamily:
@@ -213,11 +214,16 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str, *, rungs: int = 1) -> PolicyMaker:
+def policy_named(name: str, *, rungs: int = 1, workers: int = 1) -> PolicyMaker:
     """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
     found = _named(name, POLICIES, "policy", "--policy")
     if rungs > 1 and name not in _WITH_RUNGS:
         raise InputError(f"policies that teach on rungs are {', '.join(_WITH_RUNGS)}; got '{name}' and {rungs} rungs", hint="--rungs 1")
+    if workers > 1 and name not in _WITH_WORKERS:
+        raise InputError(
+            f"policies that choose while pupils are taught are {', '.join(_WITH_WORKERS)}; got '{name}' and {workers} workers",
+            hint="--workers 1",
+        )
     return found
 
 

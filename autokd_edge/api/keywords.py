@@ -39,3 +39,4 @@ class SearchKeywords(TypedDict, total=False):
     qat_steps: NotRequired[int]
     start: NotRequired[tuple[str, ...]]
     warm_from: NotRequired[str | None]
+    workers: NotRequired[int]

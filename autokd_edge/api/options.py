@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch 
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
+def cores() -> int:
+    """Return how many cores of this machine may be used."""
+    return len(os.sched_getaffinity(0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """The options of ``autokd-edge search`` under the same names, unread.
@@ -30,8 +36,9 @@ class SearchOptions:
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
     own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
     from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
-    that is permitted. ``qat_steps`` tunes INT8 engines that lose more than ``max_quant_drop``. ``start`` holds the user's own
-    guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
+    that is permitted. ``workers`` pupils are taught at the same time, each in a process of its own. ``qat_steps`` tunes INT8
+    engines that lose more than ``max_quant_drop``. ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is
+    the folder of an earlier run.
     """
 
     data: str
@@ -64,6 +71,7 @@ class SearchOptions:
     qat_steps: int = 0
     start: tuple[str, ...] = ()
     warm_from: str | None = None
+    workers: int = 1
 
     def goals(self) -> tuple[AskedGoal, ...]:
         """Read the targets and what is asked of each; raises InputError."""
@@ -102,6 +110,11 @@ class SearchOptions:
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
+        if not 1 <= self.workers <= cores():
+            raise InputError(
+                f"workers must be 1 to {cores()}, a core of this machine for each; got {self.workers}",
+                hint=f"--workers {min(max(1, self.workers), cores())}",
+            )
         if self.rungs < 1:
             raise InputError(f"rungs must be at least 1; got {self.rungs}", hint="--rungs 3")
         if not 2 <= self.eta <= 4:

@@ -73,6 +73,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     warm_from: Annotated[
         str | None, typer.Option(help="Folder of an earlier run, of another target, teacher or data set, whose lessons are recalled.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Students that are taught at the same time, each on its share of the cores, while the device is asked.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
@@ -110,6 +113,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         qat_steps=qat_steps,
         start=tuple(start or ()),
         warm_from=warm_from,
+        workers=workers,
     )
     options.check()  # before torch is imported, which takes seconds
     from autokd_edge.api.search import SearchJob

@@ -39,6 +39,7 @@ class StudyConfig:
     eta: int = 3  # how many times as many steps the next rung has
     starts: tuple[Point, ...] = ()  # the user's own guesses: values of some parameters of either space
     recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
+    workers: int = 1  # pupils that are taught at the same time
     qat_steps: int = 0  # optimiser steps of tuning an INT8 graph whose engine loses too much; 0: none is tuned
 
     def __post_init__(self) -> None:
@@ -47,6 +48,8 @@ class StudyConfig:
             raise ValueError(f"a study must have a goal, and one for each target; got {', '.join(names) or 'none'}")
         if self.rungs < 1 or self.eta < 2:
             raise ValueError(f"there must be at least 1 rung, eta must be at least 2; got {self.rungs} and {self.eta}")
+        if self.workers < 1:
+            raise ValueError(f"there must be at least 1 worker; got {self.workers}")
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -84,6 +87,29 @@ class Probed:
     outcome: Screened | Failed
     at_s: float
     goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """An untrained finalist was read by the final protocol in one variant, before it is taught for long."""
+
+    member: Member
+    variant: Variant
+    outcome: Measurement | Failed
+    at_s: float
+    goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A teaching was begun beside others; with one worker a teaching is its end alone. See ``Taught``."""
+
+    pupil: Pupil
+    steps: int
+    final: bool
+    at_s: float
+    goal: int = 0
+    of_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +161,7 @@ class PutAside:
     goal: int = 0
 
 
-Event: TypeAlias = Opened | Referenced | Probed | Taught | Graded | Shipped | PutAside
+Event: TypeAlias = Opened | Referenced | Probed | Confirmed | Begun | Taught | Graded | Shipped | PutAside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +169,15 @@ class Probe:
     """Ask the device about these members."""
 
     members: tuple[Member, ...]
+    goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Read an untrained finalist by the final protocol in one variant."""
+
+    member: Member
+    variant: Variant
     goal: int = 0
 
 
@@ -167,10 +202,15 @@ class GradeEngine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Do nothing until one of the teachings that were begun ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """Nothing is left to do."""
 
     reason: str
 
 
-Action: TypeAlias = Probe | Teach | GradeEngine | Stop
+Action: TypeAlias = Probe | Confirm | Teach | GradeEngine | Wait | Stop

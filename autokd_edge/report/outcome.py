@@ -133,6 +133,11 @@ def refusals(study: Study) -> tuple[Refusal, ...]:
             reasons.append(_failure(probed.outcome))
         elif limits := why_refused(study, probed):
             reasons.append(("probe", _above(limits), ""))
+    for confirmed in study.confirmations:
+        if isinstance(confirmed.outcome, Failed):
+            reasons.append(_failure(confirmed.outcome))
+        elif limits := broken(study.slacks(confirmed.outcome)):
+            reasons.append(("confirm", _above(limits), ""))
     reasons.extend(_failure(taught.outcome) for taught in study.teachings if isinstance(taught.outcome, Failed))
     for graded in study.grades:
         if isinstance(graded.outcome, Failed):

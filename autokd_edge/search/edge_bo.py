@@ -28,7 +28,7 @@ from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
-from autokd_edge.search.history import Reading, fitting, judged, readings, tried
+from autokd_edge.search.history import Reading, fitting, judged, readings, running, tried
 from autokd_edge.search.ladder import Paused
 from autokd_edge.search.prior import recalled_model
 from autokd_edge.search.random_search import RandomChooser
@@ -123,8 +123,13 @@ class EdgeBO:
         if isinstance(model, Unfit):
             return [points[i] for i in self._likely(study, known, x, log_fits, count)]
         order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
-        function = acquisition.improving(model, beliefs.models, baseline, study.config.seed)
+        function = acquisition.improving(model, beliefs.models, baseline, study.config.seed, self._pending(study))
         return [points[i] for i in _jointly(function, x, order, beliefs, count)]
+
+    def _pending(self, study: Study) -> Rows | None:
+        """Return the rows of the pupils that are being taught; None where nobody is."""
+        pupils = running(study)
+        return self._accuracies.ends(study, pupils) if pupils else None
 
     def _hoped_for(
         self, study: Study, points: Sequence[Point], x: Rows, beliefs: LimitBeliefs, log_fits: Tensor, count: int
@@ -225,7 +230,7 @@ class EdgeBO:
             return self._random.teach(study)
         x = self._accuracies.ends(study, pupils)
         short = acquisition.sift(model, x, baseline, None, _SHORT)
-        function = acquisition.improving(model, (), baseline, study.config.seed)
+        function = acquisition.improving(model, (), baseline, study.config.seed, self._pending(study))
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]
 
 

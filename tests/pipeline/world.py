@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
-from autokd_edge.core.events import Event, Graded, Opened, Probed, Referenced, StudyConfig, Taught
+from autokd_edge.core.events import Confirmed, Event, Graded, Opened, Probed, Referenced, StudyConfig, Taught
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.pupil import Lesson, Member, Pupil, Screened
@@ -189,7 +189,7 @@ class FlakyBoard(FakeBoard):
         super().__init__()
         self._measures, self._infers = measures, infers
         self.measured = 0
-        self._teacher: str | None = None
+        self.teacher: str | None = None
 
     def measure(self, engine, *, variant, target, protocol):
         self.measured += 1
@@ -203,8 +203,22 @@ class FlakyBoard(FakeBoard):
         super().infer(engine, inputs, variant=variant, target=target, out=out)
 
     def _not_teacher(self, engine) -> bool:
-        self._teacher = self._teacher or engine.name  # the first engine that a study runs
-        return engine.name != self._teacher
+        self.teacher = self.teacher or engine.name  # the first engine that a study runs
+        return engine.name != self.teacher
+
+
+class OptimisticBoard(FlakyBoard):
+    """Reads students in a quarter of the time by the screening protocol, as one that was lucky; ``teacher`` is its engine's name."""
+
+    def __init__(self, teacher: str | None = None) -> None:
+        super().__init__()
+        self.teacher = teacher
+
+    def measure(self, engine, *, variant, target, protocol):
+        reading = super().measure(engine, variant=variant, target=target, protocol=protocol)
+        if protocol.name != SCREEN or not self._not_teacher(engine):
+            return reading
+        return replace(reading, blocks_ns=tuple(tuple(max(1, ns // 4) for ns in block) for block in reading.blocks_ns))
 
 
 class FakeJournal:
@@ -338,6 +352,6 @@ def pupil(width: int = 8, index: int = 0) -> Pupil:
 
 def outcomes(study: Study) -> list[object]:
     """Return what became of everything that was tried."""
-    tried: tuple[Probed | Taught | Graded, ...] = (*study.probes, *study.teachings, *study.grades)
+    tried: tuple[Probed | Confirmed | Taught | Graded, ...] = (*study.probes, *study.confirmations, *study.teachings, *study.grades)
     unread = [u.failure for p in study.probes if isinstance(p.outcome, Screened) for u in p.outcome.unread]
     return [*(event.outcome for event in tried), *unread]
