@@ -106,6 +106,13 @@ def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Tar
     return PhasedPolicy(EdgeBO(architectures, distillations), target.variants, members=members)
 
 
+def _front_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
+    from autokd_edge.search.front_bo import FrontBO
+    from autokd_edge.search.policy import PhasedPolicy
+
+    return PhasedPolicy(FrontBO(architectures, distillations), target.variants, members=members)
+
+
 def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.policy import PhasedPolicy
     from autokd_edge.search.random_search import RandomChooser
@@ -199,8 +206,8 @@ POLICIES: Mapping[str, PolicyMaker] = {
     "optuna-tpe": partial(_optuna, "tpe"),
     "optuna-gp": partial(_optuna, "gp"),
 }
-
-
+# What searches for a front of students; the others know of one accuracy alone.
+FRONT_POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _front_bo, "random": _random}
 _WITH_RUNGS = ("edge-bo", "random", "random-ungated", "evolution", "bohb-paper")
 
 
@@ -213,9 +220,13 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str, *, rungs: int = 1) -> PolicyMaker:
+def policy_named(name: str, *, rungs: int = 1, front: bool = False) -> PolicyMaker:
     """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
     found = _named(name, POLICIES, "policy", "--policy")
+    if front and name not in FRONT_POLICIES:
+        raise InputError(f"policies that search for a front are {', '.join(FRONT_POLICIES)}; got '{name}'", hint="--policy edge-bo")
+    if front:
+        found = FRONT_POLICIES[name]
     if rungs > 1 and name not in _WITH_RUNGS:
         raise InputError(f"policies that teach on rungs are {', '.join(_WITH_RUNGS)}; got '{name}' and {rungs} rungs", hint="--rungs 1")
     return found

@@ -38,3 +38,4 @@ class SearchKeywords(TypedDict, total=False):
     final_members: NotRequired[int]
     start: NotRequired[tuple[str, ...]]
     warm_from: NotRequired[str | None]
+    pareto: NotRequired[str | None]

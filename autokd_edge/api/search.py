@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
-from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
+from autokd_edge.api.deliveries import Delivery, deliveries, outcome_of
+from autokd_edge.api.folder import RunFolder, has_bundle
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.knowledge import recalled_from, start_of
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
-from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.events import Opened, Shipped, Stop, StudyConfig
@@ -32,7 +32,6 @@ from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
 from autokd_edge.search.goals import GoalsInTurn, TakesTurns
-from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
 from autokd_edge.teaching.data import data_source
@@ -60,11 +59,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalEnd:
-    """What a search came to for one goal; ``manifest`` is None where no engine keeps all limits."""
+    """What a search came to for one goal; nothing is delivered where no engine keeps all limits."""
 
     outcome: Outcome
-    bundle: Path
-    manifest: Manifest | None
+    delivered: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +90,9 @@ class SearchJob:
         options.check()
         asked, budget = options.goals(), options.budgeted()
         wiring.family_named(options.family)
-        wiring.policy_named(options.policy, rungs=options.rungs)
-        goals = placed(asked)
+        pareto = options.traded()
+        wiring.policy_named(options.policy, rungs=options.rungs, front=bool(pareto))
+        goals = placed(asked, pareto)
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
         teacher = None if options.teacher == NONE else load_teacher(options.teacher, data)
@@ -174,7 +173,7 @@ class SearchJob:
             bundles = self.folder.bundles(self.config)
             for number, (evaluator, bundle) in enumerate(zip(evaluators, bundles, strict=True)):
                 study = self._shipped(study, number, evaluator, bundle, journal)
-            ends = [self._end(study.of(number), evaluators[number], bundle) for number, bundle in enumerate(bundles)]
+            ends = [self._end(study.of(number), bundle) for number, bundle in enumerate(bundles)]
             finish = Finish(study=study, ends=tuple(ends), stop=stop, folder=self.folder)
             write_page(self.folder.report, finish.outcomes)
             self.folder.write_summary(summarise(finish.outcomes))
@@ -202,34 +201,27 @@ class SearchJob:
             yield
 
     def _policy(self, evaluator: Evaluator) -> TakesTurns:
-        make, family = wiring.policy_named(self.config.policy), evaluator.family
+        front = any(goal.pareto for goal in self.config.goals)
+        make, family = wiring.policy_named(self.config.policy, front=front), evaluator.family
         return make(family.space(evaluator.task), evaluator.distiller.space, evaluator.stages.target, family.members)
 
     def _shipped(self, study: Study, number: int, evaluator: Evaluator, bundle: Path, journal: SQLJournal) -> Study:
-        """Write the bundle of a goal, where an engine keeps its limits and the bundle is not there yet."""
+        """Write the bundles of a goal that are not there yet, of the engines that are to be shipped."""
         view = study.of(number)
-        graded = best_grade(view)
-        if graded is None or (view.shipped is not None and has_bundle(bundle, view.shipped.bundle)):
-            return study
-        _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=bundle)
-        shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s, goal=number)
-        journal.append(self.name, shipped)
-        return advance(study, shipped)
+        for one in deliveries(view, bundle):
+            graded = one.graded
+            known = next((s for s in reversed(view.shipments) if (s.pupil, s.variant) == (graded.pupil, graded.variant)), None)
+            if known is not None and has_bundle(one.bundle, known.bundle):
+                continue
+            _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=one.bundle)
+            shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s, goal=number)
+            journal.append(self.name, shipped)
+            study = advance(study, shipped)
+        return study
 
-    def _end(self, view: Study, evaluator: Evaluator, bundle: Path) -> GoalEnd:
-        best, nearest = best_grade(view), closest(view)
-        manifest = None if best is None else manifest_in(bundle)
-        outcome = Outcome(
-            name=self.name,
-            study=view,
-            best=best,
-            closest="" if best is not None or nearest is None else str(nearest),
-            accuracies=() if manifest is None else manifest.card.accuracies,
-            student=None if best is None else evaluator.spec(best.pupil.member),
-            teacher=None if self.teacher is None else self.teacher.spec,
-            explanation=explained(view, self.folder),
-        )
-        return GoalEnd(outcome=outcome, bundle=bundle, manifest=manifest)
+    def _end(self, view: Study, bundle: Path) -> GoalEnd:
+        delivered = deliveries(view, bundle)
+        return GoalEnd(outcome=outcome_of(self.name, view, self.folder, delivered, explained(view, self.folder)), delivered=delivered)
 
     def _backends(self, goal: PlacedGoal) -> dict[str, Backend]:
         folder = self.folder.work / "backends"

@@ -46,6 +46,8 @@ class StudyConfig:
             raise ValueError(f"a study must have a goal, and one for each target; got {', '.join(names) or 'none'}")
         if self.rungs < 1 or self.eta < 2:
             raise ValueError(f"there must be at least 1 rung, eta must be at least 2; got {self.rungs} and {self.eta}")
+        if any(goal.pareto for goal in self.goals) and (len(self.goals) > 1 or self.rungs > 1):
+            raise ValueError(f"a front is searched for one target on one rung; got {', '.join(names)} and {self.rungs} rungs")
 
     @property
     def rung_steps(self) -> tuple[int, ...]:

@@ -10,13 +10,14 @@ from autokd_edge.core.pupil import Pupil, Screened
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import keeps
 from autokd_edge.report import explained, precisions, quantized, wording
+from autokd_edge.report import front as front_report
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
 from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, taught_in_words, untrained_median_ns
-from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
+from autokd_edge.report.plots import TAIL, accuracy_by_memory_plot, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
 from autokd_edge.report.precisions import variant_lines
 from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
 from autokd_edge.report.table import verdict
@@ -36,7 +37,7 @@ def header(outcome: Outcome) -> str:
     story += "".join(f" {sentence(wording.put_aside(gone))}" for gone in study.put_aside)
     return (
         f'<header><p class="kicker">autokd-edge \N{MIDDLE DOT} study {escape(outcome.name)}</p>'
-        f"<h1>A student of {escape(study.config.teacher)} for {escape(study.goal.target)}</h1>"
+        f"<h1>{'Students' if study.goal.pareto else 'A student'} of {escape(study.config.teacher)} for {escape(study.goal.target)}</h1>"
         f'<p class="verdict {kind}">{escape(sentence(verdict(outcome)))}</p><p class="lead">{escape(story)}</p></header>'
     )
 
@@ -68,6 +69,17 @@ def cards(outcome: Outcome) -> str:
     return f'<div class="cards">{"".join(card(*facts) for facts in shown)}</div><div class="under-cards">{said}</div>'
 
 
+def front(outcome: Outcome) -> str:
+    """Draw the front of a study that searched for one, and list every engine with its place."""
+    study = outcome.study
+    if not study.goal.pareto or not (study.teachings or study.grades):
+        return ""
+    plots = [accuracy_plot(outcome)] + ([accuracy_by_memory_plot(outcome)] if "memory" in study.goal.pareto else [])
+    listed = table(front_report.columns(outcome), front_report.rows(outcome), strong=1, css="figures")
+    title = f"The front: accuracy against {' and '.join(study.goal.pareto)}"
+    return section(title, f"Up and to the left is better. {front_report.NOTE}", *map(plot, plots), listed)
+
+
 def comparison(outcome: Outcome) -> str:
     """Set the teacher beside the student."""
     rows = [(line.quantity, line.teacher, line.student, line.compared) for line in compare(outcome)]
@@ -83,12 +95,13 @@ def comparison(outcome: Outcome) -> str:
         note = "Both ran in the same runtime, on the same device, by the same protocol. The accuracy that counts is the engine's own."
     else:
         note = "The two readings were not taken under the same conditions: compare device, runtime and protocol before the figures."
-    return section("Teacher beside student", note, table(("Quantity", "Teacher", "Student", "Compared"), rows, strong=2, css="compare"))
+    title = "Teacher beside the most accurate student" if outcome.front else "Teacher beside student"
+    return section(title, note, table(("Quantity", "Teacher", "Student", "Compared"), rows, strong=2, css="compare"))
 
 
 def accuracy(outcome: Outcome) -> str:
-    """Plot accuracy against latency."""
-    if not outcome.study.teachings and not outcome.study.grades:
+    """Plot accuracy against latency; of a front its own section does."""
+    if outcome.study.goal.pareto or not (outcome.study.teachings or outcome.study.grades):
         return ""
     note = (
         "Up and to the left is better. What a limit is compared with is the upper confidence bound of the percentile, "

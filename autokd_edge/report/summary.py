@@ -11,7 +11,7 @@ from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Cost, Grade, Screened
 from autokd_edge.core.study import keeps
-from autokd_edge.report import family
+from autokd_edge.report import family, front
 from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, paused_count, refusals
 from autokd_edge.report.precisions import comparisons
 
@@ -86,6 +86,8 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         },
         "engines": [_engine(outcome, graded, grade) for graded, grade in grades(study)],
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
+        "pareto": list(study.goal.pareto),
+        "front": front.summary(outcome),
         "family_members": family.summary(family.family_of(study, outcome.best)),
         "closest": outcome.closest or None,
         "explanation": None if outcome.explanation is None else encode(outcome.explanation),

@@ -65,7 +65,7 @@ class Finals:
             return self._another_member(kept.pupil) or Stop(reason=self._kept())
         lead, why = self._lead(), self._why_no_other()
         if lead is None or why:
-            return Stop(reason=_none_kept(self._study, why or "no other taught candidate is left"))
+            return Stop(reason=none_kept(self._study, why or "no other taught candidate is left"))
         unprobed = self._unprobed(lead.pupil.member.architecture)
         if unprobed:
             return Probe(members=unprobed)
@@ -190,7 +190,8 @@ def _of_one_family(one: Pupil, other: Pupil) -> bool:
     return one.member.architecture == other.member.architecture and one.distillation == other.distillation
 
 
-def _none_kept(study: Study, why: str) -> str:
+def none_kept(study: Study, why: str) -> str:
+    """Say that no engine keeps all limits, why no other is tried, and which came closest or what failed last."""
     if any(isinstance(graded.outcome, Grade) for graded in study.grades):
         return f"no engine keeps all limits: {why}; {closest(study)}"
     outcomes = [*(taught.outcome for taught in study.teachings), *(graded.outcome for graded in study.grades)]

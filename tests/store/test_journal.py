@@ -14,14 +14,15 @@ from contracts.journal import EVENTS, JournalContract
 from fakes.small_disk import make_read_only, small_disk
 
 from autokd_edge.core.codec import decode, encode
-from autokd_edge.core.events import Event, Probed, PutAside
+from autokd_edge.core.events import Event, Opened, Probed, PutAside
 from autokd_edge.core.pupil import Screened
 from autokd_edge.errors import StoreError
 from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url
 
 OLD_FORMATS = Path(__file__).parent / "assets"
-LATEST_FORMAT = 6
+FORMATS = sorted(int(path.stem.removeprefix("events-")) for path in OLD_FORMATS.glob("events-[0-9].json"))
+LATEST_FORMAT = FORMATS[-1]
 
 
 class TestSQLiteJournal(JournalContract):
@@ -236,7 +237,7 @@ def kept_events(number: int) -> list[Event]:
     return [decode(cast("type[Event]", Event), todays(document)) for document in documents]
 
 
-@pytest.mark.parametrize("number", range(1, LATEST_FORMAT + 1))
+@pytest.mark.parametrize("number", FORMATS)
 def test_every_event_ever_written_is_still_read_and_says_the_same(number: int) -> None:
     events = kept_events(number)
     assert {type(event).__name__ for event in events} == {"Opened", "Referenced", "Probed", "Taught", "Graded", "Shipped"}
@@ -269,5 +270,13 @@ def test_a_board_put_aside_and_a_reading_with_an_address_are_read_as_they_were_w
     assert probed.outcome.measurements[0].device == "ssh://pi@board-1"
 
 
+def test_what_accuracy_is_traded_for_in_a_front_is_read_as_it_was_written() -> None:
+    (document,) = json.loads((OLD_FORMATS / "events-of-a-front.json").read_text())
+    opened = decode(cast("type[Event]", Event), todays(document))
+    assert isinstance(opened, Opened)
+    assert [goal.pareto for goal in opened.config.goals] == [("latency", "memory")]
+    assert holds(encode(opened, Event), document)
+
+
 def test_the_first_format_is_among_the_kept_ones() -> None:
-    assert (OLD_FORMATS / "events-1.json").is_file()
+    assert FORMATS[0] == 1
