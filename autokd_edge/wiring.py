@@ -92,11 +92,13 @@ def _tensorrt_rtx(_place: Place) -> Backend:
 def _tvm(place: Place) -> Backend:
     from autokd_edge.backends.tvm.board import TVMBoard
     from autokd_edge.backends.tvm.builder import NAME, TVMBuilder
+    from autokd_edge.backends.tvm.known_tiles import KnownTiles, default_known_tiles
     from autokd_edge.backends.tvm.quantize import TVMQuantizer
+    from autokd_edge.backends.tvm.tuner import TVMTuner
 
-    builder = TVMBuilder()
-    board = TVMBoard(builder, place)
-    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, layer_timer=board, library=builder)
+    builder, quantizer = TVMBuilder(), TVMQuantizer(LocalLink())
+    board, tuner = TVMBoard(builder, place), TVMTuner(builder, place, KnownTiles(default_known_tiles()))
+    return Backend(name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board, library=builder, tuner=tuner)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
@@ -319,6 +321,7 @@ def _predicted(target: Target, folder: Path, recording: Recording) -> dict[str, 
             board=PredictedBoard(recording, digest, runner),
             layer_timer=None,
             library=None,
+            tuner=None,
             computed_by=COMPUTED_BY,
         )
         for name, backend in backends_of(target, folder, here).items()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from autokd_edge.api.knowledge import split_start
 from autokd_edge.api.targets import AskedGoal, AskedLimits, Several, asked_goals
+from autokd_edge.api.tuning import check_most
 from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, parse_budget
 from autokd_edge.errors import InputError
 
@@ -37,6 +38,7 @@ class SearchOptions:
     from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
     that is permitted. ``workers`` pupils are taught at the same time, each in a process of its own. ``start`` holds the
     user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
+    ``tune`` is how many candidates of each layer of the winner are timed on its device.
     """
 
     data: str
@@ -69,6 +71,7 @@ class SearchOptions:
     start: tuple[str, ...] = ()
     warm_from: str | None = None
     workers: int = 1
+    tune: int | None = None
 
     def goals(self) -> tuple[AskedGoal, ...]:
         """Read the targets and what is asked of each; raises InputError."""
@@ -95,6 +98,7 @@ class SearchOptions:
 
     def check(self) -> None:
         """Refuse what can be seen from the text alone; raises InputError."""
+        check_most(self.tune, predict=self.predict)
         goals, budget = self.goals(), self.budgeted()
         if budget.teachings is not None and budget.teachings < len(goals):
             raise InputError(

@@ -50,6 +50,7 @@ def _outcome(name: str, study: Study, bundle: Path, folder: RunFolder) -> Outcom
         student=None if manifest is None or manifest.card.student is None else manifest.card.student.spec,
         teacher=folder.teacher(),
         explanation=explained(study, folder),
+        tuning=None if manifest is None else manifest.card.tuning,
     )
 
 

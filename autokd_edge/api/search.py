@@ -15,6 +15,7 @@ from autokd_edge.api.knowledge import recalled_from, start_of
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
+from autokd_edge.api.tuning import check_tuning
 from autokd_edge.bundle.manifest import Manifest
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
@@ -83,6 +84,7 @@ class SearchJob:
     protocols: Mapping[str, Protocol]
     classroom: Classroom  # what the workers are told
     lock_clocks: bool = False
+    tune: int | None = None
 
     @classmethod
     def of(cls, options: SearchOptions) -> SearchJob:
@@ -143,6 +145,7 @@ class SearchJob:
             protocols=protocols,
             lock_clocks=options.lock_clocks,
             classroom=classroom_of(options, data, teacher, loss=loss, folder=folder),
+            tune=options.tune,
         )
         job._check()
         source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
@@ -151,6 +154,8 @@ class SearchJob:
     def _check(self) -> None:
         """Refuse before anything is written what would otherwise be met while running; raises InputError and DeviceError."""
         for goal in self.goals:
+            if self.tune is not None:
+                check_tuning(goal.target, goal.device, goal.target.variants)
             screening(goal.target)
             for backend in self._backends(goal).values():
                 if goal.device.link.device is not None:
@@ -220,12 +225,18 @@ class SearchJob:
         """Write the bundle of a goal, where an engine keeps its limits and the bundle is not there yet."""
         view = study.of(number)
         graded = best_grade(view)
-        if graded is None or (view.shipped is not None and has_bundle(bundle, view.shipped.bundle)):
+        if graded is None or (view.shipped is not None and has_bundle(bundle, view.shipped.bundle) and self._tuned(bundle)):
             return study
-        _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=bundle)
+        _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=bundle, tune=self.tune)
         shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s, goal=number)
         journal.append(self.name, shipped)
         return advance(study, shipped)
+
+    def _tuned(self, bundle: Path) -> bool:
+        """Say whether a bundle was tuned as far as was asked for."""
+        manifest = manifest_in(bundle)
+        known = None if manifest is None else manifest.card.tuning
+        return self.tune is None or (known is not None and known.most >= self.tune)
 
     def _end(self, view: Study, evaluator: Evaluator, bundle: Path) -> GoalEnd:
         best, nearest = best_grade(view), closest(view)
@@ -239,6 +250,7 @@ class SearchJob:
             student=None if best is None else evaluator.spec(best.pupil.member),
             teacher=None if self.teacher is None else self.teacher.spec,
             explanation=explained(view, self.folder),
+            tuning=None if manifest is None else manifest.card.tuning,
         )
         return GoalEnd(outcome=outcome, bundle=bundle, manifest=manifest)
 

@@ -138,7 +138,7 @@ def engines(outcome: Outcome) -> str:
         "and by how much the taught one differs from it."
     )
     said = conditions(wording.all_conditions(grade.measurement for _, grade in found))
-    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), _quantized(outcome), said)
+    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), _quantized(outcome), _tuned(outcome), said)
 
 
 def _quantized(outcome: Outcome) -> str:
@@ -146,6 +146,13 @@ def _quantized(outcome: Outcome) -> str:
     told = "".join(f"<p>{escape(sentence(said))}</p>" for said in quantized_sentences(outcome.study))
     rows = noisiest_layers(outcome.study)
     return f"{told}<h3>Noise of quantising, by layer</h3>{table(quantized.COLUMNS, rows)}" if rows else told
+
+
+def _tuned(outcome: Outcome) -> str:
+    """Say what tuning the shipped engine on its board won."""
+    if outcome.tuning is None:
+        return ""
+    return f"<p>{escape(sentence(f'the shipped engine: {wording.tuned(outcome.tuning)}'))}. It gives the same logits to the bit.</p>"
 
 
 def family(outcome: Outcome) -> str:

@@ -90,6 +90,7 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "engines": [_engine(outcome, graded, grade) for graded, grade in grades(study)],
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
         "family_members": family.summary(family.family_of(study, outcome.best)),
+        "tuning": None if outcome.tuning is None else encode(outcome.tuning),
         "closest": outcome.closest or None,
         "explanation": None if outcome.explanation is None else encode(outcome.explanation),
         "accuracies": [

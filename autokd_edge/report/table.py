@@ -30,6 +30,8 @@ def goal_tables(outcome: Outcome) -> RenderableType:
     parts.append(comparison_table(outcome))
     parts.extend(table for table in (variants_table(outcome), family_table(outcome)) if table is not None)
     parts.extend(Text(said) for said in (finalists_in_words(outcome.study), *quantized_sentences(outcome.study)) if said)
+    if outcome.tuning is not None:
+        parts.append(Text(f"the shipped engine: {wording.tuned(outcome.tuning)}"))
     parts.extend(map(Text, explained.reasons(outcome)))
     parts.extend(table for table in (influence_table(outcome), screening_table(outcome), refusals_table(outcome)) if table is not None)
     return Group(*parts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, FakeBuilder, FakeQuantizer
 from safetensors.numpy import load_file, save_file
 
@@ -19,6 +20,7 @@ from autokd_edge.core.pupil import Lesson, Member, Pupil, Screened
 from autokd_edge.core.space import Integer, Point, Real, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study, fold
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.errors import BuildError, LoweringError, MeasureError, QuantizeError, TeachError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch
@@ -178,6 +180,34 @@ class OptimisticBoard(FlakyBoard):
         return replace(reading, blocks_ns=tuple(tuple(max(1, ns // 4) for ns in block) for block in reading.blocks_ns))
 
 
+class FakeTuner:
+    """Notes its choice in the graph, whose engine is faster by what it is told; ``weight`` bytes make it slower to the fake board."""
+
+    def __init__(self, *, tuned_ns: float = 800.0, weight: int = 0) -> None:
+        self._tuned_ns = tuned_ns
+        self._weight = weight
+        self.tuned = 0
+
+    def tune(self, graph, *, variant, target, most, out) -> Tuning:  # noqa: ARG002  the port's signature
+        self.tuned += 1
+        tuning = Tuning(
+            most=most,
+            workloads=2,
+            known=0,
+            candidates=2 * most,
+            failed={},
+            changed=1,
+            seconds=1.0,
+            untuned_ns=1000.0,
+            tuned_ns=self._tuned_ns,
+        )
+        model = onnx.load(graph)
+        if tuning.kept:
+            model.metadata_props.append(onnx.StringStringEntryProto(key="tuned", value="x" * self._weight))
+        out.write_bytes(model.SerializeToString(deterministic=True))
+        return tuning
+
+
 class FakeJournal:
     """A list of events for each study; dies before or after writing event number ``dies_at``."""
 
@@ -217,10 +247,11 @@ class World:
     quantizer: FakeQuantizer = field(default_factory=FakeQuantizer)
     board: FlakyBoard = field(default_factory=FlakyBoard)
     test_allowed: bool = False
+    tuner: FakeTuner | None = None
 
     def __post_init__(self) -> None:
         self.images = FakeImages(self.folder / "inputs", test_allowed=self.test_allowed)
-        backend = Backend(name="fake", builder=self.builder, quantizer=self.quantizer, board=self.board)
+        backend = Backend(name="fake", builder=self.builder, quantizer=self.quantizer, board=self.board, tuner=self.tuner)
         store = FolderStore(self.folder / "artifacts")
         self.stages = Stages(target=FAKE_TARGET, backends={"fake": backend}, images=self.images, store=store)
         self.evaluator = self.evaluator_of(self.stages)

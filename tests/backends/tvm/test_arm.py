@@ -11,6 +11,8 @@ from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from students.networks import arrays_of, run_onnx, trained_like
 
 from autokd_edge.backends.tvm.board import TVMBoard
+from autokd_edge.backends.tvm.known_tiles import KnownTiles
+from autokd_edge.backends.tvm.tuner import TVMTuner
 from autokd_edge.conformance.networks import SHAPES, STUDENT_OPS
 from autokd_edge.conformance.networks import student as student_of
 from autokd_edge.devices.board import Place
@@ -34,8 +36,11 @@ def pi5():
 
 def emulated(builder, folder, core):
     link = EmulatedLink(core)
-    place = Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint)
-    return TVMBoard(builder, place)
+    return TVMBoard(builder, place_of(link, folder))
+
+
+def place_of(link, folder):
+    return Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint)
 
 
 @pytest.fixture(scope="session")
@@ -133,3 +138,19 @@ def test_half_precision_is_refused_where_the_processor_has_none(builder, variant
             builder.build(
                 write_graph(tmp_path / "g.onnx"), variant=replace(variant, precision="fp16"), target=where, out=tmp_path / "engine"
             )
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("core", "precision"), [("a72", "fp32"), ("a72", "int8"), ("a76", "fp16"), ("a76", "int8")])
+def test_every_tile_makes_the_rules_numbers_on_arm(core, precision, backend, variant, student, request, tmp_path):
+    target = request.getfixturevalue({"a72": "pi4", "a76": "pi5"}[core])
+    link = EmulatedLink({"a72": "cortex-a72", "a76": "max"}[core])
+    graph, samples = student(NETWORKS["separable"], 8)
+    asked = replace(variant, precision=precision)
+    if precision == "int8":
+        backend.quantizer.quantize(graph, samples, variant=asked, target=target, out=tmp_path / "q.onnx")
+        graph = tmp_path / "q.onnx"
+    tuner = TVMTuner(backend.builder, place_of(link, tmp_path), KnownTiles(tmp_path / "known"))
+    tuning = tuner.tune(graph, variant=asked, target=target, most=4, out=tmp_path / "out.onnx")
+    assert tuning.failed == {}
+    assert tuning.candidates > 3 * tuning.workloads
