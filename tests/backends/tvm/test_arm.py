@@ -19,6 +19,7 @@ from autokd_edge.devices.board import Place
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.lease import Lease
 from autokd_edge.errors import BuildError, MeasureError
+from autokd_edge.ports import Finished
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 NETWORKS = {"odd channels": SHAPES["odd channels"], **{op: student_of(op) for op in STUDENT_OPS}}
@@ -140,17 +141,26 @@ def test_half_precision_is_refused_where_the_processor_has_none(builder, variant
             )
 
 
+class Untimed(EmulatedLink):
+    """Does not run whole engines for the time that they take, which says nothing here."""
+
+    def run(self, argv, *, stdin, timeout_s):
+        if argv[1] == "sentinel":
+            return Finished(status=0, stdout=b'{"median_ns": 1000}', stderr=b"")
+        return super().run(argv, stdin=stdin, timeout_s=timeout_s)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize(("core", "precision"), [("a72", "fp32"), ("a72", "int8"), ("a76", "fp16"), ("a76", "int8")])
 def test_every_tile_makes_the_rules_numbers_on_arm(core, precision, backend, variant, student, request, tmp_path):
     target = request.getfixturevalue({"a72": "pi4", "a76": "pi5"}[core])
-    link = EmulatedLink({"a72": "cortex-a72", "a76": "max"}[core])
+    link = Untimed({"a72": "cortex-a72", "a76": "max"}[core])
     graph, samples = student(NETWORKS["separable"], 8)
     asked = replace(variant, precision=precision)
     if precision == "int8":
         backend.quantizer.quantize(graph, samples, variant=asked, target=target, out=tmp_path / "q.onnx")
         graph = tmp_path / "q.onnx"
     tuner = TVMTuner(backend.builder, place_of(link, tmp_path), KnownTiles(tmp_path / "known"))
-    tuning = tuner.tune(graph, variant=asked, target=target, most=4, out=tmp_path / "out.onnx")
+    tuning = tuner.tune(graph, variant=asked, target=target, most=2, out=tmp_path / "out.onnx")
     assert tuning.failed == {}
-    assert tuning.candidates > 3 * tuning.workloads
+    assert tuning.candidates == 2 * tuning.workloads
