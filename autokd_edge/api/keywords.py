@@ -39,3 +39,4 @@ class SearchKeywords(TypedDict, total=False):
     start: NotRequired[tuple[str, ...]]
     warm_from: NotRequired[str | None]
     workers: NotRequired[int]
+    tune: NotRequired[int | None]
