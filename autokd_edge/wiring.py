@@ -92,11 +92,13 @@ def _tensorrt_rtx(_place: Place) -> Backend:
 def _tvm(place: Place) -> Backend:
     from autokd_edge.backends.tvm.board import TVMBoard
     from autokd_edge.backends.tvm.builder import NAME, TVMBuilder
+    from autokd_edge.backends.tvm.known_tiles import KnownTiles, default_known_tiles
     from autokd_edge.backends.tvm.quantize import TVMQuantizer
+    from autokd_edge.backends.tvm.tuner import TVMTuner
 
-    builder = TVMBuilder()
-    board = TVMBoard(builder, place)
-    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, layer_timer=board, library=builder)
+    builder, quantizer = TVMBuilder(), TVMQuantizer(LocalLink())
+    board, tuner = TVMBoard(builder, place), TVMTuner(builder, place, KnownTiles(default_known_tiles()))
+    return Backend(name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board, library=builder, tuner=tuner)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
@@ -209,6 +211,7 @@ POLICIES: Mapping[str, PolicyMaker] = {
 # What searches for a front of students; the others know of one accuracy alone.
 FRONT_POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _front_bo, "random": _random}
 _WITH_RUNGS = ("edge-bo", "random", "random-ungated", "evolution", "bohb-paper")
+_WITH_WORKERS = ("edge-bo", "random", "evolution")
 
 
 def family_named(name: str) -> StudentFamily:
@@ -220,7 +223,7 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str, *, rungs: int = 1, front: bool = False) -> PolicyMaker:
+def policy_named(name: str, *, rungs: int = 1, workers: int = 1, front: bool = False) -> PolicyMaker:
     """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
     found = _named(name, POLICIES, "policy", "--policy")
     if front and name not in FRONT_POLICIES:
@@ -229,6 +232,11 @@ def policy_named(name: str, *, rungs: int = 1, front: bool = False) -> PolicyMak
         found = FRONT_POLICIES[name]
     if rungs > 1 and name not in _WITH_RUNGS:
         raise InputError(f"policies that teach on rungs are {', '.join(_WITH_RUNGS)}; got '{name}' and {rungs} rungs", hint="--rungs 1")
+    if workers > 1 and name not in _WITH_WORKERS:
+        raise InputError(
+            f"policies that choose while pupils are taught are {', '.join(_WITH_WORKERS)}; got '{name}' and {workers} workers",
+            hint="--workers 1",
+        )
     return found
 
 
@@ -324,6 +332,7 @@ def _predicted(target: Target, folder: Path, recording: Recording) -> dict[str, 
             board=PredictedBoard(recording, digest, runner),
             layer_timer=None,
             library=None,
+            tuner=None,
             computed_by=COMPUTED_BY,
         )
         for name, backend in backends_of(target, folder, here).items()

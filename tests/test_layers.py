@@ -50,6 +50,7 @@ TORCH_BY_NATURE = (
     "autokd_edge.search.prior",
     "autokd_edge.search.surrogate",
     "autokd_edge.api.checking",
+    "autokd_edge.api.distilling",
     "autokd_edge.api.goals",
     "autokd_edge.api.search",
     "autokd_edge.api.shipping",

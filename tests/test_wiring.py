@@ -106,13 +106,23 @@ def test_a_broken_package_harms_only_those_who_ask_for_it(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_rungs_are_for_strategies_that_teach_what_fits(name):
-    family = family_named("nago")
-    if isinstance(policy_named(name)(family.space(TASK), SPACE, FAKE_TARGET, family.members), PhasedPolicy):
+def test_rungs_are_for_strategies_that_have_them(name):
+    if not name.startswith("optuna"):
         policy_named(name, rungs=2)
         return
     with pytest.raises(InputError, match=rf"policies that teach on rungs are .*; got '{name}' and 2 rungs\. Hint: --rungs 1"):
         policy_named(name, rungs=2)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_several_workers_are_for_strategies_that_choose_while_pupils_are_taught(name):
+    family = family_named("nago")
+    if isinstance(policy_named(name)(family.space(TASK), SPACE, FAKE_TARGET, family.members), PhasedPolicy):
+        policy_named(name, workers=2)
+        return
+    said = rf"policies that choose while pupils are taught are edge-bo, random, evolution; got '{name}' and 2 workers\. Hint: --workers 1"
+    with pytest.raises(InputError, match=said):
+        policy_named(name, workers=2)
 
 
 def test_several_addresses_are_a_pool_and_each_is_named_once():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from autokd_edge.api.tuning import check_most
 from autokd_edge.core.limits import MAX_QUANT_DROP, parse_drop
 from autokd_edge.errors import InputError
 
@@ -18,7 +19,7 @@ class CompileOptions:
     """The options of ``autokd-edge compile`` under the same names, unread.
 
     ``mean`` and ``std`` are one number a channel, "0.485,0.456,0.406", in units of pixel / 255; by default
-    those of the data set, or 0 and 1 without one.
+    those of the data set, or 0 and 1 without one. ``tune`` is how many candidates of each layer are timed on the device.
     """
 
     model: str
@@ -31,6 +32,7 @@ class CompileOptions:
     mean: str | None = None
     std: str | None = None
     form: str = STANDALONE
+    tune: int | None = None
 
     def points(self) -> float:
         """Read how many points an engine may lose against fp32; raises LimitError."""
@@ -47,6 +49,7 @@ class CompileOptions:
     def check(self) -> None:
         """Refuse what can be seen from the text alone; raises InputError."""
         self.points()
+        check_most(self.tune)
         if self.precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}; got '{self.precision}'", hint="--precision auto")
         if self.form not in FORMS:

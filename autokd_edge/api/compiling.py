@@ -13,6 +13,7 @@ import numpy.typing as npt
 from autokd_edge import wiring
 from autokd_edge.api.compile_options import AUTO, RUNTIME, STANDALONE, CompileOptions
 from autokd_edge.api.native import engine_name, files_beside, runtime_of
+from autokd_edge.api.tuning import check_tuning
 from autokd_edge.bundle.manifest import Accuracy, Card, Manifest, ModelInput, Network, Preprocessing, Reading
 from autokd_edge.bundle.writer import BundleFiles, check_place, write_bundle
 from autokd_edge.core.artifact import Artifact
@@ -76,6 +77,8 @@ class CompileJob:
         device = wiring.device_of(options.device)
         target = target_here(written, device.fingerprint())
         variants = _variants(target, options)
+        if options.tune is not None:
+            check_tuning(target, device, variants)
         return cls(options=options, device=device, target=target, network=network, variants=variants, source=source, data=data)
 
     def run(self, watch: Watch) -> CompileEnd:
@@ -90,7 +93,8 @@ class CompileJob:
             graph = self._graph(stages, Path(work))
             protocol, _ = load_protocol(FINAL)
             variants = _of_form(self.options.form, self.variants, stages)
-            job = Job(graph=graph, variants=variants, protocol=protocol, graded=self.data is not None, max_drop=self.options.points())
+            graded, max_drop = self.data is not None, self.options.points()
+            job = Job(graph=graph, variants=variants, protocol=protocol, graded=graded, max_drop=max_drop, tune=self.options.tune)
             found = compiled_in_each(stages, job, watch)
             shipped = to_ship(found, max_drop=job.max_drop)
             manifest = self._shipped(stages, graph, shipped, found, Path(work))
@@ -118,7 +122,7 @@ class CompileJob:
         files = BundleFiles(
             engine=stages.store.path(shipped.engine),
             engine_name=engine_name(backend),
-            float_graph=stages.store.path(graph),
+            float_graph=stages.store.path(graph if needs_quantizing(shipped.variant) else shipped.graph),
             quantized_graph=stages.store.path(shipped.graph) if needs_quantizing(shipped.variant) else None,
             selftest_inputs=inputs,
             selftest_logits=logits,
@@ -159,6 +163,7 @@ class CompileJob:
             limits=Limits(latency=None, memory=None, max_drop=None, max_quant_drop=self.options.points()),
             slacks=(),
             selftest_tolerance=SELFTEST_TOLERANCE,
+            tuning=shipped.tuning,
         )
 
     def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

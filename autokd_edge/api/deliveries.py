@@ -43,6 +43,7 @@ def outcome_of(name: str, view: Study, folder: RunFolder, delivered: tuple[Deliv
         student=None if manifest is None or manifest.card.student is None else manifest.card.student.spec,
         teacher=folder.teacher(),
         explanation=explanation,
+        tuning=None if manifest is None else manifest.card.tuning,
         front=tuple(
             OnFront(
                 graded=one.graded,

@@ -39,3 +39,5 @@ class SearchKeywords(TypedDict, total=False):
     start: NotRequired[tuple[str, ...]]
     warm_from: NotRequired[str | None]
     pareto: NotRequired[str | None]
+    workers: NotRequired[int]
+    tune: NotRequired[int | None]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autokd_edge.api.knowledge import split_start
 from autokd_edge.api.targets import AskedGoal, AskedLimits, Several, asked_goals
+from autokd_edge.api.tuning import check_most
 from autokd_edge.core.goal import FRONTS, Traded
 from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, parse_budget
 from autokd_edge.errors import InputError
@@ -18,6 +20,11 @@ BATCH = 128  # images of an optimiser step; the trainer's own
 MEMBERS = 8  # of the best family that are taught in full, time permitting
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+
+
+def cores() -> int:
+    """Return how many cores of this machine may be used."""
+    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +39,9 @@ class SearchOptions:
     own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
     from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
     that is permitted. ``pareto`` asks for a front of students instead of the best one: of accuracy against "latency", or
-    "latency,memory". ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
+    "latency,memory". ``workers`` pupils are taught at the same time, each in a process of its own. ``start`` holds the
+    user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
+    ``tune`` is how many candidates of each layer of the winner are timed on its device.
     """
 
     data: str
@@ -65,6 +74,8 @@ class SearchOptions:
     start: tuple[str, ...] = ()
     warm_from: str | None = None
     pareto: str | None = None
+    workers: int = 1
+    tune: int | None = None
 
     def goals(self) -> tuple[AskedGoal, ...]:
         """Read the targets and what is asked of each; raises InputError."""
@@ -104,6 +115,7 @@ class SearchOptions:
 
     def check(self) -> None:
         """Refuse what can be seen from the text alone; raises InputError."""
+        check_most(self.tune, predict=self.predict)
         goals, budget = self.goals(), self.budgeted()
         if budget.teachings is not None and budget.teachings < len(goals):
             raise InputError(
@@ -117,6 +129,11 @@ class SearchOptions:
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise InputError(f"seed must be 0 to {MOST_SEED}; got {self.seed}", hint="--seed 0")
+        if not 1 <= self.workers <= cores():
+            raise InputError(
+                f"workers must be 1 to {cores()}, a core of this machine for each; got {self.workers}",
+                hint=f"--workers {min(max(1, self.workers), cores())}",
+            )
         if self.rungs < 1:
             raise InputError(f"rungs must be at least 1; got {self.rungs}", hint="--rungs 3")
         if not 2 <= self.eta <= 4:
@@ -147,6 +164,8 @@ class SearchOptions:
             raise InputError(f"a front is searched for one target at a time; got {names}", hint=f"--target {goals[0].target.name}")
         if self.rungs > 1:
             raise InputError(f"a front is searched with whole teachings, on one rung; got --rungs {self.rungs}", hint="--rungs 1")
+        if self.workers > 1:
+            raise InputError(f"a front is searched with one teaching at a time; got --workers {self.workers}", hint="--workers 1")
         if self.final_members != MEMBERS:
             raise InputError(
                 f"students of a front are taught in full as they were found, without other members of their families; got "

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
 from autokd_edge.api.deliveries import Delivery, deliveries, outcome_of
-from autokd_edge.api.folder import RunFolder, has_bundle
+from autokd_edge.api.distilling import classroom_of, distilling, silence_for
+from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.knowledge import recalled_from, start_of
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
+from autokd_edge.api.tuning import check_tuning
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.events import Opened, Shipped, Stop, StudyConfig
@@ -27,13 +29,14 @@ from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
-from autokd_edge.ports import Backend
+from autokd_edge.ports import Backend, Distiller
 from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
 from autokd_edge.search.goals import GoalsInTurn, TakesTurns
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
+from autokd_edge.teaching.classroom import Classroom
 from autokd_edge.teaching.data import data_source
 from autokd_edge.teaching.inputs import PreparedImages
 from autokd_edge.teaching.samples import DataSource, TeachingData
@@ -77,7 +80,9 @@ class SearchJob:
     data: TeachingData
     teacher: Teacher | None
     protocols: Mapping[str, Protocol]
+    classroom: Classroom  # what the workers are told
     lock_clocks: bool = False
+    tune: int | None = None
 
     @classmethod
     def of(cls, options: SearchOptions) -> SearchJob:
@@ -91,7 +96,7 @@ class SearchJob:
         asked, budget = options.goals(), options.budgeted()
         wiring.family_named(options.family)
         pareto = options.traded()
-        wiring.policy_named(options.policy, rungs=options.rungs, front=bool(pareto))
+        wiring.policy_named(options.policy, rungs=options.rungs, workers=options.workers, front=bool(pareto))
         goals = placed(asked, pareto)
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
@@ -121,6 +126,7 @@ class SearchJob:
             seed=options.seed,
             protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
             starts=tuple(start_of(text, spaces) for text in options.start),
+            workers=options.workers,
             recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
         )
         # A short name is enough for people; the configuration itself is compared when a study goes on.
@@ -137,6 +143,8 @@ class SearchJob:
             teacher=teacher,
             protocols=protocols,
             lock_clocks=options.lock_clocks,
+            classroom=classroom_of(options, data, teacher, loss=loss, folder=folder),
+            tune=options.tune,
         )
         job._check()
         source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
@@ -145,6 +153,8 @@ class SearchJob:
     def _check(self) -> None:
         """Refuse before anything is written what would otherwise be met while running; raises InputError and DeviceError."""
         for goal in self.goals:
+            if self.tune is not None:
+                check_tuning(goal.target, goal.device, goal.target.variants)
             screening(goal.target)
             for backend in self._backends(goal).values():
                 if goal.device.link.device is not None:
@@ -161,11 +171,11 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed; the same search goes on from there.
         """
-        with self.folder.held(self.name), self._clocks():
+        with self.folder.held(self.name), self._clocks(), self._distilling() as distiller:
             journal = SQLJournal(self.folder.journal_url)
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
-            evaluators = self.evaluators()
+            evaluators = self.evaluators(distiller)
             self.folder.write_task(evaluators[0].task)
             policy = GoalsInTurn([self._policy(evaluator) for evaluator in evaluators])
             loop = StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=policy, watch=watch)
@@ -187,8 +197,8 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed.
         """
-        with self.folder.held(self.name), self._clocks():
-            evaluators = self.evaluators()
+        with self.folder.held(self.name), self._clocks(), self._distilling() as distiller:
+            evaluators = self.evaluators(distiller)
             journal = SQLJournal(self.folder.journal_url)
             made = GoalsInTurn([policy(one.family.space(one.task), one.distiller.space) for one in evaluators])
             return StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=made, watch=watch).run(self.config)[0]
@@ -199,6 +209,12 @@ class SearchJob:
             for device in {id(goal.device): goal.device for goal in self.goals}.values() if self.lock_clocks else ():
                 stack.enter_context(clocks_held(device))
             yield
+
+    def _distiller(self) -> KDDistiller:
+        return KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=self.folder.work / "logits", loss=self.config.loss)
+
+    def _distilling(self) -> AbstractContextManager[Distiller]:
+        return distilling(self._distiller(), self.config, self.classroom, self.folder)
 
     def _policy(self, evaluator: Evaluator) -> TakesTurns:
         front = any(goal.pareto for goal in self.config.goals)
@@ -211,13 +227,19 @@ class SearchJob:
         for one in deliveries(view, bundle):
             graded = one.graded
             known = next((s for s in reversed(view.shipments) if (s.pupil, s.variant) == (graded.pupil, graded.variant)), None)
-            if known is not None and has_bundle(one.bundle, known.bundle):
+            if known is not None and has_bundle(one.bundle, known.bundle) and self._tuned(one.bundle):
                 continue
-            _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=one.bundle)
+            _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=one.bundle, tune=self.tune)
             shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s, goal=number)
             journal.append(self.name, shipped)
             study = advance(study, shipped)
         return study
+
+    def _tuned(self, bundle: Path) -> bool:
+        """Say whether a bundle was tuned as far as was asked for."""
+        manifest = manifest_in(bundle)
+        known = None if manifest is None else manifest.card.tuning
+        return self.tune is None or (known is not None and known.most >= self.tune)
 
     def _end(self, view: Study, bundle: Path) -> GoalEnd:
         delivered = deliveries(view, bundle)
@@ -227,12 +249,15 @@ class SearchJob:
         folder = self.folder.work / "backends"
         return wiring.backends_of(goal.target, folder if len(self.goals) == 1 else folder / goal.target.name, goal.device)
 
-    def evaluators(self) -> tuple[Evaluator, ...]:
-        """Put together what carries out the actions for each goal, its files in the run's folder; teaching is shared."""
+    def evaluators(self, distiller: Distiller | None = None) -> tuple[Evaluator, ...]:
+        """Put together what carries out the actions for each goal, its files in the run's folder; teaching is shared.
+
+        By default this process teaches.
+        """
         work = self.folder.work
         images, store = PreparedImages(self.source, self.data, work / "inputs"), FolderStore(self.folder.artifacts)
         task = _task(self.data, self.goals)
-        distiller = KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=work / "logits", loss=self.config.loss)
+        distiller = distiller or self._distiller()
         teacher = None if self.teacher is None else teacher_network(self.teacher, self.data)
         family = wiring.family_named(self.config.family)
         return tuple(
@@ -249,6 +274,7 @@ class SearchJob:
                 seed=self.config.seed,
                 lessons=work / "lessons",
                 pool=goal.device.pool,
+                silence=silence_for(goal, self.config, self.classroom),
             )
             for goal in self.goals
         )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.cli.options import Json
+from autokd_edge.cli.options import Json, Tune
 from autokd_edge.core.codec import encode
 
 if TYPE_CHECKING:
@@ -29,13 +29,24 @@ def compile(  # noqa: A001, PLR0913, PLR0917  the command's name; one parameter 
     mean: Annotated[str | None, typer.Option(help="Mean of each channel, of pixel / 255. Default: the data set's, or 0.")] = None,
     std: Annotated[str | None, typer.Option(help="Standard deviation of each channel. Default: the data set's, or 1.")] = None,
     form: Annotated[str, typer.Option(help="standalone, or runtime: a tvm engine loads in TVM's runtime too.")] = "standalone",
+    tune: Tune = None,
     as_json: Json = False,
 ) -> None:
     """Build, quantise, measure and bundle a network that did not come from a search."""
     from autokd_edge.api.compile_options import CompileOptions
 
     options = CompileOptions(
-        model=model, out=out, target=target, precision=precision, data=data, max_drop=max_drop, device=device, mean=mean, std=std, form=form
+        model=model,
+        out=out,
+        target=target,
+        precision=precision,
+        data=data,
+        max_drop=max_drop,
+        device=device,
+        mean=mean,
+        std=std,
+        form=form,
+        tune=tune,
     )
     options.check()  # before anything heavy is imported
     from autokd_edge.api.compiling import CompileJob
@@ -75,6 +86,9 @@ def _tell(end: CompileEnd, *, as_json: bool) -> None:
     console.print(table)
     for said in wording.all_conditions(readings):
         console.print(said, soft_wrap=True, highlight=False)
+    for one in end.found:
+        if not isinstance(one, Unusable) and one.tuning is not None:
+            console.print(f"{one.variant}: {wording.tuned(one.tuning)}", soft_wrap=True, highlight=False)
     flags = dict.fromkeys(flag for reading in readings for flag in reading.flags)
     if flags:
         console.print(f"flags: {', '.join(flags)}", soft_wrap=True, highlight=False)
@@ -94,6 +108,7 @@ def _summary(end: CompileEnd) -> dict[str, Any]:
             "accuracy_validation_percent": one.accuracy,
             "reading": reading_summary(one.measurement),
             "quantized": None if one.quantized is None else encode(one.quantized),
+            "tuning": None if one.tuning is None else encode(one.tuning),
             "shipped": one == end.shipped,
         }
         for one in end.found

@@ -40,6 +40,10 @@ Predictions = Annotated[
     list[str] | None,
     typer.Option("--predict", help="Predict what a device would read: recorded (what ships), FILE, or of one target TARGET=FILE."),
 ]
+Tune = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Time up to N ways of computing each layer on the device; for tvm. Of a search, the winner's."),
+]
 Store = Annotated[str | None, typer.Option(help="URL of the journal, e.g. postgresql://user@host/database. Default: SQLite in --out.")]
 
 

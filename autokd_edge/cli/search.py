@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Store, Targets
+from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, Store, Targets, Tune
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -76,6 +76,10 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         str | None,
         typer.Option(help="A front of students in place of the best one: accuracy against latency, or against latency,memory."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Students that are taught at the same time, each on its share of the cores, while the device is asked.")
+    ] = 1,
+    tune: Tune = None,
     as_json: Json = False,
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
@@ -113,6 +117,8 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         start=tuple(start or ()),
         warm_from=warm_from,
         pareto=pareto,
+        workers=workers,
+        tune=tune,
     )
     options.check()  # before torch is imported, which takes seconds
     from autokd_edge.api.search import SearchJob

@@ -39,6 +39,7 @@ class StudyConfig:
     eta: int = 3  # how many times as many steps the next rung has
     starts: tuple[Point, ...] = ()  # the user's own guesses: values of some parameters of either space
     recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
+    workers: int = 1  # pupils that are taught at the same time
 
     def __post_init__(self) -> None:
         names = [goal.target for goal in self.goals]
@@ -46,8 +47,11 @@ class StudyConfig:
             raise ValueError(f"a study must have a goal, and one for each target; got {', '.join(names) or 'none'}")
         if self.rungs < 1 or self.eta < 2:
             raise ValueError(f"there must be at least 1 rung, eta must be at least 2; got {self.rungs} and {self.eta}")
-        if any(goal.pareto for goal in self.goals) and (len(self.goals) > 1 or self.rungs > 1):
-            raise ValueError(f"a front is searched for one target on one rung; got {', '.join(names)} and {self.rungs} rungs")
+        if self.workers < 1:
+            raise ValueError(f"there must be at least 1 worker; got {self.workers}")
+        if any(goal.pareto for goal in self.goals) and (len(self.goals), self.rungs, self.workers) != (1, 1, 1):
+            many = f"{', '.join(names)}, {self.rungs} rungs and {self.workers} workers"
+            raise ValueError(f"a front is searched for one target, on one rung and by one worker; got {many}")
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
@@ -85,6 +89,29 @@ class Probed:
     outcome: Screened | Failed
     at_s: float
     goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """An untrained finalist was read by the final protocol in one variant, before it is taught for long."""
+
+    member: Member
+    variant: Variant
+    outcome: Measurement | Failed
+    at_s: float
+    goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A teaching was begun beside others; with one worker a teaching is its end alone. See ``Taught``."""
+
+    pupil: Pupil
+    steps: int
+    final: bool
+    at_s: float
+    goal: int = 0
+    of_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +163,7 @@ class PutAside:
     goal: int = 0
 
 
-Event: TypeAlias = Opened | Referenced | Probed | Taught | Graded | Shipped | PutAside
+Event: TypeAlias = Opened | Referenced | Probed | Confirmed | Begun | Taught | Graded | Shipped | PutAside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +171,15 @@ class Probe:
     """Ask the device about these members."""
 
     members: tuple[Member, ...]
+    goal: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Read an untrained finalist by the final protocol in one variant."""
+
+    member: Member
+    variant: Variant
     goal: int = 0
 
 
@@ -168,10 +204,15 @@ class GradeEngine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Do nothing until one of the teachings that were begun ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """Nothing is left to do."""
 
     reason: str
 
 
-Action: TypeAlias = Probe | Teach | GradeEngine | Stop
+Action: TypeAlias = Probe | Confirm | Teach | GradeEngine | Wait | Stop

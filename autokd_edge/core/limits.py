@@ -58,6 +58,11 @@ class Limits:
     max_quant_drop: float = MAX_QUANT_DROP
     instructions: InstructionLimit | None = None
 
+    @property
+    def of_device(self) -> bool:
+        """Say whether anything that is read on the device is limited."""
+        return any(limit is not None for limit in (self.latency, self.memory, self.instructions))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slack:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autokd_edge.core.events import (
+    Begun,
+    Confirmed,
     Event,
     Graded,
     Opened,
@@ -19,7 +21,7 @@ from autokd_edge.core.events import (
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Slack, accuracy_slack, device_slacks
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.pupil import Grade, Screened
+from autokd_edge.core.pupil import Grade, Pupil, Screened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class Study:
     ends_s: tuple[float, ...]  # when each event ended, those of other goals included
     elapsed_s: float  # seconds of work, pauses between runs not counted
     put_aside: tuple[PutAside, ...] = ()
+    confirmations: tuple[Confirmed, ...] = ()
+    beginnings: tuple[Begun, ...] = ()  # of teachings beside others, those that ended included
     number: int = 0  # of the goal that this is the view of
 
     def of(self, goal: int) -> Study:
@@ -53,6 +57,8 @@ class Study:
             grades=tuple(event for event in self.grades if event.goal == goal),
             shipments=tuple(event for event in self.shipments if event.goal == goal),
             put_aside=tuple(event for event in self.put_aside if event.goal == goal),
+            confirmations=tuple(event for event in self.confirmations if event.goal == goal),
+            beginnings=tuple(event for event in self.beginnings if event.goal == goal or not event.final),
             number=goal,
         )
 
@@ -73,6 +79,14 @@ class Study:
         """What was shipped last for a study of one goal, if anything was."""
         assert len(self.config.goals) == 1, "each goal has a bundle of its own"
         return self.shipments[-1] if self.shipments else None
+
+    @property
+    def running(self) -> tuple[Begun, ...]:
+        """The teachings that were begun and did not end yet, in order."""
+        if not self.beginnings:
+            return ()
+        ended = {_teaching(taught) for taught in self.teachings}
+        return tuple(begun for begun in self.beginnings if _teaching(begun) not in ended)
 
     def slacks(self, measurement: Measurement) -> tuple[Slack, ...]:
         """Compare a reading with the device limits, by the teacher's reading of the same protocol."""
@@ -104,6 +118,11 @@ class Study:
 def keeps(slacks: tuple[Slack, ...]) -> bool:
     """Say whether no limit is broken."""
     return all(slack.excess <= 0 for slack in slacks)
+
+
+def _teaching(event: Begun | Taught) -> tuple[Pupil, int, bool, int]:
+    """Return what tells one teaching from another: none is begun twice."""
+    return event.pupil, event.steps, event.final, event.goal
 
 
 def fold(events: Iterable[Event]) -> Study:
@@ -139,6 +158,10 @@ def advance(study: Study | None, event: Event) -> Study:
             study = replace(study, references=(*study.references, event))
         case Probed():
             study = replace(study, probes=(*study.probes, event))
+        case Confirmed():
+            study = replace(study, confirmations=(*study.confirmations, event))
+        case Begun():
+            study = replace(study, beginnings=(*study.beginnings, event))
         case Taught():
             study = replace(study, teachings=(*study.teachings, event))
         case Graded():

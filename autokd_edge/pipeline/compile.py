@@ -9,6 +9,7 @@ from autokd_edge.core.artifact import Artifact
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.quantization import Quantized
 from autokd_edge.core.target import Variant
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.core.variants import in_cheap_order
 from autokd_edge.errors import BuildError, InputError, MeasureError, StageError
 from autokd_edge.pipeline.gate import quantized_engine
@@ -27,6 +28,7 @@ class Compiled:
     measurement: Measurement
     accuracy: float | None
     quantized: Quantized | None
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Job:
     protocol: Protocol
     graded: bool
     max_drop: float  # points that an engine may lose against the fp32 one
+    tune: int | None = None  # candidates of each layer that are tried on the device
 
 
 def compiled_in_each(stages: Stages, job: Job, watch: Watch) -> tuple[Compiled | Unusable, ...]:
@@ -105,5 +108,11 @@ def _compiled(stages: Stages, job: Job, variant: Variant, reference: float | Non
     else:
         engine = stages.engine(job.graph, variant)
         accuracy = stages.accuracy(engine, variant, "validation") if job.graded else None
+    tuning = None
+    if job.tune is not None:
+        graph, tuning = stages.tuned(graph, variant, job.tune)  # the accuracy stays: its engine gives the same logits
+        engine = stages.engine(graph, variant)
     measurement = stages.measurement(engine, variant, job.protocol)
-    return Compiled(variant=variant, graph=graph, engine=engine, measurement=measurement, accuracy=accuracy, quantized=quantized)
+    return Compiled(
+        variant=variant, graph=graph, engine=engine, measurement=measurement, accuracy=accuracy, quantized=quantized, tuning=tuning
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,7 @@ class Evaluator:
     seed: int
     lessons: Path
     pool: BoardPool | None = None  # where several boards measure
+    silence: Callable[[], AbstractContextManager[None]] = nullcontext  # for a screening reading while others are taught
 
     def reference(self) -> ReferenceReading:
         """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
@@ -117,9 +118,9 @@ class Evaluator:
             spec = self.spec(member)
             if len(spec.layers) > MOST_LAYERS:
                 raise LoweringError(f"a student must have at most {MOST_LAYERS} layers to be screened; it has {len(spec.layers)}")
-            found = Screened(cost=cost_of(spec), measurements=(self._screening(spec, self.screen_variant),))
+            found = Screened(cost=cost_of(spec), measurements=(self._untrained(spec, self.screen_variant, SCREEN),))
             while (variant := next_variant(study, self.stages.target.variants, found)) is not None:
-                reading = _outcome(partial(self._screening, spec, variant))
+                reading = _outcome(partial(self._untrained, spec, variant, SCREEN))
                 if isinstance(reading, Failed):
                     found = replace(found, unread=(*found.unread, Unread(variant=variant, failure=reading)))
                 else:
@@ -129,9 +130,14 @@ class Evaluator:
         with nullcontext() if self.pool is None else self.pool.kept():
             return _outcome(screened)
 
-    def _screening(self, spec: StudentSpec, variant: Variant) -> Measurement:
+    def confirm(self, member: Member, variant: Variant) -> Measurement | Failed:
+        """Read the engine of an untrained member, the one that was probed, by the final protocol."""
+        return _outcome(lambda: self._untrained(self.spec(member), variant, FINAL))
+
+    def _untrained(self, spec: StudentSpec, variant: Variant, protocol: str) -> Measurement:
         engine = self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
-        return self.stages.measurement(engine, variant, self.protocols[SCREEN])
+        with self.silence():
+            return self.stages.measurement(engine, variant, self.protocols[protocol])
 
     def teach(self, pupil: Pupil, steps: int, *, until: int | None = None) -> Lesson | Failed:
         """Teach a pupil for a number of optimiser steps, or go on with it ``until`` a rung before."""

@@ -10,6 +10,9 @@ from functools import partial
 
 from autokd_edge.core.events import (
     Action,
+    Begun,
+    Confirm,
+    Confirmed,
     Event,
     Graded,
     GradeEngine,
@@ -22,16 +25,19 @@ from autokd_edge.core.events import (
     StudyConfig,
     Taught,
     Teach,
+    Wait,
 )
-from autokd_edge.core.pupil import Pupil
+from autokd_edge.core.pupil import Failed, Lesson, Pupil
 from autokd_edge.core.study import Study, advance, fold
 from autokd_edge.devices.in_turn import in_turn
 from autokd_edge.errors import StoreError
+from autokd_edge.pipeline.at_work import AtWork
 from autokd_edge.pipeline.evaluate import Evaluator
 from autokd_edge.ports import Journal, Policy
 
 Watch = Callable[[Study, Action | None], None]  # called before each step; None while the teacher is read
 
+_LOOKED_UP_S = 1.0  # how often who watches hears of a study that waits
 _MOST_SAID = 200  # characters of a value in an error: the lessons of an earlier study would fill pages
 
 
@@ -55,7 +61,7 @@ class StudyLoop:
             StoreError: a study of this name has another configuration.
             StageError: the teacher could not be read on the target.
         """
-        recorder = _Recorder(self.name, self.journal)
+        recorder, at_work = _Recorder(self.name, self.journal), AtWork()
         if recorder.study is None:
             recorder.record(partial(Opened, config=config))
         check_same(self.name, recorder.current.config, config)
@@ -66,15 +72,46 @@ class StudyLoop:
                     read = evaluator.reference()
                 facts = partial(Referenced, accuracy=read.accuracy, cost=read.cost, measurements=read.measurements, goal=goal)
                 recorder.record(facts)
+        for begun in recorder.current.running:  # of a run that was cut off: they go on from what was saved
+            at_work.begin(begun, self._lesson(begun))
         while True:
+            self._take_in(at_work, recorder)
             action = self.policy.next(recorder.current)
             self.watch(recorder.current, action)
-            if isinstance(action, Stop):
-                return recorder.current, action
-            with self._departures_told(action.goal, recorder):
-                self._carry_out(action, recorder)
+            match action:
+                case Stop():
+                    return recorder.current, action
+                case Wait():
+                    while not self._take_in(at_work, recorder, timeout_s=_LOOKED_UP_S):
+                        self.watch(recorder.current, action)
+                case Teach() if config.workers > 1:
+                    self._begin(action, at_work, recorder)
+                case _:
+                    with self._departures_told(action.goal, recorder):
+                        self._carry_out(action, recorder, at_work)
 
-    def _carry_out(self, action: Probe | Teach | GradeEngine, recorder: _Recorder) -> None:
+    def _begin(self, action: Teach, at_work: AtWork, recorder: _Recorder) -> None:
+        pupil, steps, final, goal, whole = action.pupil, action.steps, action.final, action.goal, action.of_steps
+        recorder.record(partial(Begun, pupil=pupil, steps=steps, final=final, goal=goal, of_steps=whole))
+        at_work.begin(recorder.current.beginnings[-1], self._lesson(action))
+
+    def _lesson(self, asked: Teach | Begun) -> Callable[[], Lesson | Failed]:
+        """Return the teaching of what was asked, up to a rung where it pauses on one."""
+        teach = partial(self.evaluators[asked.goal].teach, asked.pupil)
+        return partial(teach, asked.steps) if asked.of_steps is None else partial(teach, asked.of_steps, until=asked.steps)
+
+    @staticmethod
+    def _take_in(at_work: AtWork, recorder: _Recorder, *, timeout_s: float = 0.0) -> bool:
+        """Write down the teachings that ended meanwhile; says whether there was one."""
+        found = False
+        while (ended := at_work.next_ended(0.0 if found else timeout_s)) is not None:
+            begun, outcome = ended
+            pupil, steps, final, goal, whole = begun.pupil, begun.steps, begun.final, begun.goal, begun.of_steps
+            recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=outcome, goal=goal, of_steps=whole))
+            found = True
+        return found
+
+    def _carry_out(self, action: Probe | Confirm | Teach | GradeEngine, recorder: _Recorder, at_work: AtWork) -> None:
         goal, evaluator = action.goal, self.evaluators[action.goal]
         match action:
             case Probe(members=members):
@@ -83,8 +120,13 @@ class StudyLoop:
                     for member in members:
                         self.watch(recorder.current, action)
                         recorder.record(partial(Probed, member=member, outcome=next(outcomes), goal=goal))
+                        if evaluator.width == 1 and self._take_in(at_work, recorder):
+                            return  # a worker is free: the policy says what comes first
+            case Confirm(member=member, variant=variant):
+                reading = evaluator.confirm(member, variant)
+                recorder.record(partial(Confirmed, member=member, variant=variant, outcome=reading, goal=goal))
             case Teach(pupil=pupil, steps=steps, final=final, of_steps=whole):
-                lesson = evaluator.teach(pupil, steps) if whole is None else evaluator.teach(pupil, whole, until=steps)
+                lesson = self._lesson(action)()
                 recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal, of_steps=whole))
             case GradeEngine(pupil=pupil, variant=variant):
                 study = recorder.current.of(goal)

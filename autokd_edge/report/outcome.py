@@ -14,6 +14,7 @@ from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Member, Screened
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import Study
+from autokd_edge.core.tuning import Tuning
 
 
 class AccuracyFact(Structure):
@@ -55,8 +56,8 @@ class Outcome:
 
     ``best`` is the graded engine that was or would be shipped; ``closest`` says in a sentence which
     candidate came closest where there is none; ``accuracies`` are those of the bundle's manifest;
-    ``explanation`` is None where the study's models could not be asked; ``front`` is that of a study of one, the fastest engine
-    first, and ``best`` then the most accurate one of it.
+    ``explanation`` is None where the study's models could not be asked; ``tuning`` is that of the shipped engine; ``front``
+    is that of a study of one, the fastest engine first, and ``best`` then the most accurate one of it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Outcome:
     student: StudentSpec | None = None
     teacher: StudentSpec | None = None
     explanation: Explanation | None = None
+    tuning: Tuning | None = None
     front: tuple[OnFront, ...] = ()
 
     def accuracy(self, what: str, split: str) -> AccuracyFact | None:
@@ -144,6 +146,11 @@ def refusals(study: Study) -> tuple[Refusal, ...]:
             reasons.append(_failure(probed.outcome))
         elif limits := why_refused(study, probed):
             reasons.append(("probe", _above(limits), ""))
+    for confirmed in study.confirmations:
+        if isinstance(confirmed.outcome, Failed):
+            reasons.append(_failure(confirmed.outcome))
+        elif limits := broken(study.slacks(confirmed.outcome)):
+            reasons.append(("confirm", _above(limits), ""))
     reasons.extend(_failure(taught.outcome) for taught in study.teachings if isinstance(taught.outcome, Failed))
     for graded in study.grades:
         if isinstance(graded.outcome, Failed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -12,13 +13,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.core.events import Action, GradeEngine, Probe, Teach
+from autokd_edge.core.events import Action, Confirm, GradeEngine, Probe, Teach, Wait
 from autokd_edge.core.rungs import spent
 from autokd_edge.core.study import Study
 from autokd_edge.report import wording
+from autokd_edge.report.finalists import refused_count
 from autokd_edge.report.outcome import lessons, taught_in_words
 
-_OF_GOAL = (Probe, Teach, GradeEngine)  # actions
+_OF_GOAL = (Probe, Confirm, Teach, GradeEngine)  # actions
+_PHASES: Mapping[type, str] = {type(None): "reading the teacher", Probe: "asking the device", Teach: "teaching", Wait: "teaching"}
 _PLAIN_EVERY_S = 5.0  # where there is no terminal, a log line now and then
 
 
@@ -49,9 +52,12 @@ class Progress:
         for gone in study.put_aside[len((self._study or study).put_aside) :]:
             self._console.print(f"{self._name} | {wording.put_aside(gone)}", soft_wrap=True, highlight=False, markup=False)
         changed = type(action) is not type(self._action)
-        self._study, self._action, self._seen_s = study, action, time.monotonic()
-        if self._live is None and (changed or self._seen_s - self._printed_s >= _PLAIN_EVERY_S):
-            self._printed_s = self._seen_s
+        now_s = time.monotonic()
+        if study is not self._study:  # while teachings are waited for it is the same again and again
+            self._seen_s = now_s
+        self._study, self._action = study, action
+        if self._live is None and (changed or now_s - self._printed_s >= _PLAIN_EVERY_S):
+            self._printed_s = now_s
             self._console.print(" | ".join((self._name, *self._facts(study))), soft_wrap=True, highlight=False)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -66,6 +72,9 @@ class Progress:
         views = [study.of(goal) for goal in range(len(study.config.goals))]
         fits = sum(view.fits(probed) for view in views if view.reference is not None for probed in view.probes)
         counts = f"{len(study.probes)} probed ({fits} fit), {taught_in_words(study)} taught, {len(study.grades)} graded"
+        refused = sum(refused_count(view) for view in views)
+        counts += f", {len(study.running)} being taught" if study.running else ""
+        counts += f", {refused} finalist{'s' * (refused > 1)} refused" if refused else ""
         whose = f" for {study.config.goals[self._action.goal].target}" if len(views) > 1 and isinstance(self._action, _OF_GOAL) else ""
         return (f"{phase_of(self._action)}{whose}", counts, best_so_far(study), self._left(study))
 
@@ -80,18 +89,14 @@ class Progress:
 def phase_of(action: Action | None) -> str:
     """Say what is being done."""
     match action:
-        case None:
-            return "reading the teacher"
-        case Probe():
-            return "asking the device"
-        case Teach(final=False):
-            return "teaching"
-        case Teach():
+        case Confirm(variant=variant):
+            return f"reading the untrained finalist by the final protocol, {variant}"
+        case Teach(final=True):
             return "teaching the finalist"
         case GradeEngine(variant=variant):
             return f"grading {variant}"
         case _:
-            return "finishing"
+            return _PHASES.get(type(action), "finishing")
 
 
 def best_so_far(study: Study) -> str:

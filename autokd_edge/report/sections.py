@@ -15,6 +15,7 @@ from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
 from autokd_edge.report.family import family_of, rows, told
+from autokd_edge.report.finalists import finalists_in_words
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, taught_in_words, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_by_memory_plot, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
@@ -150,7 +151,7 @@ def engines(outcome: Outcome) -> str:
         "and by how much the taught one differs from it."
     )
     said = conditions(wording.all_conditions(grade.measurement for _, grade in found))
-    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), _quantized(outcome), said)
+    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), _quantized(outcome), _tuned(outcome), said)
 
 
 def _quantized(outcome: Outcome) -> str:
@@ -158,6 +159,13 @@ def _quantized(outcome: Outcome) -> str:
     told = "".join(f"<p>{escape(sentence(said))}</p>" for said in quantized_sentences(outcome.study))
     rows = noisiest_layers(outcome.study)
     return f"{told}<h3>Noise of quantising, by layer</h3>{table(quantized.COLUMNS, rows)}" if rows else told
+
+
+def _tuned(outcome: Outcome) -> str:
+    """Say what tuning the shipped engine on its board won."""
+    if outcome.tuning is None:
+        return ""
+    return f"<p>{escape(sentence(f'the shipped engine: {wording.tuned(outcome.tuning)}'))}. It gives the same logits to the bit.</p>"
 
 
 def family(outcome: Outcome) -> str:
@@ -177,6 +185,8 @@ def probes(outcome: Outcome) -> str:
         return ""
     pair = (("Peak memory", memory_plot(outcome)), ("Parameters", parameters_plot(outcome)))
     parts = [f'<div class="pair">{"".join(f"<div><h3>{title}</h3>{plot(shown)}</div>" for title, shown in pair)}</div>']
+    if said := finalists_in_words(outcome.study):
+        parts.append(f"<p>{escape(sentence(said))}</p>")
     lines = [(line.variant, line.read, line.ratio, line.said) for line in variant_lines(outcome.study)]
     if lines:
         parts.append(f"<h3>In which variant</h3>{table(precisions.COLUMNS, lines)}")

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from autokd_edge.core.codec import Json, encode
-from autokd_edge.core.events import Graded
+from autokd_edge.core.events import Confirmed, Graded
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.pupil import Cost, Grade, Screened
-from autokd_edge.core.study import keeps
+from autokd_edge.core.pupil import Cost, Failed, Grade, Screened
+from autokd_edge.core.study import Study, keeps
 from autokd_edge.report import family, front
+from autokd_edge.report.finalists import finalists, is_kept, refused_count
 from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, paused_count, refusals
 from autokd_edge.report.precisions import comparisons
 
@@ -68,6 +69,7 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "policy": config.policy,
         "seed": config.seed,
         "rung_steps": list(config.rung_steps),
+        "workers": config.workers,
         "limits": encode(study.goal.limits, Limits),
         "elapsed_s": study.elapsed_s,
         "counts": _counts(outcome),
@@ -84,11 +86,13 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
             **_cost(study.reference.cost),
             "readings": [reading_summary(m) for m in study.reference.measurements],
         },
+        "finalists": [_finalist(study, confirmed) for confirmed in study.confirmations],
         "engines": [_engine(outcome, graded, grade) for graded, grade in grades(study)],
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
         "pareto": list(study.goal.pareto),
         "front": front.summary(outcome),
         "family_members": family.summary(family.family_of(study, outcome.best)),
+        "tuning": None if outcome.tuning is None else encode(outcome.tuning),
         "closest": outcome.closest or None,
         "explanation": None if outcome.explanation is None else encode(outcome.explanation),
         "accuracies": [
@@ -107,8 +111,22 @@ def _counts(outcome: Outcome) -> dict[str, int]:
         "fitting": sum(study.fits(p) for p in study.probes),
         "taught": len(lessons(study)),
         "taught_on_lower_rungs_alone": paused_count(study),
+        "finalists_read_untrained": len(finalists(study)),
+        "finalists_refused_untrained": refused_count(study),
         "graded": len(grades(study)),
         "keeping_all_limits": sum(keeps(study.grade_slacks(grade)) for _, grade in grades(study)),
+    }
+
+
+def _finalist(study: Study, confirmed: Confirmed) -> dict[str, Json]:
+    """Write a reading of an untrained finalist by the final protocol."""
+    return {
+        "architecture": dict(confirmed.member.architecture),
+        "member_index": confirmed.member.index,
+        "variant": str(confirmed.variant),
+        "kept": is_kept(study, confirmed),
+        "reading": reading_summary(confirmed.outcome) if isinstance(confirmed.outcome, Measurement) else None,
+        "failure": confirmed.outcome.message if isinstance(confirmed.outcome, Failed) else None,
     }
 
 

@@ -18,7 +18,8 @@ _TRIES = 64  # draws for each point that is wanted: a space with so few new poin
 
 def stream(study: Study, purpose: str) -> np.random.Generator:
     """Return the random numbers of one purpose at this point of the study; equal studies, equal numbers."""
-    return np.random.default_rng([study.config.seed, len(study.probes), len(study.teachings), zlib.crc32(purpose.encode())])
+    taught = len(study.teachings) + len(study.running)
+    return np.random.default_rng([study.config.seed, len(study.probes), taught, zlib.crc32(purpose.encode())])
 
 
 def grid(space: SearchSpace) -> tuple[Point, ...] | None:

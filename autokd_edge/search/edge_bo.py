@@ -29,7 +29,7 @@ from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
 from autokd_edge.search.gain import Better, Gain
-from autokd_edge.search.history import Reading, fitting, judged, readings, tried
+from autokd_edge.search.history import Reading, fitting, judged, readings, running, tried
 from autokd_edge.search.ladder import Paused
 from autokd_edge.search.prior import recalled_model
 from autokd_edge.search.random_search import RandomChooser
@@ -131,15 +131,20 @@ class EdgeBO:
 
     def _unread_gain(self, study: Study, known: Sequence[Reading], model: Surrogate, baseline: Rows) -> Gain | Unfit:  # noqa: ARG002  a front's
         """Return what counts as an improvement by candidates that were not probed."""
-        return Better(model=model, baseline=baseline)
+        return Better(model=model, baseline=baseline, pending=self._pending(study))
 
-    def _read_gain(self, study: Study, model: Surrogate, baseline: Rows) -> Gain:  # noqa: ARG002  a front's
+    def _read_gain(self, study: Study, model: Surrogate, baseline: Rows) -> Gain:
         """Return what counts as an improvement by members that were measured."""
-        return Better(model=model, baseline=baseline)
+        return Better(model=model, baseline=baseline, pending=self._pending(study))
 
     def _with_costs(self, study: Study, x: Rows, members: Sequence[Reading]) -> Rows:  # noqa: ARG002  a front's
         """Return the rows of measured members with what else an improvement is counted by; for one best student, nothing."""
         return x
+
+    def _pending(self, study: Study) -> Rows | None:
+        """Return the rows of the pupils that are being taught; None where nobody is."""
+        pupils = running(study)
+        return self._accuracies.ends(study, pupils) if pupils else None
 
     def _hoped_for(
         self, study: Study, points: Sequence[Point], x: Rows, beliefs: LimitBeliefs, log_fits: Tensor, count: int

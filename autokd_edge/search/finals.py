@@ -1,22 +1,24 @@
 """The last phase: probe the best pupil's family, teach its fitting members in full, grade their engines.
 
-The fastest member goes first, because its margin protects the final reading. Once an engine keeps all
-limits, the other members follow while the budget has time for a teaching as long as the first. While
-none does, the fastest members of other families are tried.
+The fastest member goes first, because its margin protects the final reading. Each is read by the final protocol
+before it is taught, and who breaks a limit there is not. Once an engine keeps all limits, the other members
+follow while the budget has time for a teaching as long as the first. While none does, the fastest members
+of other families are tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autokd_edge.core.events import Action, GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.events import Action, Begun, Confirm, Confirmed, Graded, GradeEngine, Probe, Stop, Taught, Teach, Wait
 from autokd_edge.core.pupil import Failed, Grade, Member, Pupil
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import may_win
-from autokd_edge.search import pace
+from autokd_edge.search import confirmations, pace
 from autokd_edge.search.history import Reading, asked, lessons, readings
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.verdicts import best_grade, closest
@@ -24,24 +26,32 @@ from autokd_edge.search.verdicts import best_grade, closest
 
 def begun(study: Study) -> bool:
     """Say whether the final phase has begun; it never goes back to searching."""
-    return any(taught.final for taught in study.teachings) or any(probed.member.index > 0 for probed in study.probes)
+    return bool(_ends_s(study))
 
 
 def began_s(study: Study) -> float:
     """Return the seconds of work after which the final phase began; now where it did not yet."""
-    ends_s = [taught.at_s for taught in study.teachings if taught.final] + [p.at_s for p in study.probes if p.member.index > 0]
+    ends_s = _ends_s(study)
     return max((s for s in study.ends_s if s < min(ends_s)), default=0.0) if ends_s else study.elapsed_s
+
+
+def _ends_s(study: Study) -> list[float]:
+    """Return when each event of the final phase before its gradings ended."""
+    taught = [taught.at_s for taught in study.teachings if taught.final] + [begun.at_s for begun in study.beginnings if begun.final]
+    probed = (probed.at_s for probed in study.probes if probed.member.index > 0)
+    return [*taught, *probed, *(confirmed.at_s for confirmed in study.confirmations)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lead:
-    """A pupil of the search whose family goes into the final, and the member that does for now."""
+    """A pupil of the search whose family goes into the final, and the members that may do, the fastest first."""
 
     pupil: Pupil
     accuracy: float
-    times_tried: int
-    excess: float  # worst excess of the member chosen
-    chosen: Member
+    times_taught: int  # in full, members of the family
+    times_refused: int  # the same, by the final protocol before they were taught
+    is_confirmed: bool  # the member that is the first
+    members: tuple[Reading, ...]
 
 
 class Finals:
@@ -54,93 +64,144 @@ class Finals:
         self._variants = variants
         self._members = members
         self._finals = tuple(taught for taught in study.teachings if taught.final)
+        self._refused = confirmations.refused(study, variants)
+        self._running = tuple(begun for begun in study.running if begun.final)
+        self._workers = study.config.workers
 
     def next(self) -> Action:
         """Return the next action of the final phase."""
+        if self._running:
+            return self._beside(self._running[0]) or Wait()
         ungraded = self._ungraded()
         if ungraded is not None:
             return ungraded
         kept = best_grade(self._study)
         if kept is not None:
             return self._another_member(kept.pupil) or Stop(reason=self._kept())
-        lead, why = self._lead(), self._why_no_other()
+        lead = self._lead()
+        why = "no other taught candidate is left" if lead is None else self._why_not(lead)
         if lead is None or why:
-            return Stop(reason=none_kept(self._study, why or "no other taught candidate is left"))
+            return Stop(reason=none_kept(self._study, f"{why}{self._refused_in_words()}"))
         unprobed = self._unprobed(lead.pupil.member.architecture)
         if unprobed:
             return Probe(members=unprobed)
-        return Teach(pupil=Pupil(member=lead.chosen, distillation=lead.pupil.distillation), steps=self._steps(lead), final=True)
+        steps, sharers = self._shared(lead)
+        pupil = Pupil(member=lead.members[0].member, distillation=lead.pupil.distillation)
+        return self._confirm(lead.members[:sharers]) or Teach(pupil=pupil, steps=steps, final=True)
 
     def _ungraded(self) -> GradeEngine | None:
-        """Return the next variant of the last finalist that may win and was not tried yet."""
-        if not self._finals or isinstance(self._finals[-1].outcome, Failed):
-            return None
-        pupil = self._finals[-1].pupil
-        graded = {grade.variant for grade in self._study.grades if grade.pupil == pupil}
-        left = (variant for variant in may_win(self._study, pupil.member, self._variants) if variant not in graded)
-        return next((GradeEngine(pupil=pupil, variant=variant) for variant in left), None)
+        """Return the next variant of the last finalist, or of those that were taught beside it, that may win and was not tried yet."""
+        for final in self._finals if self._workers > 1 else self._finals[-1:]:
+            pupil = final.pupil
+            graded = {grade.variant for grade in self._study.grades if grade.pupil == pupil}
+            left = (variant for variant in may_win(self._study, pupil.member, self._variants) if variant not in graded)
+            known = (variant for variant in left if not confirmations.breaks(self._study, pupil.member, variant))
+            found = None if isinstance(final.outcome, Failed) else next(known, None)
+            if found is not None:
+                return GradeEngine(pupil=pupil, variant=found)
+        return None
 
-    def _another_member(self, kept: Pupil) -> Teach | None:
-        """Return the fastest fitting member that was not taught yet of the family whose engine keeps all limits; None without time."""
-        first = next(taught for taught in self._finals if _of_one_family(taught.pupil, kept))
-        rest = [
-            r for r in self._fitting(kept.member.architecture) if not self._tried(Pupil(member=r.member, distillation=kept.distillation))
-        ]
-        seconds = self._study.config.budget.seconds
-        if not rest or (seconds is not None and self._study.elapsed_s + self._finalist_s(first.steps, kept.member.architecture) > seconds):
+    def _beside(self, begun: Begun) -> Teach | None:
+        """Return the teaching of another member of the family beside one that runs: of one that needs no reading before."""
+        rest = [r for r in self._untaught(begun.pupil) if confirmations.is_confirmed(self._study, r.member)]
+        if len(self._running) >= self._workers or not rest or not self._time_for(begun.steps, rest[0]):
             return None
-        return Teach(pupil=Pupil(member=rest[0].member, distillation=kept.distillation), steps=first.steps, final=True)
+        return Teach(pupil=Pupil(member=rest[0].member, distillation=begun.pupil.distillation), steps=begun.steps, final=True)
+
+    def _time_for(self, steps: int, reading: Reading) -> bool:
+        """Say whether a member can be confirmed, taught for so many steps and graded in time."""
+        seconds = self._study.config.budget.seconds
+        return seconds is None or self._study.elapsed_s + self._finalist_s(steps, reading) <= seconds
+
+    def _confirm(self, members: Sequence[Reading]) -> Confirm | None:
+        """Return the next reading by the final protocol that these members need before they are taught."""
+        for reading in members:
+            variant = confirmations.next_variant(self._study, reading.member, self._variants)
+            if variant is not None:
+                return Confirm(member=reading.member, variant=variant)
+        return None
+
+    def _another_member(self, kept: Pupil) -> Confirm | Teach | None:
+        """Go on with the fastest fitting member that was not taught yet of the family whose engine keeps all limits; None without time."""
+        first = next(taught for taught in self._finals if _of_one_family(taught.pupil, kept))
+        rest = self._untaught(kept)
+        if not rest or not self._time_for(first.steps, rest[0]):
+            return None
+        pupil = Pupil(member=rest[0].member, distillation=kept.distillation)
+        return self._confirm(rest[: self._workers]) or Teach(pupil=pupil, steps=first.steps, final=True)
 
     def _kept(self) -> str:
         taught = sum(not isinstance(final.outcome, Failed) for final in self._finals)
         return f"the engines of {taught} finalist{'s' if taught > 1 else ''} are graded and one keeps all limits"
 
-    def _why_no_other(self) -> str:
+    def _why_not(self, lead: _Lead) -> str:
         """Say why no other family may follow those that were tried; empty where one may. The first always may."""
         seconds = self._study.config.budget.seconds
         families = {final.pupil.member.architecture for final in self._finals}
         if len(families) >= self._plan.finalists:
             return f"all {self._plan.finalists} finalists were tried"
-        least_s = pace.teach_s(self._study) + pace.grade_s(self._study)
-        if self._finals and seconds is not None and self._study.elapsed_s + least_s > seconds:
+        if len(self._refused) >= self._plan.refusals and not lead.is_confirmed:
+            return "no more finalists are read"
+        least_s = pace.teach_s(self._study) + pace.grade_s(self._study) + self._confirming_s(lead.members[:1])
+        followed = bool(self._finals) or (bool(self._refused) and not lead.is_confirmed)
+        if followed and seconds is not None and self._study.elapsed_s + least_s > seconds:
             return f"the budget of {self._study.config.budget} leaves no time for another finalist"
         return ""
+
+    def _refused_in_words(self) -> str:
+        count = len(self._refused)
+        return f"; {count} untrained finalist{'s were' if count > 1 else ' was'} refused by the final protocol" if count else ""
 
     def _lead(self) -> _Lead | None:
         """Return the most promising pupil: never tried, with the margin that the last finalist lacked, most accurate."""
         leads = []
         for pupil, accuracy in lessons(self._study):
-            architecture = pupil.member.architecture
-            family = [r for r in self._fitting(architecture) if not self._tried(Pupil(member=r.member, distillation=pupil.distillation))]
+            family = self._untaught(pupil)
             if family:
-                times = sum(final.pupil.member.architecture == architecture for final in self._finals)
-                leads.append(_Lead(pupil=pupil, accuracy=accuracy, times_tried=times, excess=family[0].worst, chosen=family[0].member))
+                lead = _Lead(
+                    pupil=pupil,
+                    accuracy=accuracy,
+                    times_taught=sum(final.pupil.member.architecture == pupil.member.architecture for final in self._finals),
+                    times_refused=sum(member.architecture == pupil.member.architecture for member in self._refused),
+                    is_confirmed=confirmations.is_confirmed(self._study, family[0].member),
+                    members=tuple(family),
+                )
+                leads.append(lead)
         most = self._excess_allowed()
-        return min(leads, key=lambda lead: (lead.times_tried, max(0.0, lead.excess - most), -lead.accuracy), default=None)
+
+        def order(lead: _Lead) -> tuple[float, ...]:
+            lacking = max(0.0, lead.members[0].worst - most)
+            return lead.times_taught, not lead.is_confirmed, lead.times_refused, lacking, -lead.accuracy
+
+        return min(leads, key=order, default=None)
 
     def _fitting(self, architecture: Point) -> list[Reading]:
-        """Return the measured members of a family that keep all device limits, the fastest first."""
-        family = [r for r in readings(self._study) if r.fits and r.member.architecture == architecture]
+        """Return the measured members of a family that keep all device limits and were not refused, the fastest first."""
+        family = [r for r in readings(self._study) if r.fits and r.member.architecture == architecture and r.member not in self._refused]
         return sorted(family, key=lambda r: (r.latency, r.member.index))
 
-    def _tried(self, pupil: Pupil) -> bool:
-        return any(final.pupil == pupil for final in self._finals)
+    def _untaught(self, pupil: Pupil) -> list[Reading]:
+        """Return the members of a pupil's family that may be taught in full as it was and were not, the fastest first."""
+        tried = {*(final.pupil for final in self._finals), *(begun.pupil for begun in self._running)}
+        family = self._fitting(pupil.member.architecture)
+        return [r for r in family if Pupil(member=r.member, distillation=pupil.distillation) not in tried]
 
     def _excess_allowed(self) -> float:
         """Return the excess at probing that would have passed the final reading, by the finalists so far.
 
-        A finalist probed at 0.95 times the limit and read at 1.1 times in the end says that 0.86 times
-        (an excess of -0.14) is needed. 0 where no finalist broke a device limit.
+        A finalist probed at 0.95 times the limit and read at 1.1 times in the end, or before it was taught, says
+        that 0.86 times (an excess of -0.14) is needed. 0 where no finalist broke a device limit.
         """
-        study = self._study
-        probed = {reading.member: reading.worst for reading in readings(study)}
-        allowed = 0.0
-        for final in self._finals:
-            grades = [g.outcome for g in study.grades if g.pupil == final.pupil and isinstance(g.outcome, Grade)]
-            worst = [max((slack.excess for slack in study.slacks(grade.measurement)), default=0.0) for grade in grades]
-            if worst and min(worst) > 0 and final.pupil.member in probed:
-                allowed = min(allowed, (1 + probed[final.pupil.member]) / (1 + min(worst)) - 1)
-        return allowed
+        probed = {reading.member: reading.worst for reading in readings(self._study)}
+        read = [(final.pupil.member, self._graded_excess(final.pupil)) for final in self._finals]
+        read += [(member, confirmations.least_excess(self._study, member)) for member in self._refused]
+        broken = [(member, excess) for member, excess in read if excess is not None and excess > 0 and member in probed]
+        return min([0.0, *((1 + probed[member]) / (1 + excess) - 1 for member, excess in broken)])
+
+    def _graded_excess(self, pupil: Pupil) -> float | None:
+        """Return the worst excess of a finalist's engine that was read nearest to the limits; None where none was graded."""
+        grades = [g.outcome for g in self._study.grades if g.pupil == pupil and isinstance(g.outcome, Grade)]
+        return min((max((s.excess for s in self._study.slacks(g.measurement)), default=0.0) for g in grades), default=None)
 
     def _unprobed(self, architecture: Point) -> tuple[Member, ...]:
         """Return the members of the family to probe; none where the time left is needed for teaching."""
@@ -151,23 +212,24 @@ class Finals:
         cost_s = len(members) * pace.probe_s(self._study) + pace.teach_s(self._study)
         return members if cost_s <= self._left_s() else ()
 
-    def _steps(self, lead: _Lead) -> int:
-        """Return the optimiser steps of a finalist; under a time budget its fitting family shares the time if it is enough."""
+    def _shared(self, lead: _Lead) -> tuple[int, int]:
+        """Return the optimiser steps of a finalist and how many members are taught as long, as far as the time must be shared."""
         config = self._study.config
+        least = min(self._workers, len(lead.members))  # who are taught beside each other share no time
         if config.final_steps is not None:
-            return config.final_steps
+            return config.final_steps, least
         if config.budget.seconds is None:
-            return self._plan.final_factor * config.search_steps
-        architecture = lead.pupil.member.architecture
-        rate = pace.steps_per_s(self._study, architecture) or 0.0
+            return self._plan.final_factor * config.search_steps, least
+        rate = pace.steps_per_s(self._study, lead.pupil.member.architecture) or 0.0
         full = self._plan.full_factor * config.search_steps
-        best = 0
-        for sharers in range(len(self._fitting(architecture)), 0, -1):
-            left_s = self._left_s() - (sharers - 1) * self._grading_s()  # the plan's share is for one
-            best = int(left_s * rate / sharers)
+        best, sharers = 0, least
+        for sharers in range(len(lead.members), least - 1, -1):
+            others_s = (sharers - 1) * self._grading_s()  # the plan's share is for one
+            left_s = self._left_s() - others_s - self._confirming_s(lead.members[:sharers])
+            best = int(left_s * rate / math.ceil(sharers / self._workers))
             if best >= full:
                 break
-        return max(config.search_steps, best)
+        return max(config.search_steps, best), sharers
 
     def _left_s(self) -> float:
         """Return the seconds left for probing and teaching; without end where the budget is not a time."""
@@ -180,10 +242,15 @@ class Finals:
         one_s = pace.grade_s(self._study) or (reference.at_s if reference is not None else 0.0)
         return len(self._variants) * one_s
 
-    def _finalist_s(self, steps: int, architecture: Point) -> float:
-        """Return the seconds that teaching a member for so many steps and grading it takes."""
-        rate = pace.steps_per_s(self._study, architecture)
-        return self._grading_s() + (steps / rate if rate else 0.0)
+    def _confirming_s(self, members: Sequence[Reading]) -> float:
+        """Return the seconds that it takes to read those of some members by the final protocol that were not yet."""
+        waiting = sum(not confirmations.is_confirmed(self._study, reading.member) for reading in members)
+        return waiting * pace.confirm_s(self._study)
+
+    def _finalist_s(self, steps: int, reading: Reading) -> float:
+        """Return the seconds that confirming a member, teaching it for so many steps and grading it takes."""
+        rate = pace.steps_per_s(self._study, reading.member.architecture)
+        return self._confirming_s([reading]) + self._grading_s() + (steps / rate if rate else 0.0)
 
 
 def _of_one_family(one: Pupil, other: Pupil) -> bool:
@@ -192,9 +259,11 @@ def _of_one_family(one: Pupil, other: Pupil) -> bool:
 
 def none_kept(study: Study, why: str) -> str:
     """Say that no engine keeps all limits, why no other is tried, and which came closest or what failed last."""
-    if any(isinstance(graded.outcome, Grade) for graded in study.grades):
+    refused = any(confirmations.breaks(study, one.member, one.variant) for one in study.confirmations)
+    if refused or any(isinstance(graded.outcome, Grade) for graded in study.grades):
         return f"no engine keeps all limits: {why}; {closest(study)}"
-    outcomes = [*(taught.outcome for taught in study.teachings), *(graded.outcome for graded in study.grades)]
+    events: tuple[Taught | Confirmed | Graded, ...] = (*study.teachings, *study.confirmations, *study.grades)
+    outcomes = [event.outcome for event in events]
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     last = f"; the last failure: {failures[-1].error} in stage '{failures[-1].stage}': {failures[-1].message}" if failures else ""
     return f"no engine could be graded: {why}{last}"

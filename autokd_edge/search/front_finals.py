@@ -2,7 +2,7 @@
 
 Taught are the pupils that no other beats in accuracy and costs, five at most, each as it was found: in the order in which
 each adds most hypervolume, so that where the time ends early the front is coarser and not shorter. If then no engine
-keeps all limits, the cheapest pupil follows, which has most margin.
+keeps all limits, the cheapest pupil follows, which has most margin. Each is read by the final protocol before.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from autokd_edge.core.pupil import Pupil
 from autokd_edge.search import pace
 from autokd_edge.search.finals import Finals, none_kept
 from autokd_edge.search.front import in_order, member_costs
+from autokd_edge.search.history import Reading, readings
 
 
 class FrontFinals(Finals):
@@ -28,25 +29,29 @@ class FrontFinals(Finals):
             rest = self._cheapest()
         is_time = not self._finals or self._shared_s(1) > 0
         if rest and is_time:
-            return Teach(pupil=rest[0], steps=self._shared_steps(rest), final=True)
+            return self._confirm([self._reading(rest[0])]) or Teach(pupil=rest[0], steps=self._shared_steps(rest), final=True)
         if front:
             return Stop(reason=f"of {len(self._study.grades)} engines graded, {len(front)} are on the front of those that keep all limits")
         budget = self._study.config.budget
         why = "no other taught candidate is left" if is_time else f"the budget of {budget} leaves no time for another finalist"
-        return Stop(reason=none_kept(self._study, why))
+        return Stop(reason=none_kept(self._study, f"{why}{self._refused_in_words()}"))
 
     def _rest(self) -> tuple[Pupil, ...]:
         """Return the pupils of the front that are still to be taught in full."""
-        return tuple(pupil for pupil in in_order(self._study)[: self._plan.front] if not self._was_taught(pupil))
+        return tuple(pupil for pupil in in_order(self._study)[: self._plan.front] if not self._was_tried(pupil))
 
     def _cheapest(self) -> tuple[Pupil, ...]:
         """Return the pupil of the front with the lowest costs, where it was not tried."""
         costs = member_costs(self._study)
         found = min(in_order(self._study), key=lambda pupil: costs[pupil.member], default=None)
-        return () if found is None or self._was_taught(found) else (found,)
+        return () if found is None or self._was_tried(found) else (found,)
 
-    def _was_taught(self, pupil: Pupil) -> bool:
-        return any(final.pupil == pupil for final in self._finals)
+    def _was_tried(self, pupil: Pupil) -> bool:
+        """Say whether a pupil was taught in full, or refused by the final protocol before."""
+        return pupil.member in self._refused or any(final.pupil == pupil for final in self._finals)
+
+    def _reading(self, pupil: Pupil) -> Reading:
+        return next(reading for reading in readings(self._study) if reading.member == pupil.member)
 
     def _shared_steps(self, rest: tuple[Pupil, ...]) -> int:
         """Return the optimiser steps of the next one; under a time budget as many share the time left as get enough each.

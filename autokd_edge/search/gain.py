@@ -35,10 +35,11 @@ class Gain(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Better:
-    """An accuracy above the best one."""
+    """An accuracy above the best one; ``pending (k, d)`` are rows of pupils that are being taught."""
 
     model: Surrogate
     baseline: Rows
+    pending: Rows | None = None
 
     def sift(self, x: Rows, log_weight: Tensor | None, most: int) -> Tensor:
         """Order by analytic expected improvement."""
@@ -46,7 +47,7 @@ class Better:
 
     def function(self, limits: Sequence[Surrogate], seed: int) -> AcquisitionFunction:
         """Return constrained qLogNEI."""
-        return acquisition.improving(self.model, limits, self.baseline, seed)
+        return acquisition.improving(self.model, limits, self.baseline, seed, self.pending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from autokd_edge.core.events import Action, GradeEngine, Probe, Stop, Taught, Teach
+from autokd_edge.core.events import Action, Confirm, GradeEngine, Probe, Stop, Taught, Teach, Wait
 from autokd_edge.core.limits import Budget
 from autokd_edge.core.pupil import Member
-from autokd_edge.core.rungs import added_steps
+from autokd_edge.core.rungs import steps_for
 from autokd_edge.core.study import Study
 from autokd_edge.search.finals import began_s, begun
 from autokd_edge.search.history import asked, chosen, lessons
@@ -51,15 +51,19 @@ class GoalsInTurn:
         lent = None if any(interrupted) else _lent(views)
         if lent is not None:
             return lent
-        stops, finals = dict[int, Stop](), list[int]()
+        stops, finals, waits = dict[int, Stop](), list[int](), False
         for goal in sorted(range(len(views)), key=lambda goal: (not interrupted[goal], _done(views[goal]), goal)):
             action = self._policies[goal].next(views[goal])
             if isinstance(action, Stop):
                 stops[goal] = action
+            elif isinstance(action, Wait):
+                waits = True
             elif _is_final(action):
                 finals.append(goal)
             else:
                 return replace(action, goal=goal)
+        if waits:
+            return Wait()
         for place, goal in enumerate(sorted(finals)):
             action = self._final(study, goal, share=1 / (len(finals) - place))
             if not isinstance(action, Stop):
@@ -72,7 +76,7 @@ class GoalsInTurn:
         action = self._policies[goal].next(self._with_share(study.of(goal), share))
         if isinstance(action, Teach):
             action = _as_taught_before(action, study.teachings)
-        return action if isinstance(action, Stop) else replace(action, goal=goal)
+        return action if isinstance(action, Stop | Wait) else replace(action, goal=goal)
 
     def _with_share(self, view: Study, share: float) -> Study:
         """Return the study with a time budget that leaves it so much of the time for teaching since its finals began."""
@@ -97,17 +101,16 @@ def _lent(views: Sequence[Study]) -> Probe | None:
 
 def _done(view: Study) -> float:
     """Return how much was done for a goal, in probes."""
-    steps = sum(added for taught, added in added_steps(view) if taught.goal == view.number)
-    return len(chosen(view)) + _TEACHING_WEIGHS * steps / view.config.search_steps
+    return len(chosen(view)) + _TEACHING_WEIGHS * steps_for(view, view.number) / view.config.search_steps
 
 
-def _is_final(action: Probe | Teach | GradeEngine) -> bool:
+def _is_final(action: Probe | Confirm | Teach | GradeEngine) -> bool:
     match action:
         case Probe(members=members):
             return any(member.index > 0 for member in members)
         case Teach(final=final):
             return final
-        case GradeEngine():
+        case Confirm() | GradeEngine():
             return True
 
 

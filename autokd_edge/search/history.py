@@ -105,8 +105,28 @@ def suitable(study: Study) -> tuple[tuple[Pupil, float], ...]:
 
 
 def tried(study: Study) -> frozenset[Pupil]:
-    """Return every pupil that the search taught or failed to teach."""
-    return frozenset(taught.pupil for taught in searched(study))
+    """Return every pupil that the search taught or failed to teach, or is teaching."""
+    return frozenset(taught.pupil for taught in searched(study)) | frozenset(running(study))
+
+
+def running(study: Study) -> tuple[Pupil, ...]:
+    """Return the pupils that the search is teaching beside others, in order."""
+    return tuple(begun.pupil for begun in study.running if not begun.final)
+
+
+def as_it_was(study: Study, before_s: float) -> Study:
+    """Return the study as it was when only the events that ended before so many seconds of work had happened."""
+    ends_s = tuple(end for end in study.ends_s if end < before_s)
+    return replace(
+        study,
+        probes=tuple(event for event in study.probes if event.at_s < before_s),
+        confirmations=tuple(event for event in study.confirmations if event.at_s < before_s),
+        beginnings=tuple(event for event in study.beginnings if event.at_s < before_s),
+        teachings=tuple(event for event in study.teachings if event.at_s < before_s),
+        grades=tuple(event for event in study.grades if event.at_s < before_s),
+        ends_s=ends_s,
+        elapsed_s=ends_s[-1],
+    )
 
 
 def before_probes(study: Study, count: int) -> Study:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from autokd_edge.core.events import Taught
 from autokd_edge.core.pupil import Failed, Pupil
 from autokd_edge.core.study import Study
-from autokd_edge.search.history import fitting, searched
+from autokd_edge.search.history import fitting, running, searched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Paused:
 
 
 def paused(study: Study) -> tuple[Paused, ...]:
-    """Return the pupils that could be taught on and whose member keeps all device limits, in order of their last teaching."""
+    """Return the pupils that could be taught on, are not, and whose member keeps all device limits, in order of their last teaching."""
     rungs = {steps: rung for rung, steps in enumerate(study.config.rung_steps)}
     found: dict[Pupil, Paused] = {}
     for taught in searched(study):
@@ -34,14 +34,15 @@ def paused(study: Study) -> tuple[Paused, ...]:
         if taught.of_steps is not None and not isinstance(taught.outcome, Failed):
             found[taught.pupil] = Paused(pupil=taught.pupil, rung=rungs[taught.steps], accuracy=taught.outcome.accuracy)
     members = {reading.member for reading in fitting(study)} if found else set()
-    return tuple(one for one in found.values() if one.pupil.member in members)
+    waiting = found.keys() - set(running(study))
+    return tuple(one for one in found.values() if one.pupil in waiting and one.pupil.member in members)
 
 
 def places(study: Study) -> Iterator[int]:
     """Yield the rungs of which one pupil may go on to the next, the highest first."""
     config = study.config
-    steps = [taught.steps for taught in searched(study)]
-    on = [steps.count(rung) for rung in config.rung_steps]  # who failed there counts as well
+    steps = [*(taught.steps for taught in searched(study)), *(begun.steps for begun in study.running if not begun.final)]
+    on = [steps.count(rung) for rung in config.rung_steps]  # who failed there, or is on the way there, counts as well
     for rung in reversed(range(config.rungs - 1)):
         if on[rung + 1] < on[rung] // config.eta:
             yield rung

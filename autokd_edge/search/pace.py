@@ -21,8 +21,18 @@ def probe_s(study: Study) -> float:
 
 def teach_s(study: Study, steps: int | None = None) -> float:
     """Return the usual seconds that so many steps of a search's teaching take, by default all of one; 0 before the first."""
-    took = [(taught.at_s, added) for taught, added in added_steps(study)]
-    return _usual_of(study, took) * (study.config.search_steps if steps is None else steps)
+    began_s = {(begun.pupil, begun.steps): begun.at_s for begun in study.beginnings if not begun.final}
+    previous = dict(pairwise(reversed(study.ends_s)))
+    took = [
+        (taught.at_s - began_s.get((taught.pupil, taught.steps), previous[taught.at_s])) / added for taught, added in added_steps(study)
+    ]
+    usual_s = statistics.median(took[-_LATEST:]) if took else 0.0
+    return usual_s * (study.config.search_steps if steps is None else steps)
+
+
+def confirm_s(study: Study) -> float:
+    """Return the usual seconds of reading an untrained finalist by the final protocol; 0 before the first."""
+    return _usual(study, [confirmed.at_s for confirmed in study.confirmations])
 
 
 def grade_s(study: Study) -> float:
@@ -41,10 +51,6 @@ def steps_per_s(study: Study, architecture: Point) -> float | None:
 
 
 def _usual(study: Study, ends_s: list[float]) -> float:
-    return _usual_of(study, [(end, 1) for end in ends_s])
-
-
-def _usual_of(study: Study, took: list[tuple[float, int]]) -> float:
-    """Return the median seconds of a part; each event is its end and the number of its parts."""
+    """Return the median seconds since the event before each of these."""
     previous = dict(pairwise(reversed(study.ends_s)))
-    return statistics.median([(end - previous[end]) / parts for end, parts in took[-_LATEST:]]) if took else 0.0
+    return statistics.median([end - previous[end] for end in ends_s[-_LATEST:]]) if ends_s else 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from autokd_edge.core.events import Graded
 from autokd_edge.core.front import EQUAL_POINTS, front_of
 from autokd_edge.core.limits import Slack
+from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Grade, Member
 from autokd_edge.core.study import Study, keeps
 from autokd_edge.core.target import Variant
@@ -20,10 +21,11 @@ class Closest:
     member: Member
     variant: Variant | None
     binding: Slack
+    is_taught: bool = False
 
     def __str__(self) -> str:
-        where = f" as {self.variant}" if self.variant is not None else " untrained"
-        return f"the closest candidate{where} has {said(self.binding)}"
+        where = f" as {self.variant}" if self.variant is not None else ""
+        return f"the closest candidate{where}{'' if self.is_taught else ' untrained'} has {said(self.binding)}"
 
 
 def best_grade(study: Study) -> Graded | None:
@@ -44,13 +46,15 @@ def to_ship(study: Study) -> tuple[Graded, ...]:
 
 
 def closest(study: Study) -> Closest | None:
-    """Return the graded engine (the probed member where none was graded) that misses the limits by least.
+    """Return the graded engine, or the finalist refused by the final protocol, that misses the limits by least.
 
-    A point of accuracy weighs as much as 1 % of a device limit. None where nothing was measured or
-    where there is no limit.
+    Of probed members where there is neither. A point of accuracy weighs as much as 1 % of a device limit. None
+    where nothing was measured or where there is no limit.
     """
     graded = [(g, study.grade_slacks(g.outcome)) for g in study.grades if isinstance(g.outcome, Grade)]
-    found = [Closest(member=g.pupil.member, variant=g.variant, binding=max(s, key=_violation)) for g, s in graded if s]
+    found = [Closest(member=g.pupil.member, variant=g.variant, binding=max(s, key=_violation), is_taught=True) for g, s in graded if s]
+    read = [(c, study.slacks(c.outcome)) for c in study.confirmations if isinstance(c.outcome, Measurement)]
+    found += [Closest(member=c.member, variant=c.variant, binding=max(s, key=_violation)) for c, s in read if not keeps(s)]
     if not found:
         found = [Closest(member=r.member, variant=None, binding=max(r.slacks, key=_violation)) for r in readings(study) if r.slacks]
     return min(found, key=lambda c: _violation(c.binding), default=None)

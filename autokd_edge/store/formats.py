@@ -14,6 +14,8 @@ def todays(event: Json) -> Json:
     empty in earlier ones. Until then a study had one target; format 4 has goals, and events without a number are the first's.
     Format 5 adds the fields of rungs; those of earlier ones are of one rung.
     Format 6 adds what a user knew beforehand; of earlier ones, nothing.
+    Format 7 adds the readings of untrained finalists, an event of their own: a study that was taught in full without goes on.
+    It also adds the beginnings of teachings where there are several workers; earlier studies had one.
     Format 8 adds what accuracy is traded for in a front; studies of before had one best student.
     """
     if not isinstance(event, dict):

@@ -9,8 +9,11 @@ left at temperature 1, each as likely as the next.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +43,31 @@ class TeacherLogits:
         # Of many classes a row is KEPT logits and, last, the logit that stands for each of the others.
         self._rows = _table(file, (*shape, KEPT + 1 if many else teacher.classes), np.float16 if many else np.float32)
         self._places = _table(file.with_suffix(".classes.npy"), (*shape, KEPT), np.uint16) if many else None
+        self._lock = file.with_suffix(".lock")
         self._done = _table(file.with_suffix(".done.npy"), shape, np.bool_)
 
     @torch.no_grad()
     def of(self, images: Tensor, index: Tensor, epoch: int) -> Tensor:
         """Return logits ``(b, classes)``; ``images`` are the augmented batch ``(b, c, h, w)`` of samples ``index``."""
         variant, rows = epoch % self._augment.plan.variants, index.numpy()
-        missing = ~self._done[variant, rows]
-        if missing.any():
-            self._keep(variant, rows[missing], self._answers(images[torch.from_numpy(missing)]))
-            self._done[variant, rows[missing]] = True
+        if not self._done[variant, rows].all():
+            with self._alone():
+                missing = ~self._done[variant, rows]
+                if missing.any():  # nobody else computed them meanwhile
+                    self._keep(variant, rows[missing], self._answers(images[torch.from_numpy(missing)]))
+                    self._done[variant, rows[missing]] = True
         known = torch.from_numpy(self._rows[variant, rows])
         if self._places is None:
             return known
         whole = known[:, -1:].float().repeat(1, self._classes)
         return whole.scatter_(1, torch.from_numpy(self._places[variant, rows].astype(np.int64)), known[:, :-1].float())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from computing rows meanwhile: halves of a batch would be rounded otherwise than the whole."""
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _keep(self, variant: int, rows: Any, logits: Tensor) -> None:  # noqa: ANN401  an index of numpy's
         if self._places is None:

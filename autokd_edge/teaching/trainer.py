@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from autokd_edge.teaching.teacher import Teacher
 from autokd_edge.teaching.weights import write_arrays
 
 Answers = Callable[[Batch], Outputs]
+Pace = Callable[[], AbstractContextManager[None]]
 _NOTHING = Outputs(logits=torch.empty(0))
 
 
@@ -43,8 +45,10 @@ def loss_space(loss: str) -> SearchSpace:
 class KDDistiller:
     """Teaches students of one data set by one of ``losses.LOSSES``, from a teacher where the loss needs one."""
 
-    def __init__(self, data: TeachingData, teacher: Teacher | None, *, seed: int, cache: Path, loss: str = "kd") -> None:
-        """Prepare to teach; ``cache`` is a folder for teacher outputs, shared by all students.
+    def __init__(
+        self, data: TeachingData, teacher: Teacher | None, *, seed: int, cache: Path, loss: str = "kd", pace: Pace = nullcontext
+    ) -> None:
+        """Prepare to teach; ``cache`` is a folder for teacher outputs, shared by all students; each step is taken in a ``pace()``.
 
         Raises:
             TeacherError: the loss needs a teacher, or the features of one, and there is none.
@@ -52,6 +56,7 @@ class KDDistiller:
         check_loss(loss, teacher)
         self._data = data
         self._seed = seed
+        self._pace = pace
         self._kind = LOSSES[loss]
         self._batches = TrainingBatches(data, seed=seed)
         self._labels = torch.from_numpy(data.train.labels)
@@ -74,7 +79,9 @@ class KDDistiller:
         self._go_on(lesson, steps if until is None else until)
         if until is not None:
             lesson.save()
-        result = TaughtNetwork(accuracy=self._better(lesson), loss=lesson.loss, seconds=lesson.seconds)
+        with self._pace():
+            accuracy = self._better(lesson)
+        result = TaughtNetwork(accuracy=accuracy, loss=lesson.loss, seconds=lesson.seconds)
         _record(record, result)
         if until is None:
             write_arrays(out, lesson.network.arrays())
@@ -95,12 +102,16 @@ class KDDistiller:
     def _go_on(self, lesson: Lesson, until: int) -> None:
         """Take the steps that are missing; raises TeachError."""
         while lesson.step < until:
-            batch = self._batches.at(lesson.step)
-            answers = self._answers(batch)
-            try:
-                lesson.descend(lesson.teaches(lesson.forward(batch.images), answers, batch.labels, batch.index))
-            except RuntimeError as error:  # torch's own: too little memory, say
-                raise TeachError(f"torch could not take step {lesson.step + 1} of {until}: {str(error).splitlines()[0]}") from error
+            with self._pace():
+                self._take_step(lesson, until)
+
+    def _take_step(self, lesson: Lesson, until: int) -> None:
+        batch = self._batches.at(lesson.step)
+        answers = self._answers(batch)
+        try:
+            lesson.descend(lesson.teaches(lesson.forward(batch.images), answers, batch.labels, batch.index))
+        except RuntimeError as error:  # torch's own: too little memory, say
+            raise TeachError(f"torch could not take step {lesson.step + 1} of {until}: {str(error).splitlines()[0]}") from error
 
     def _better(self, lesson: Lesson) -> float:
         """Leave the better of the last weights and their average in the network, by validation; return its accuracy."""

@@ -98,6 +98,8 @@ BAD = {
     "something in the way": (["net.onnx", "--out", "site"], "'site' is something else"),
     "an unknown form": (["net.onnx", "--form", "loose"], "form must be one of standalone, runtime; got 'loose'"),
     "a form of no engine here": (["net.onnx", "--form", "runtime"], "form 'runtime' is of engines that are compiled to programs"),
+    "no candidate to tune": (["net.onnx", "--tune", "0"], "--tune must be 1 to 1000 candidates of each layer; got 0"),
+    "a backend without a tuner": (["net.onnx", "--tune", "4"], "--tune is for backends that have a tuner, as tvm has; target 'fake-host'"),
     "an address that is none": (["net.onnx", "--device", "http://x"], "http://x"),
 }
 

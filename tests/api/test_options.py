@@ -5,7 +5,7 @@ import typing
 import pytest
 
 from autokd_edge.api.keywords import SearchKeywords
-from autokd_edge.api.options import MOST_SEED, SearchOptions
+from autokd_edge.api.options import MOST_SEED, SearchOptions, cores
 from autokd_edge.core.limits import Budget, InstructionLimit
 from autokd_edge.errors import InputError, LimitError
 
@@ -129,3 +129,12 @@ def test_rungs_that_cannot_be_climbed_are_refused(changes, said):
     with pytest.raises(InputError, match=said):
         options(**changes).check()
     options(rungs=5).check()
+
+
+@pytest.mark.parametrize("workers", [0, -1, cores() + 1])
+def test_workers_must_have_a_core_each(workers):
+    hint = min(max(1, workers), cores())
+    said = rf"workers must be 1 to {cores()}, a core of this machine for each; got {workers}\. Hint: --workers {hint}"
+    with pytest.raises(InputError, match=said):
+        options(workers=workers).check()
+    options(workers=cores()).check()

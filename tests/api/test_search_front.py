@@ -157,6 +157,7 @@ def test_a_search_that_was_killed_again_and_again_comes_to_the_very_front_of_one
         ({"pareto": "memory"}, "a front is of accuracy against latency or latency,memory; got 'memory'. Hint: --pareto latency"),
         ({"policy": "evolution"}, "policies that search for a front are edge-bo, random; got 'evolution'. Hint: --policy edge-bo"),
         ({"rungs": "2"}, "a front is searched with whole teachings, on one rung; got --rungs 2. Hint: --rungs 1"),
+        ({"workers": "2"}, "a front is searched with one teaching at a time; got --workers 2. Hint: --workers 1"),
         ({"final_members": "2"}, "students of a front are taught in full as they were found"),
         ({"max_instructions": "5M"}, "no latency follows from instructions"),
     ],

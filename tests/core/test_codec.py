@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autokd_edge.core.artifact import Artifact
 from autokd_edge.core.codec import CodecError, decode, encode
 from autokd_edge.core.digest import digest_of_bytes
-from autokd_edge.core.events import Action, Event, GradeEngine, Probe, Stop, StudyConfig, Teach
+from autokd_edge.core.events import Action, Begun, Confirm, Event, GradeEngine, Probe, Stop, StudyConfig, Teach, Wait
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit, Slack
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.space import Choice, Integer, Point, Real, SearchSpace, When
@@ -106,7 +106,9 @@ VALUES: list[tuple[object, type]] = [
         Target,
     ),
     *[(action, ACTION) for action in (Probe(members=(PUPIL.member,)), Teach(pupil=PUPIL, steps=3, final=True), Stop(reason="done"))],
-    (GradeEngine(pupil=PUPIL, variant=FP32), ACTION),
+    (Begun(pupil=PUPIL, steps=3, final=False, at_s=1.5), EVENT),
+    (Wait(), ACTION),
+    *[(action, ACTION) for action in (Confirm(member=PUPIL.member, variant=FP32), GradeEngine(pupil=PUPIL, variant=FP32))],
     *[(event, EVENT) for event in EVENTS],
 ]
 

@@ -77,9 +77,11 @@ def test_fronts_against_something_else_are_refused(pareto):
         a_goal(*pareto)
 
 
-def test_a_front_of_several_targets_or_rungs_is_refused():
+def test_a_front_of_several_targets_rungs_or_workers_is_refused():
     two = config(others_x=(0.5,))
-    with pytest.raises(ValueError, match="for one target on one rung; got fake, fake-1 and 1 rungs"):
+    with pytest.raises(ValueError, match="for one target, on one rung and by one worker; got fake, fake-1, 1 rungs"):
         dataclasses.replace(two, goals=tuple(dataclasses.replace(goal, pareto=("latency",)) for goal in two.goals))
-    with pytest.raises(ValueError, match="got fake and 2 rungs"):
+    with pytest.raises(ValueError, match="got fake, 2 rungs and 1 workers"):
         dataclasses.replace(a_world().study.config, rungs=2)
+    with pytest.raises(ValueError, match="got fake, 1 rungs and 2 workers"):
+        dataclasses.replace(a_world().study.config, workers=2)

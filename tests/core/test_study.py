@@ -14,7 +14,7 @@ from fakes.study import (
     sample_study_of_two,
 )
 
-from autokd_edge.core.events import Graded, Opened, Probed, Shipped, Taught
+from autokd_edge.core.events import Begun, Graded, Opened, Probed, Shipped, Taught
 from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Screened
 from autokd_edge.core.study import advance, fold, keeps
 
@@ -30,6 +30,17 @@ def test_a_study_is_the_fold_of_its_events() -> None:
     assert study.grades == tuple(e for e in EVENTS if isinstance(e, Graded))
     assert study.shipped == next(e for e in EVENTS if isinstance(e, Shipped))
     assert study.elapsed_s == EVENTS[-1].at_s
+
+
+def test_a_teaching_runs_from_its_beginning_to_its_end() -> None:
+    taught = next(e for e in EVENTS if isinstance(e, Taught))
+    begun = Begun(pupil=taught.pupil, steps=taught.steps, final=taught.final, at_s=taught.at_s)
+    before = advance(fold(EVENTS[: EVENTS.index(taught)]), begun)
+    assert before.running == (begun,)
+    assert advance(before, replace(begun, steps=begun.steps + 1)).running == (begun, replace(begun, steps=begun.steps + 1))
+    assert advance(before, taught).running == ()
+    assert advance(before, taught).beginnings == (begun,)
+    assert fold(EVENTS).running == ()
 
 
 def test_folding_in_two_parts_gives_the_same_study() -> None:

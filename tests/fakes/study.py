@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from autokd_edge.core.digest import Digest, digest_of_bytes
-from autokd_edge.core.events import Event, Graded, Opened, Probed, Referenced, Shipped, StudyConfig, Taught
+from autokd_edge.core.events import Confirmed, Event, Graded, Opened, Probed, Referenced, Shipped, StudyConfig, Taught
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Origin, Prediction, Sentinel
@@ -177,6 +178,17 @@ def sample_events(*, probes: int = 60, taught: int = 12, feasible: bool = True, 
 def sample_study(*, probes: int = 60, taught: int = 12, feasible: bool = True, final: bool = True, seed: int = 7) -> Study:
     """Make a whole study; see ``sample_events``."""
     return fold(sample_events(probes=probes, taught=taught, feasible=feasible, final=final, seed=seed))
+
+
+def with_finalists(study: Study, over_screening: Sequence[float]) -> Study:
+    """Add untrained readings by the final protocol, so many times what the first members that fit were read at."""
+    fitting = [probed for probed in study.probes if study.fits(probed)]
+    confirmed = []
+    for probed, times in zip(fitting, over_screening, strict=False):
+        assert isinstance(probed.outcome, Screened)
+        reading = sample_measurement(times * probed.outcome.measurements[0].median_ns, protocol="final", engine_bytes=1_000_000)
+        confirmed.append(Confirmed(member=probed.member, variant=FP32, outcome=reading, at_s=study.elapsed_s))
+    return replace(study, confirmations=tuple(confirmed))
 
 
 def sample_study_of_two() -> Study:

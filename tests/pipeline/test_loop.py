@@ -13,6 +13,7 @@ from pipeline.world import (
     FakeQuantizer,
     FlakyBoard,
     Killed,
+    OptimisticBoard,
     World,
     config,
     config_of_two,
@@ -21,7 +22,7 @@ from pipeline.world import (
 )
 
 from autokd_edge.core.digest import digest_of_bytes
-from autokd_edge.core.events import Graded, GradeEngine, Opened, Probe, Probed, Referenced, Stop, Taught, Teach
+from autokd_edge.core.events import Confirm, Confirmed, Graded, GradeEngine, Opened, Probe, Probed, Referenced, Stop, Taught, Teach
 from autokd_edge.core.limits import Budget, Limits
 from autokd_edge.core.pupil import Failed, Grade, Lesson, Member, Pupil, Recalled, Screened
 from autokd_edge.core.space import Point
@@ -29,6 +30,7 @@ from autokd_edge.core.study import fold
 from autokd_edge.core.variants import comparison
 from autokd_edge.errors import MeasureError, QuantizeError, StoreError
 from autokd_edge.pipeline.loop import steps_taught
+from autokd_edge.search.confirmations import refused
 from autokd_edge.search.verdicts import best_grade
 
 OTHER = digest_of_bytes(b"other")
@@ -51,7 +53,7 @@ def test_a_study_goes_from_the_teacher_over_probes_and_teachings_to_graded_engin
     assert kinds[:2] == [Opened, Referenced]
     assert kinds[2:6] == [Probed] * 4  # the pool
     assert kinds[6] is Taught
-    assert kinds[-6:] == [Taught, Graded, Graded] * 2
+    assert kinds[-8:] == [Confirmed, Taught, Graded, Graded] * 2
     assert [event.final for event in events if isinstance(event, Taught)] == [False, False, True, True]
     assert [event.variant for event in events if isinstance(event, Graded)] == [FP32, INT8] * 2
     assert not [outcome for outcome in outcomes(fold(events)) if isinstance(outcome, Failed)]
@@ -81,7 +83,7 @@ def test_an_equal_study_elsewhere_has_equal_events(whole, tmp_path):
     assert timeless(journal.events) == timeless(whole[1])
 
 
-EVENTS = 17  # of the whole study; checked by the test below
+EVENTS = 19  # of the whole study; checked by the test below
 
 
 def test_the_whole_study_has_the_number_of_events_that_the_next_test_is_cut_at(whole):
@@ -95,7 +97,7 @@ def readings_of(event) -> int:
             return len(event.measurements)
         case Probed(outcome=Screened() as screened):
             return len(screened.measurements)
-        case Graded():
+        case Graded() | Confirmed():
             return 1
         case _:
             return 0
@@ -243,6 +245,7 @@ CHANGES = {
     "loss": "dkd",
     "rungs": 2,
     "eta": 2,
+    "workers": 2,
     "starts": (Point(values=(("tau", 4.0),)),),
     "recalled": (
         Recalled(pupil=Pupil(member=Member(architecture=Point(values=()), index=0), distillation=Point(values=())), accuracy=90.0),
@@ -294,6 +297,52 @@ def test_two_targets_share_teachings_and_have_readings_grades_and_a_teacher_of_t
     assert world.distiller.taught == len(taught)
 
 
+@pytest.fixture(scope="module")
+def optimistic(tmp_path_factory):
+    """A study whose board reads by the screening protocol a quarter of what it reads by the final one: its world and its events."""
+    world, journal = World(folder=tmp_path_factory.mktemp("optimistic"), board=OptimisticBoard()), FakeJournal()
+    world.loop(journal).run(OPTIMISTIC)
+    return world, journal.events
+
+
+OPTIMISTIC = config(teachings=4, times_teacher=0.43)
+
+
+def test_no_long_teaching_is_spent_on_what_an_optimistic_screening_reading_let_through(optimistic):
+    world, events = optimistic
+    study = fold(events)
+    broken = refused(study, (FP32, INT8))
+    finals = [taught for taught in study.teachings if taught.final]
+    assert broken
+    assert finals
+    assert not broken & {taught.pupil.member for taught in finals}
+    assert best_grade(study) is not None
+    assert world.distiller.taught == len(study.teachings)
+
+
+def test_an_untrained_finalist_is_the_engine_that_was_probed_read_by_the_final_protocol(optimistic):
+    study = fold(optimistic[1])
+    probed = {p.member: p.outcome for p in study.probes}
+    assert {confirmed.variant for confirmed in study.confirmations} == {FP32, INT8}
+    for confirmed in study.confirmations:
+        screened = probed[confirmed.member].reading(confirmed.variant)
+        assert confirmed.outcome.protocol == "final"
+        assert screened is None or (confirmed.outcome.engine == screened.engine and confirmed.outcome.median_ns > 3 * screened.median_ns)
+
+
+def test_a_study_with_refused_finalists_killed_at_any_of_its_last_events_goes_on_to_the_same_end(optimistic, tmp_path):
+    events = optimistic[1]
+    first = next(i for i, event in enumerate(events) if isinstance(event, Confirmed))
+    for cut in range(first, len(events), 3):
+        folder, journal = tmp_path / str(cut), FakeJournal(dies_at=cut)
+        killed = World(folder=folder, board=OptimisticBoard())
+        with pytest.raises(Killed):
+            killed.loop(journal).run(OPTIMISTIC)
+        rest = FakeJournal(journal.events)
+        World(folder=folder, board=OptimisticBoard(killed.board.teacher)).loop(rest).run(OPTIMISTIC)
+        assert timeless(rest.events) == timeless(events)
+
+
 @pytest.mark.parametrize("event", range(2, 27, 4))
 def test_a_study_for_two_targets_killed_at_any_event_goes_on_to_the_same_end(two, tmp_path, event):
     journal = FakeJournal(dies_at=event)
@@ -340,7 +389,7 @@ def test_who_watches_sees_every_step_before_it_is_taken(tmp_path):
     assert seen[0] == (0, None)  # the teacher is read
     kinds = [type(action) for _, action in seen[1:]]
     assert kinds[-1] is Stop
-    assert {Probe, Teach, GradeEngine} <= set(kinds)
+    assert {Probe, Confirm, Teach, GradeEngine} <= set(kinds)
     assert [count for count, action in seen if isinstance(action, Probe)][:5] == [0, 0, 1, 2, 2]
 
 

@@ -2,11 +2,12 @@
 
 import io
 import re
+from dataclasses import replace
 
-from fakes.study import sample_events, sample_pupil, sample_study, sample_study_of_two
+from fakes.study import sample_events, sample_pupil, sample_study, sample_study_of_two, with_finalists
 from rich.console import Console
 
-from autokd_edge.core.events import GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.events import Begun, Confirm, GradeEngine, Probe, Stop, Teach, Wait
 from autokd_edge.core.study import fold
 from autokd_edge.core.target import Variant
 from autokd_edge.report.progress import Progress, best_so_far, phase_of
@@ -21,6 +22,8 @@ def test_each_action_has_its_phase() -> None:
     pupil = sample_pupil(0)
     assert phase_of(None) == "reading the teacher"
     assert phase_of(Probe(members=(pupil.member,))) == "asking the device"
+    confirm = Confirm(member=pupil.member, variant=Variant(backend="openvino", precision="bf16"))
+    assert phase_of(confirm) == "reading the untrained finalist by the final protocol, openvino/bf16"
     assert phase_of(Teach(pupil=pupil, steps=1, final=False)) == "teaching"
     assert phase_of(Teach(pupil=pupil, steps=1, final=True)) == "teaching the finalist"
     assert phase_of(GradeEngine(pupil=pupil, variant=Variant(backend="openvino", precision="int8"))) == "grading openvino/int8"
@@ -55,6 +58,23 @@ def test_a_terminal_shows_one_live_line() -> None:
     with progress:
         progress.watch(sample_study(), None)
     assert "reading the teacher" in stream.getvalue()
+
+
+def test_who_is_being_taught_is_counted_and_waiting_is_teaching() -> None:
+    study, pupil = sample_study(), sample_pupil(50)
+    running = replace(study, beginnings=(Begun(pupil=pupil, steps=300, final=False, at_s=study.elapsed_s),))
+    progress, stream = shown(terminal=False)
+    with progress:
+        progress.watch(running, Wait())
+    assert "sample | teaching | " in stream.getvalue()
+    assert "graded, 1 being taught | " in stream.getvalue()
+
+
+def test_finalists_that_were_refused_before_they_were_taught_are_counted() -> None:
+    progress, stream = shown(terminal=False)
+    with progress:
+        progress.watch(with_finalists(sample_study(), (1.01, 5.0)), Stop(reason="done"))
+    assert "graded, 1 finalist refused | " in stream.getvalue()
 
 
 def test_before_the_first_lesson_there_is_no_best() -> None:

@@ -4,7 +4,22 @@ import math
 from dataclasses import dataclass, field
 
 from autokd_edge.core.digest import Digest, digest_of_json
-from autokd_edge.core.events import Action, Event, Graded, GradeEngine, Opened, Probe, Probed, Referenced, Stop, StudyConfig, Taught, Teach
+from autokd_edge.core.events import (
+    Action,
+    Confirm,
+    Confirmed,
+    Event,
+    Graded,
+    GradeEngine,
+    Opened,
+    Probe,
+    Probed,
+    Referenced,
+    Stop,
+    StudyConfig,
+    Taught,
+    Teach,
+)
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits, MemoryLimit
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Sentinel
@@ -134,11 +149,14 @@ class FakeWorld:
 
     broken_probe: bool = False
     broken_teaching: bool = False
-    broken_variants: tuple[Variant, ...] = ()
-    final_latency_factor: float = 1.0
+    broken_variants: tuple[Variant, ...] = ()  # cannot be built of what was taught
+    unconfirmed_variants: tuple[Variant, ...] = ()  # cannot be read untrained by the final protocol
+    final_latency_factor: float = 1.0  # of the final protocol over the screening one
+    taught_latency_factor: float = 1.0  # of a taught engine over the untrained one
     probe_s: float = 2.0
     step_s: float = 0.15
     grade_s: float = 5.0
+    confirm_s: float = 3.0
     events: list[Event] = field(default_factory=list)
 
     def open(self, a_config: StudyConfig) -> None:
@@ -157,6 +175,10 @@ class FakeWorld:
                 for member in members:
                     outcome = self._probe(member, action.goal)
                     self.events.append(Probed(member=member, outcome=outcome, at_s=self._after(self.probe_s), goal=action.goal))
+            case Confirm(member=member, variant=variant):
+                reading = self._confirm(member, variant, action.goal)
+                at_s = self._after(self.confirm_s)
+                self.events.append(Confirmed(member=member, variant=variant, outcome=reading, at_s=at_s, goal=action.goal))
             case Teach():
                 self.events.append(self._teach(action))
             case GradeEngine(pupil=pupil, variant=variant):
@@ -206,6 +228,14 @@ class FakeWorld:
             of_steps=action.of_steps,
         )
 
+    def _confirm(self, member: Member, variant: Variant, goal: int) -> Measurement | Failed:
+        if variant in self.unconfirmed_variants:
+            return Failed(stage="measure", error="MeasureError", message="no answer", retryable=True)
+        return measurement(self._final_ns(member, variant, goal), protocol="final")
+
+    def _final_ns(self, member: Member, variant: Variant, goal: int) -> float:
+        return latency_ns(member, goal) * (0.6 if variant == INT8 else 1.0) * self.final_latency_factor
+
     def _reached(self, pupil: Pupil, steps: int) -> float:
         return accuracy(pupil, steps)
 
@@ -214,8 +244,7 @@ class FakeWorld:
             return Failed(stage="quantize", error="QuantizeError", message="refused", retryable=False)
         lesson = next(e for e in reversed(self.events) if isinstance(e, Taught) and e.pupil == pupil)
         assert isinstance(lesson.outcome, Lesson)
-        speed = 0.6 if variant == INT8 else 1.0
-        taken = latency_ns(pupil.member, goal) * speed * self.final_latency_factor
+        taken = self._final_ns(pupil.member, variant, goal) * self.taught_latency_factor
         lost = 0.05 if variant == INT8 else 0.0
         return Grade(
             accuracy=lesson.outcome.accuracy - lost,

@@ -2,7 +2,7 @@ import pytest
 from contracts.policy import PolicyContract
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, TEACHER_NS, FakeWorld, config
 
-from autokd_edge.core.events import Graded, GradeEngine, Probe, Shipped, Stop, Teach
+from autokd_edge.core.events import Confirm, Graded, GradeEngine, Probe, Shipped, Stop, Teach
 from autokd_edge.core.limits import Budget
 from autokd_edge.core.pupil import Failed, Grade, Lesson
 from autokd_edge.core.space import Choice, SearchSpace
@@ -93,7 +93,7 @@ def test_families_of_one_member_and_those_of_which_one_is_wanted_go_to_the_final
     actions, _ = a_world(teachings=2, final_members=asked).run(a_policy(members=lambda _: there))
     finals = [i for i, action in enumerate(actions) if isinstance(action, Teach) and action.final]
     assert len(finals) == 1
-    assert isinstance(actions[finals[0] - 1], Teach)
+    assert [type(action) for action in actions[finals[0] - 2 : finals[0]]] == [Teach, Confirm]
 
 
 def test_the_fitting_members_of_the_family_are_taught_alike_the_fastest_first_and_the_best_engine_wins():
@@ -142,7 +142,7 @@ def test_given_final_steps_are_repeated_for_the_family_while_the_time_lasts():
 def test_a_member_whose_teaching_fails_does_not_keep_the_others_from_theirs():
     world = a_world(teachings=3)
     policy = a_policy()
-    while sum(taught.final for taught in world.study.teachings) < 1 or isinstance(policy.next(world.study), GradeEngine):
+    while sum(taught.final for taught in world.study.teachings) < 1 or not isinstance(policy.next(world.study), Teach):
         world.do(policy.next(world.study))
     world.broken_teaching = True
     world.do(policy.next(world.study))
@@ -170,7 +170,7 @@ def test_where_every_variant_fails_three_finalists_are_tried_and_the_failure_is_
 
 
 def test_a_finalist_that_breaks_the_limit_in_the_end_is_followed_by_the_best_with_enough_margin():
-    world = a_world(teachings=6, seed=4, final_latency_factor=1.3, final_members=1)
+    world = a_world(teachings=6, seed=4, taught_latency_factor=1.3, final_members=1)
     world.run(a_policy(variants=(FP32,)))
     study = world.study
     probed = {p.member.architecture: p.outcome.measurements[0].median_ns for p in study.probes if p.member.index == 0}
@@ -183,7 +183,7 @@ def test_a_finalist_that_breaks_the_limit_in_the_end_is_followed_by_the_best_wit
 
 
 def test_where_no_engine_keeps_the_limits_the_closest_and_the_binding_limit_are_said():
-    world = a_world(teachings=3, final_latency_factor=50.0)
+    world = a_world(teachings=3, taught_latency_factor=50.0)
     _, stop = world.run(a_policy())
     assert "no engine keeps all limits: all 3 finalists were tried" in stop.reason
     assert "closest candidate" in stop.reason
@@ -191,7 +191,7 @@ def test_where_no_engine_keeps_the_limits_the_closest_and_the_binding_limit_are_
 
 
 def test_no_second_finalist_is_begun_when_the_time_is_used_up():
-    world = a_world(seconds=480.0, final_latency_factor=50.0, grade_s=40.0)
+    world = a_world(seconds=480.0, taught_latency_factor=50.0, grade_s=40.0)
     _, stop = world.run(a_policy())
     assert sum(taught.final for taught in world.study.teachings) == 1
     assert "leaves no time for another finalist" in stop.reason

@@ -14,8 +14,9 @@ from contracts.journal import EVENTS, JournalContract
 from fakes.small_disk import make_read_only, small_disk
 
 from autokd_edge.core.codec import decode, encode
-from autokd_edge.core.events import Event, Opened, Probed, PutAside
-from autokd_edge.core.pupil import Screened
+from autokd_edge.core.events import Begun, Confirmed, Event, Opened, Probed, PutAside
+from autokd_edge.core.measure import Measurement
+from autokd_edge.core.pupil import Failed, Screened
 from autokd_edge.errors import StoreError
 from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url
@@ -276,6 +277,27 @@ def test_what_accuracy_is_traded_for_in_a_front_is_read_as_it_was_written() -> N
     assert isinstance(opened, Opened)
     assert [goal.pareto for goal in opened.config.goals] == [("latency", "memory")]
     assert holds(encode(opened, Event), document)
+
+
+def test_a_finalist_read_before_it_is_taught_is_read_as_it_was_written() -> None:
+    documents = json.loads((OLD_FORMATS / "events-of-finalists.json").read_text())
+    kept, failed = (decode(cast("type[Event]", Event), todays(document)) for document in documents)
+    assert isinstance(kept, Confirmed)
+    assert isinstance(failed, Confirmed)
+    assert isinstance(kept.outcome, Measurement)
+    assert (kept.outcome.protocol, kept.variant.precision, kept.goal) == ("final", "fp32", 0)
+    assert failed.outcome == Failed(stage="measure", error="MeasureError", message="the device does not answer", retryable=True)
+    assert [encode(event, Event) for event in (kept, failed)] == documents
+
+
+def test_a_teaching_that_was_begun_beside_others_is_read_as_it_was_written() -> None:
+    documents = json.loads((OLD_FORMATS / "events-of-workers.json").read_text())
+    opened, begun = (decode(cast("type[Event]", Event), todays(document)) for document in documents)
+    assert isinstance(opened, Opened)
+    assert isinstance(begun, Begun)
+    assert opened.config.workers == 4
+    assert (begun.steps, begun.of_steps, begun.final, begun.at_s) == (100, 300, False, 31.5)
+    assert all(map(holds, [encode(event, Event) for event in (opened, begun)], documents))
 
 
 def test_the_first_format_is_among_the_kept_ones() -> None:

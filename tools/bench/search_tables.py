@@ -33,7 +33,7 @@ from typing import Any, Literal
 from bench_facts import facts
 from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table, recalled_of
 
-from autokd_edge.core.events import GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.events import Confirm, GradeEngine, Probe, Stop, Teach
 from autokd_edge.core.study import Study
 from autokd_edge.ports import Policy
 from autokd_edge.search.bohb import BOHBProposer
@@ -85,7 +85,7 @@ def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int, earlier
         asked = time.monotonic()
         action = policy.next(world.study)
         slowest = max(slowest, time.monotonic() - asked)
-        if isinstance(action, Stop | GradeEngine) or (isinstance(action, Teach) and action.final):
+        if isinstance(action, Stop | Confirm | GradeEngine) or (isinstance(action, Teach) and action.final):
             break
         world.do(action)
     return {
