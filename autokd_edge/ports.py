@@ -23,6 +23,7 @@ from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.core.tuning import Tuning
 
 Split: TypeAlias = Literal["calibration", "validation", "test"]
 
@@ -176,6 +177,20 @@ class LibraryBuilder(PortProtocol):
         """
 
 
+class Tuner(PortProtocol):
+    """Finds by timing on the device how engines are fastest; the choices go into the graph: from it the same engine is built again."""
+
+    def tune(self, graph: Path, *, variant: Variant, target: Target, most: int, out: Path) -> Tuning:
+        """Write to ``out`` the graph with the choices that make its engine faster, at most ``most`` candidates tried of each layer.
+
+        The engine gives the same logits to the bit. Where none is faster, the graph has no choices.
+
+        Raises:
+            BuildError: the compiler refused the graph.
+            MeasureError: its engine does not run on the device.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """One runtime: its compiler, its quantiser and its way of running; some say the times of layers too."""
@@ -186,6 +201,7 @@ class Backend:
     board: Board
     layer_timer: LayerTimer | None = None
     library: LibraryBuilder | None = None  # where an engine is a program of its own
+    tuner: Tuner | None = None
     package: str | None = None  # what runs the engines, where that is not named as the backend is
     computed_by: str = ""  # what gives the logits, where it is not the engine itself
 

@@ -92,11 +92,13 @@ def _tensorrt_rtx(_place: Place) -> Backend:
 def _tvm(place: Place) -> Backend:
     from autokd_edge.backends.tvm.board import TVMBoard
     from autokd_edge.backends.tvm.builder import NAME, TVMBuilder
+    from autokd_edge.backends.tvm.known_tiles import KnownTiles, default_known_tiles
     from autokd_edge.backends.tvm.quantize import TVMQuantizer
+    from autokd_edge.backends.tvm.tuner import TVMTuner
 
-    builder = TVMBuilder()
-    board = TVMBoard(builder, place)
-    return Backend(name=NAME, builder=builder, quantizer=TVMQuantizer(LocalLink()), board=board, layer_timer=board, library=builder)
+    builder, quantizer = TVMBuilder(), TVMQuantizer(LocalLink())
+    board, tuner = TVMBoard(builder, place), TVMTuner(builder, place, KnownTiles(default_known_tiles()))
+    return Backend(name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board, library=builder, tuner=tuner)
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
@@ -104,6 +106,13 @@ def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Tar
     from autokd_edge.search.policy import PhasedPolicy
 
     return PhasedPolicy(EdgeBO(architectures, distillations), target.variants, members=members)
+
+
+def _front_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
+    from autokd_edge.search.front_bo import FrontBO
+    from autokd_edge.search.policy import PhasedPolicy
+
+    return PhasedPolicy(FrontBO(architectures, distillations), target.variants, members=members)
 
 
 def _random(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
@@ -199,8 +208,8 @@ POLICIES: Mapping[str, PolicyMaker] = {
     "optuna-tpe": partial(_optuna, "tpe"),
     "optuna-gp": partial(_optuna, "gp"),
 }
-
-
+# What searches for a front of students; the others know of one accuracy alone.
+FRONT_POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _front_bo, "random": _random}
 _WITH_RUNGS = ("edge-bo", "random", "random-ungated", "evolution", "bohb-paper")
 _WITH_WORKERS = ("edge-bo", "random", "evolution")
 
@@ -214,9 +223,13 @@ def family_named(name: str) -> StudentFamily:
     return families[0] if len(families) == 1 else UnionFamily(families)
 
 
-def policy_named(name: str, *, rungs: int = 1, workers: int = 1) -> PolicyMaker:
+def policy_named(name: str, *, rungs: int = 1, workers: int = 1, front: bool = False) -> PolicyMaker:
     """Return how a policy is made from the two spaces, the target and ``StudentFamily.members``; raises InputError."""
     found = _named(name, POLICIES, "policy", "--policy")
+    if front and name not in FRONT_POLICIES:
+        raise InputError(f"policies that search for a front are {', '.join(FRONT_POLICIES)}; got '{name}'", hint="--policy edge-bo")
+    if front:
+        found = FRONT_POLICIES[name]
     if rungs > 1 and name not in _WITH_RUNGS:
         raise InputError(f"policies that teach on rungs are {', '.join(_WITH_RUNGS)}; got '{name}' and {rungs} rungs", hint="--rungs 1")
     if workers > 1 and name not in _WITH_WORKERS:
@@ -319,6 +332,7 @@ def _predicted(target: Target, folder: Path, recording: Recording) -> dict[str, 
             board=PredictedBoard(recording, digest, runner),
             layer_timer=None,
             library=None,
+            tuner=None,
             computed_by=COMPUTED_BY,
         )
         for name, backend in backends_of(target, folder, here).items()

@@ -42,6 +42,8 @@ TORCH_BY_NATURE = (
     "autokd_edge.search.candidates",
     "autokd_edge.search.edge_bo",
     "autokd_edge.search.explain",
+    "autokd_edge.search.front_bo",
+    "autokd_edge.search.gain",
     "autokd_edge.search.kde",
     "autokd_edge.search.kernel",
     "autokd_edge.search.likelihood",

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from autokd_edge.api.qat_steps import USUAL_STEPS, check_qat_steps
+from autokd_edge.api.tuning import check_most
 from autokd_edge.core.limits import MAX_QUANT_DROP, parse_drop
 from autokd_edge.errors import InputError
 
@@ -20,7 +21,8 @@ class CompileOptions:
 
     ``mean`` and ``std`` are one number a channel, "0.485,0.456,0.406", in units of pixel / 255; by default
     those of the data set, or 0 and 1 without one. ``qat_steps`` tunes an INT8 engine that loses more than ``max_drop``, by the
-    answers of ``teacher``: the model itself in float by default, "none" for labels alone.
+    answers of ``teacher``: the model itself in float by default, "none" for labels alone. ``tune`` is how many candidates of
+    each layer are timed on the device.
     """
 
     model: str
@@ -35,6 +37,7 @@ class CompileOptions:
     form: str = STANDALONE
     qat_steps: int = 0
     teacher: str | None = None
+    tune: int | None = None
 
     def points(self) -> float:
         """Read how many points an engine may lose against fp32; raises LimitError."""
@@ -51,6 +54,7 @@ class CompileOptions:
     def check(self) -> None:
         """Refuse what can be seen from the text alone; raises InputError."""
         self.points()
+        check_most(self.tune)
         if self.precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}; got '{self.precision}'", hint="--precision auto")
         if self.form not in FORMS:

@@ -14,6 +14,7 @@ from autokd_edge import wiring
 from autokd_edge.api.compile_options import AUTO, RUNTIME, STANDALONE, CompileOptions
 from autokd_edge.api.fine_tuning import check_tunable, teacher_of, tuning_by
 from autokd_edge.api.native import engine_name, files_beside, runtime_of
+from autokd_edge.api.tuning import check_tuning
 from autokd_edge.bundle.manifest import Accuracy, Card, Manifest, ModelInput, Network, Preprocessing, Reading
 from autokd_edge.bundle.writer import BundleFiles, check_place, write_bundle
 from autokd_edge.core.artifact import Artifact
@@ -79,6 +80,8 @@ class CompileJob:
         device = wiring.device_of(options.device)
         target = target_here(written, device.fingerprint())
         variants = _variants(target, options)
+        if options.tune is not None:
+            check_tuning(target, device, variants)
         check_tunable(options.qat_steps, variants, of=f"target '{target.name}'")
         teacher = None if data is None or not options.qat_steps else teacher_of(network, data, options)
         return cls(
@@ -110,7 +113,8 @@ class CompileJob:
                 protocol=protocol,
                 graded=self.data is not None,
                 max_drop=self.options.points(),
-                tuning=None if self.data is None else tuning_by(self.teacher, self.data, self.options.qat_steps, Path(work)),
+                tune=self.options.tune,
+                fine_tuning=None if self.data is None else tuning_by(self.teacher, self.data, self.options.qat_steps, Path(work)),
             )
             found = compiled_in_each(stages, job, watch)
             shipped = to_ship(found, max_drop=job.max_drop)
@@ -139,7 +143,7 @@ class CompileJob:
         files = BundleFiles(
             engine=stages.store.path(shipped.engine),
             engine_name=engine_name(backend),
-            float_graph=stages.store.path(graph),
+            float_graph=stages.store.path(graph if needs_quantizing(shipped.variant) else shipped.graph),
             quantized_graph=stages.store.path(shipped.graph) if needs_quantizing(shipped.variant) else None,
             selftest_inputs=inputs,
             selftest_logits=logits,
@@ -181,6 +185,7 @@ class CompileJob:
             slacks=(),
             selftest_tolerance=SELFTEST_TOLERANCE,
             quantized=shipped.quantized,
+            tuning=shipped.tuning,
         )
 
     def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -52,5 +52,5 @@ def tuning_by(teacher: Teacher | None, data: TeachingData, steps: int, work: Pat
         return None
     from autokd_edge.teaching.trainer import KDDistiller
 
-    tuner = KDDistiller(data, teacher, seed=0, cache=work / "logits", loss="ls" if teacher is None else "kd").tuner(steps)
+    tuner = KDDistiller(data, teacher, seed=0, cache=work / "logits", loss="ls" if teacher is None else "kd").fine_tuner(steps)
     return FineTuning(tuner=tuner, recipe=tuner.recipe(), folder=work / "tuned")

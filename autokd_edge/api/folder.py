@@ -60,10 +60,11 @@ class RunFolder:
             yield
 
     def bundles(self, config: StudyConfig) -> tuple[Path, ...]:
-        """Return where the bundle of each goal goes: ``bundle``, or ``bundles/TARGET`` where there are several."""
+        """Return where the bundle of each goal goes: ``bundle``, or ``bundles/TARGET`` of several; a front's lie below ``bundles``."""
+        bundles = self.root / "bundles"
         if len(config.goals) == 1:
-            return (self.bundle,)
-        return tuple(self.root / "bundles" / goal.target for goal in config.goals)
+            return (bundles if config.goals[0].pareto else self.bundle,)
+        return tuple(bundles / goal.target for goal in config.goals)
 
     def write_summary(self, summary: dict[str, Json]) -> None:
         """Write ``summary.json``."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from autokd_edge import wiring
 from autokd_edge.api.targets import AskedGoal
-from autokd_edge.core.goal import Goal
+from autokd_edge.core.goal import Goal, Traded
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Protocol, samples_needed
 from autokd_edge.core.target import Target, Variant
@@ -32,15 +32,19 @@ class PlacedGoal:
     device: Device
 
 
-def placed(asked: Sequence[AskedGoal]) -> tuple[PlacedGoal, ...]:
-    """Look at each device or pool of boards, one connection for each; raises InputError and DeviceError."""
+def placed(asked: Sequence[AskedGoal], pareto: tuple[Traded, ...] = ()) -> tuple[PlacedGoal, ...]:
+    """Look at each device or pool of boards, one connection for each; raises InputError and DeviceError.
+
+    ``pareto`` is what accuracy is traded for where a front is wanted.
+    """
     devices = {one.addresses: wiring.pool_of(one.addresses) for one in asked if one.predict is None}
     return tuple(
-        _placed(one, devices[one.addresses] if one.predict is None else wiring.predicted_device(one.target, one.predict)) for one in asked
+        _placed(one, devices[one.addresses] if one.predict is None else wiring.predicted_device(one.target, one.predict), pareto)
+        for one in asked
     )
 
 
-def _placed(asked: AskedGoal, device: Device) -> PlacedGoal:
+def _placed(asked: AskedGoal, device: Device, pareto: tuple[Traded, ...]) -> PlacedGoal:
     machine = device.fingerprint()
     target = target_here(asked.target, machine)
     if asked.limits.instructions is not None and not (machine.counts_instructions and target.threads == 1):
@@ -48,7 +52,14 @@ def _placed(asked: AskedGoal, device: Device) -> PlacedGoal:
             f"instructions are counted on an emulated board alone, of one thread; '{device.link.device or 'this machine'}' counts none",
             hint="--max-latency 0.5x, or --device of a board of tools/emulated_board.py",
         )
-    goal = Goal(target=target.name, target_digest=digest_of_target(target), limits=asked.limits, device=_named(asked, device))
+    if pareto and machine.counts_instructions and target.threads == 1:
+        raise LimitError(
+            f"a front is of accuracy against latency, and an emulator's time ranks nothing; '{device.link.device}' is emulated",
+            hint="leave --pareto out, or --device of a board",
+        )
+    goal = Goal(
+        target=target.name, target_digest=digest_of_target(target), limits=asked.limits, device=_named(asked, device), pareto=pareto
+    )
     return PlacedGoal(goal=goal, target=target, device=device)
 
 

@@ -39,4 +39,6 @@ class SearchKeywords(TypedDict, total=False):
     qat_steps: NotRequired[int]
     start: NotRequired[tuple[str, ...]]
     warm_from: NotRequired[str | None]
+    pareto: NotRequired[str | None]
     workers: NotRequired[int]
+    tune: NotRequired[int | None]

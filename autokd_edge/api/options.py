@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from autokd_edge.api.knowledge import split_start
 from autokd_edge.api.qat_steps import check_qat_steps
 from autokd_edge.api.targets import AskedGoal, AskedLimits, Several, asked_goals
+from autokd_edge.api.tuning import check_most
+from autokd_edge.core.goal import FRONTS, Traded
 from autokd_edge.core.limits import MAX_QUANT_DROP, Budget, parse_budget
 from autokd_edge.errors import InputError
 
 GUIDED = "edge-bo"  # the policy that takes a user's own knowledge
 BATCH = 128  # images of an optimiser step; the trainer's own
+MEMBERS = 8  # of the best family that are taught in full, time permitting
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
@@ -36,9 +39,10 @@ class SearchOptions:
     machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
     own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
     from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
-    that is permitted. ``workers`` pupils are taught at the same time, each in a process of its own. ``qat_steps`` tunes INT8
-    engines that lose more than ``max_quant_drop``. ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is
-    the folder of an earlier run.
+    that is permitted. ``pareto`` asks for a front of students instead of the best one: of accuracy against "latency", or
+    "latency,memory". ``workers`` pupils are taught at the same time, each in a process of its own. ``qat_steps`` tunes INT8
+    engines that lose more than ``max_quant_drop``. ``tune`` is how many candidates of each layer of the winner are timed on its
+    device. ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
     """
 
     data: str
@@ -67,11 +71,13 @@ class SearchOptions:
     eta: int = 3
     final_steps: int | None = None
     final_epochs: float | None = None
-    final_members: int = 8
+    final_members: int = MEMBERS
     qat_steps: int = 0
     start: tuple[str, ...] = ()
     warm_from: str | None = None
+    pareto: str | None = None
     workers: int = 1
+    tune: int | None = None
 
     def goals(self) -> tuple[AskedGoal, ...]:
         """Read the targets and what is asked of each; raises InputError."""
@@ -86,6 +92,19 @@ class SearchOptions:
         )
         return asked_goals(self.target, asked)
 
+    def traded(self) -> tuple[Traded, ...]:
+        """Read what accuracy is traded for; empty where one best student is wanted. Raises InputError."""
+        if self.pareto is None:
+            return ()
+        names = tuple(name.strip() for name in self.pareto.split(","))
+        found = next((front for front in FRONTS if set(front) == set(names) and len(front) == len(names)), None)
+        if found is None:
+            raise InputError(
+                f"a front is of accuracy against {' or '.join(','.join(front) for front in FRONTS)}; got '{self.pareto}'",
+                hint="--pareto latency",
+            )
+        return found
+
     def budgeted(self) -> Budget:
         """Read the budget; raises LimitError."""
         return parse_budget(self.budget)
@@ -98,12 +117,14 @@ class SearchOptions:
 
     def check(self) -> None:
         """Refuse what can be seen from the text alone; raises InputError."""
+        check_most(self.tune, predict=self.predict)
         goals, budget = self.goals(), self.budgeted()
         if budget.teachings is not None and budget.teachings < len(goals):
             raise InputError(
                 f"a budget must have a teaching for each of {len(goals)} targets; got {budget.teachings}", hint=f"--budget {len(goals)}"
             )
         self._check_knowledge()
+        self._check_front(goals)
         if self.study is not None and not _STUDY_NAME.match(self.study):
             raise InputError(
                 f"study name must be 1 to 100 letters, digits, dots, dashes or underscores; got '{self.study}'", hint="--study my-study"
@@ -135,7 +156,30 @@ class SearchOptions:
             )
         for name, steps in (("search-steps", self.search_steps), ("final-steps", self.final_steps), ("final-members", self.final_members)):
             if steps is not None and steps < 1:
-                raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} {8 if name == 'final-members' else 200}")
+                raise InputError(f"{name} must be at least 1; got {steps}", hint=f"--{name} {MEMBERS if name == 'final-members' else 200}")
+
+    def _check_front(self, goals: Sequence[AskedGoal]) -> None:
+        """Refuse what a front cannot be searched with."""
+        if not self.traded():
+            return
+        if len(goals) > 1:
+            names = ", ".join(goal.target.name for goal in goals)
+            raise InputError(f"a front is searched for one target at a time; got {names}", hint=f"--target {goals[0].target.name}")
+        if self.rungs > 1:
+            raise InputError(f"a front is searched with whole teachings, on one rung; got --rungs {self.rungs}", hint="--rungs 1")
+        if self.workers > 1:
+            raise InputError(f"a front is searched with one teaching at a time; got --workers {self.workers}", hint="--workers 1")
+        if self.final_members != MEMBERS:
+            raise InputError(
+                f"students of a front are taught in full as they were found, without other members of their families; got "
+                f"--final-members {self.final_members}",
+                hint="leave --final-members out",
+            )
+        if goals[0].limits.instructions is not None:
+            raise InputError(
+                "a front is of accuracy against latency, and no latency follows from instructions; got --max-instructions",
+                hint="--max-latency 30ms, or leave --pareto out",
+            )
 
     def _check_knowledge(self) -> None:
         """Refuse guesses that cannot be read, or that the policy makes no use of."""

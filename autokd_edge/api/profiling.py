@@ -11,6 +11,7 @@ from pathlib import Path
 
 from autokd_edge import wiring
 from autokd_edge.api.calibration import calibration_images
+from autokd_edge.api.tuning import check_most, check_tuning
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.bundle.manifest import MANIFEST
 from autokd_edge.bundle.writer import FLOAT_GRAPH, QUANTIZED_GRAPH
@@ -30,7 +31,8 @@ from autokd_edge.pipeline.profile import Profiler, Watch
 class ProfileOptions:
     """The options of ``autokd-edge profile`` under the same names, unread.
 
-    ``device`` is an address, by default this machine; ``predict`` names recorded readings instead.
+    ``device`` is an address, by default this machine; ``predict`` names recorded readings instead. ``tune`` is how many
+    candidates of each layer are timed on the device.
     """
 
     model: Path
@@ -42,6 +44,7 @@ class ProfileOptions:
     data: str | None = None
     per_layer: bool = False
     out: Path | None = None
+    tune: int | None = None
 
 
 def profile(options: ProfileOptions, watch: Watch) -> Profile:
@@ -51,6 +54,7 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
         InputError: the model, the target, the protocol, the data or the file to write cannot be used.
         DeviceError: the device cannot be reached.
     """
+    check_most(options.tune, predict=options.predict)
     protocol, _ = load_protocol(options.protocol)
     described = load_target(options.target)[0]
     if options.device is not None and options.predict is not None:
@@ -63,6 +67,8 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
         model = read_model(source, folder / "model.onnx")
         calibration = None if options.data is None else calibration_images(options.data, model.input_shape, folder)
         target = target_here(described, device.fingerprint())
+        if options.tune is not None:
+            check_tuning(target, device, target.variants)
         profiler = Profiler(
             target=target,
             backends=wiring.backends_of(target, folder / "backends", device),
@@ -70,6 +76,7 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
             calibration=calibration,
             layers=options.per_layer,
             quantized=quantized,
+            tune=options.tune,
         )
         with clocks_held(device) if options.lock_clocks else nullcontext():
             rows = profiler.rows(model, watch)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from autokd_edge import wiring
-from autokd_edge.api.folder import RunFolder, manifest_in
+from autokd_edge.api.deliveries import deliveries, outcome_of
+from autokd_edge.api.folder import RunFolder
 from autokd_edge.core.explanation import Explanation
 from autokd_edge.core.study import Study, fold
 from autokd_edge.errors import StoreError
 from autokd_edge.report.outcome import Outcome
-from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.journal import SQLJournal
 
 _HINT = "autokd-edge report runs/STUDY"
@@ -39,18 +39,8 @@ def outcomes_of(root: Path, *, store: str | None = None, study: str | None = Non
     return tuple(_outcome(name, found.of(number), bundle, folder) for number, bundle in enumerate(bundles)), folder
 
 
-def _outcome(name: str, study: Study, bundle: Path, folder: RunFolder) -> Outcome:
-    best, nearest, manifest = best_grade(study), closest(study), manifest_in(bundle)
-    return Outcome(
-        name=name,
-        study=study,
-        best=best,
-        closest="" if best is not None or nearest is None else str(nearest),
-        accuracies=() if manifest is None else manifest.card.accuracies,
-        student=None if manifest is None or manifest.card.student is None else manifest.card.student.spec,
-        teacher=folder.teacher(),
-        explanation=explained(study, folder),
-    )
+def _outcome(name: str, view: Study, bundle: Path, folder: RunFolder) -> Outcome:
+    return outcome_of(name, view, folder, deliveries(view, bundle), explained(view, folder))
 
 
 def explained(study: Study, folder: RunFolder) -> Explanation | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
+from autokd_edge.api.deliveries import Delivery, deliveries, outcome_of
 from autokd_edge.api.distilling import classroom_of, distilling, silence_for
 from autokd_edge.api.fine_tuning import check_tunable
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
@@ -16,7 +17,7 @@ from autokd_edge.api.knowledge import recalled_from, start_of
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
-from autokd_edge.bundle.manifest import Manifest
+from autokd_edge.api.tuning import check_tuning
 from autokd_edge.core.codec import encode
 from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.events import Opened, Shipped, Stop, StudyConfig
@@ -34,7 +35,6 @@ from autokd_edge.report.outcome import Outcome
 from autokd_edge.report.page import write_page
 from autokd_edge.report.summary import summarise
 from autokd_edge.search.goals import GoalsInTurn, TakesTurns
-from autokd_edge.search.verdicts import best_grade, closest
 from autokd_edge.store.artifacts import FolderStore
 from autokd_edge.store.journal import SQLJournal
 from autokd_edge.teaching.classroom import Classroom
@@ -63,11 +63,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalEnd:
-    """What a search came to for one goal; ``manifest`` is None where no engine keeps all limits."""
+    """What a search came to for one goal; nothing is delivered where no engine keeps all limits."""
 
     outcome: Outcome
-    bundle: Path
-    manifest: Manifest | None
+    delivered: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +83,7 @@ class SearchJob:
     protocols: Mapping[str, Protocol]
     classroom: Classroom  # what the workers are told
     lock_clocks: bool = False
+    tune: int | None = None
 
     @classmethod
     def of(cls, options: SearchOptions) -> SearchJob:
@@ -96,8 +96,9 @@ class SearchJob:
         options.check()
         asked, budget = options.goals(), options.budgeted()
         wiring.family_named(options.family)
-        wiring.policy_named(options.policy, rungs=options.rungs, workers=options.workers)
-        goals = placed(asked)
+        pareto = options.traded()
+        wiring.policy_named(options.policy, rungs=options.rungs, workers=options.workers, front=bool(pareto))
+        goals = placed(asked, pareto)
         source = data_source(options.data, image_size=options.image_size, augment=options.augment)
         data = source.teaching()
         teacher = None if options.teacher == NONE else load_teacher(options.teacher, data)
@@ -147,6 +148,7 @@ class SearchJob:
             protocols=protocols,
             lock_clocks=options.lock_clocks,
             classroom=classroom_of(options, data, teacher, loss=loss, folder=folder),
+            tune=options.tune,
         )
         job._check()
         source.warn_of_leaks(data)  # last: an error is one line, without a warning before it
@@ -155,6 +157,8 @@ class SearchJob:
     def _check(self) -> None:
         """Refuse before anything is written what would otherwise be met while running; raises InputError and DeviceError."""
         for goal in self.goals:
+            if self.tune is not None:
+                check_tuning(goal.target, goal.device, goal.target.variants)
             screening(goal.target)
             for backend in self._backends(goal).values():
                 if goal.device.link.device is not None:
@@ -183,7 +187,7 @@ class SearchJob:
             bundles = self.folder.bundles(self.config)
             for number, (evaluator, bundle) in enumerate(zip(evaluators, bundles, strict=True)):
                 study = self._shipped(study, number, evaluator, bundle, journal)
-            ends = [self._end(study.of(number), evaluators[number], bundle) for number, bundle in enumerate(bundles)]
+            ends = [self._end(study.of(number), bundle) for number, bundle in enumerate(bundles)]
             finish = Finish(study=study, ends=tuple(ends), stop=stop, folder=self.folder)
             write_page(self.folder.report, finish.outcomes)
             self.folder.write_summary(summarise(finish.outcomes))
@@ -217,34 +221,33 @@ class SearchJob:
         return distilling(self._distiller(), self.config, self.classroom, self.folder)
 
     def _policy(self, evaluator: Evaluator) -> TakesTurns:
-        make, family = wiring.policy_named(self.config.policy), evaluator.family
+        front = any(goal.pareto for goal in self.config.goals)
+        make, family = wiring.policy_named(self.config.policy, front=front), evaluator.family
         return make(family.space(evaluator.task), evaluator.distiller.space, evaluator.stages.target, family.members)
 
     def _shipped(self, study: Study, number: int, evaluator: Evaluator, bundle: Path, journal: SQLJournal) -> Study:
-        """Write the bundle of a goal, where an engine keeps its limits and the bundle is not there yet."""
+        """Write the bundles of a goal that are not there yet, of the engines that are to be shipped."""
         view = study.of(number)
-        graded = best_grade(view)
-        if graded is None or (view.shipped is not None and has_bundle(bundle, view.shipped.bundle)):
-            return study
-        _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=bundle)
-        shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s, goal=number)
-        journal.append(self.name, shipped)
-        return advance(study, shipped)
+        for one in deliveries(view, bundle):
+            graded = one.graded
+            known = next((s for s in reversed(view.shipments) if (s.pupil, s.variant) == (graded.pupil, graded.variant)), None)
+            if known is not None and has_bundle(one.bundle, known.bundle) and self._tuned(one.bundle):
+                continue
+            _, digest = ship(view, graded, evaluator, name=self.name, data=self.data, folder=one.bundle, tune=self.tune)
+            shipped = Shipped(pupil=graded.pupil, variant=graded.variant, bundle=digest, at_s=study.elapsed_s, goal=number)
+            journal.append(self.name, shipped)
+            study = advance(study, shipped)
+        return study
 
-    def _end(self, view: Study, evaluator: Evaluator, bundle: Path) -> GoalEnd:
-        best, nearest = best_grade(view), closest(view)
-        manifest = None if best is None else manifest_in(bundle)
-        outcome = Outcome(
-            name=self.name,
-            study=view,
-            best=best,
-            closest="" if best is not None or nearest is None else str(nearest),
-            accuracies=() if manifest is None else manifest.card.accuracies,
-            student=None if best is None else evaluator.spec(best.pupil.member),
-            teacher=None if self.teacher is None else self.teacher.spec,
-            explanation=explained(view, self.folder),
-        )
-        return GoalEnd(outcome=outcome, bundle=bundle, manifest=manifest)
+    def _tuned(self, bundle: Path) -> bool:
+        """Say whether a bundle was tuned as far as was asked for."""
+        manifest = manifest_in(bundle)
+        known = None if manifest is None else manifest.card.tuning
+        return self.tune is None or (known is not None and known.most >= self.tune)
+
+    def _end(self, view: Study, bundle: Path) -> GoalEnd:
+        delivered = deliveries(view, bundle)
+        return GoalEnd(outcome=outcome_of(self.name, view, self.folder, delivered, explained(view, self.folder)), delivered=delivered)
 
     def _backends(self, goal: PlacedGoal) -> dict[str, Backend]:
         folder = self.folder.work / "backends"
@@ -259,7 +262,7 @@ class SearchJob:
         images, store = PreparedImages(self.source, self.data, work / "inputs"), FolderStore(self.folder.artifacts)
         task = _task(self.data, self.goals)
         distiller = distiller or self._distiller()
-        tuner = self._distiller().tuner(self.config.qat_steps) if self.config.qat_steps else None
+        fine_tuner = self._distiller().fine_tuner(self.config.qat_steps) if self.config.qat_steps else None
         teacher = None if self.teacher is None else teacher_network(self.teacher, self.data)
         family = wiring.family_named(self.config.family)
         return tuple(
@@ -277,7 +280,7 @@ class SearchJob:
                 lessons=work / "lessons",
                 pool=goal.device.pool,
                 silence=silence_for(goal, self.config, self.classroom),
-                tuner=tuner,
+                fine_tuner=fine_tuner,
             )
             for goal in self.goals
         )

@@ -35,14 +35,16 @@ from autokd_edge.teaching.samples import TeachingData
 SELFTEST_TOLERANCE = 1e-2
 
 
-def ship(study: Study, graded: Graded, evaluator: Evaluator, *, name: str, data: TeachingData, folder: Path) -> tuple[Manifest, Digest]:
-    """Write the bundle of a graded engine; returns its manifest and the digest of the manifest's file.
+def ship(
+    study: Study, graded: Graded, evaluator: Evaluator, *, name: str, data: TeachingData, folder: Path, tune: int | None = None
+) -> tuple[Manifest, Digest]:
+    """Write the bundle of a graded engine, tuned by up to ``tune`` candidates; returns its manifest and the digest of the manifest's file.
 
     Raises:
         BundleError: the bundle cannot be written.
         StageError: an engine cannot be run again.
     """
-    goods = shipment(study, graded, evaluator)
+    goods = shipment(study, graded, evaluator, tune=tune)
     card = _card(study, graded, goods, evaluator, name=name, data=data)
     with tempfile.TemporaryDirectory() as scratch:
         inputs, logits = Path(scratch) / "inputs.npy", Path(scratch) / "logits.npy"
@@ -73,6 +75,8 @@ def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *
         for g in study.grades
         if g.pupil == graded.pupil and isinstance(g.outcome, Grade)
     ]
+    if measurement not in [known.measurement for known in readings]:
+        readings.append(Reading(what="student engine", measurement=measurement))  # of the tuned engine
     return Card(
         study=name,
         data=data.name,
@@ -101,6 +105,7 @@ def _card(study: Study, graded: Graded, goods: Shipment, evaluator: Evaluator, *
         slacks=study.grade_slacks(goods.grade),
         selftest_tolerance=SELFTEST_TOLERANCE,
         quantized=goods.grade.quantized,
+        tuning=goods.tuning,
         splits={"train": len(data.train), "validation": len(data.validation), "test": len(evaluator.stages.images.inputs("test")[1])},
     )
 

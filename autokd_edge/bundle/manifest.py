@@ -16,6 +16,7 @@ from autokd_edge.core.pupil import Cost, Pupil
 from autokd_edge.core.quantization import Quantized
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.errors import BundleError
 
 SCHEMA_VERSION = 1
@@ -134,6 +135,7 @@ class Card:
     selftest_tolerance: float  # largest absolute difference of a logit
     splits: dict[str, int] = field(default_factory=dict)  # images of "train", "validation" and "test"
     quantized: Quantized | None = None  # how the engine's graph was quantised, layers in float and tuning included
+    tuning: Tuning | None = None  # what was tried on the board; the choices are in the graph that the engine was built from
 
     def __post_init__(self) -> None:
         spec = None if self.student is None else self.student.spec

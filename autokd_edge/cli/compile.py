@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.cli.options import Json, QatSteps
+from autokd_edge.cli.options import Json, QatSteps, Tune
 from autokd_edge.core.codec import encode
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def compile(  # noqa: A001, PLR0913, PLR0917  the command's name; one parameter 
     teacher: Annotated[
         str | None, typer.Option(help="Whose answers tuning learns from, as in `search`; none for labels. Default: the model in float.")
     ] = None,
+    tune: Tune = None,
     as_json: Json = False,
 ) -> None:
     """Build, quantise, measure and bundle a network that did not come from a search."""
@@ -51,6 +52,7 @@ def compile(  # noqa: A001, PLR0913, PLR0917  the command's name; one parameter 
         form=form,
         qat_steps=qat_steps,
         teacher=teacher,
+        tune=tune,
     )
     options.check()  # before anything heavy is imported
     from autokd_edge.api.compiling import CompileJob
@@ -95,6 +97,8 @@ def _tell(end: CompileEnd, *, as_json: bool) -> None:
         if not isinstance(one, Unusable) and one.quantized is not None and one.accuracy is not None:
             told = (layers_in_float(one.quantized), *accuracy_told(one.quantized, one.accuracy))
             console.print(f"{named(one.variant, one.quantized)}: {'; '.join(told)}", soft_wrap=True, highlight=False, markup=False)
+        if not isinstance(one, Unusable) and one.tuning is not None:
+            console.print(f"{one.variant}: {wording.tuned(one.tuning)}", soft_wrap=True, highlight=False)
     flags = dict.fromkeys(flag for reading in readings for flag in reading.flags)
     if flags:
         console.print(f"flags: {', '.join(flags)}", soft_wrap=True, highlight=False)
@@ -114,6 +118,7 @@ def _summary(end: CompileEnd) -> dict[str, Any]:
             "accuracy_validation_percent": one.accuracy,
             "reading": reading_summary(one.measurement),
             "quantized": None if one.quantized is None else encode(one.quantized),
+            "tuning": None if one.tuning is None else encode(one.tuning),
             "shipped": one == end.shipped,
         }
         for one in end.found

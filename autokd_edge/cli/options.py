@@ -43,6 +43,10 @@ Predictions = Annotated[
 QatSteps = Annotated[
     int, typer.Option(help="Batches by which an INT8 engine that loses too much is tuned, its rounding in the loop; 0: not at all.")
 ]
+Tune = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Time up to N ways of computing each layer on the device; for tvm. Of a search, the winner's."),
+]
 Store = Annotated[str | None, typer.Option(help="URL of the journal, e.g. postgresql://user@host/database. Default: SQLite in --out.")]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autokd_edge.cli.options import FAILED, Json, LockClocks, Predict
+from autokd_edge.cli.options import FAILED, Json, LockClocks, Predict, Tune
 
 
 def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer wants it
@@ -25,6 +25,7 @@ def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer 
     ] = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Time each layer too, in a run of its own.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the profile with its raw samples; `autokd-edge report FILE` reads it.")] = None,
+    tune: Tune = None,
     as_json: Json = False,
 ) -> None:
     """Build and measure any ONNX network in every variant that the target allows."""
@@ -42,6 +43,7 @@ def profile(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer 
         data=data,
         per_layer=per_layer,
         out=out,
+        tune=tune,
     )
     with Console(stderr=True).status("") as status:
         made = measured(options, watch=lambda variant: status.update(f"building and measuring {variant}"))

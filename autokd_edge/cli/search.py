@@ -9,7 +9,19 @@ import typer
 from rich.console import Console
 
 from autokd_edge.cli.interrupt import interruptible
-from autokd_edge.cli.options import NOTHING_FITS, Devices, Json, LockClocks, MaxLatency, MaxMemory, Predictions, QatSteps, Store, Targets
+from autokd_edge.cli.options import (
+    NOTHING_FITS,
+    Devices,
+    Json,
+    LockClocks,
+    MaxLatency,
+    MaxMemory,
+    Predictions,
+    QatSteps,
+    Store,
+    Targets,
+    Tune,
+)
 
 if TYPE_CHECKING:
     from autokd_edge.api.search import Finish
@@ -73,9 +85,14 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     warm_from: Annotated[
         str | None, typer.Option(help="Folder of an earlier run, of another target, teacher or data set, whose lessons are recalled.")
     ] = None,
+    pareto: Annotated[
+        str | None,
+        typer.Option(help="A front of students in place of the best one: accuracy against latency, or against latency,memory."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(help="Students that are taught at the same time, each on its share of the cores, while the device is asked.")
     ] = 1,
+    tune: Tune = None,
     as_json: Json = False,
 ) -> None:
     """Search, teach, quantise, measure and ship a student; the same command goes on where it was stopped."""
@@ -113,7 +130,9 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         qat_steps=qat_steps,
         start=tuple(start or ()),
         warm_from=warm_from,
+        pareto=pareto,
         workers=workers,
+        tune=tune,
     )
     options.check()  # before torch is imported, which takes seconds
     from autokd_edge.api.search import SearchJob
@@ -128,7 +147,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
 
         finish = job.run(watch)
     _tell(finish, as_json=as_json)
-    if any(end.manifest is None for end in finish.ends):
+    if any(not end.delivered for end in finish.ends):
         raise typer.Exit(NOTHING_FITS)
 
 
@@ -145,14 +164,13 @@ def _tell(finish: Finish, *, as_json: bool) -> None:
     several = len(finish.ends) > 1
     for end in finish.ends:
         whose = f" for {end.outcome.study.goal.target}" if several else ""
-        if end.manifest is not None:
-            predicted = end.manifest.card.predicted
-            then = f"build and measure it: sh {end.bundle / SCRIPT}" if predicted else f"try: autokd-edge run {end.bundle}"
-            console.print(f"bundle{whose}: {end.bundle}   ({then})", soft_wrap=True)
-        elif several:
-            console.print(f"no bundle{whose}: {end.outcome.closest or 'nothing was measured'}", soft_wrap=True)
-        else:
-            console.print(f"no bundle: {finish.stop.reason}", soft_wrap=True)
+        for one in end.delivered:
+            predicted = one.manifest is not None and one.manifest.card.predicted
+            then = f"build and measure it: sh {one.bundle / SCRIPT}" if predicted else f"try: autokd-edge run {one.bundle}"
+            console.print(f"bundle{whose}: {one.bundle}   ({then})", soft_wrap=True)
+        if not end.delivered:
+            why = (end.outcome.closest or "nothing was measured") if several else finish.stop.reason
+            console.print(f"no bundle{whose}: {why}", soft_wrap=True)
     if several:
         console.print(f"the search ended: {finish.stop.reason}", soft_wrap=True)
     console.print(f"report: {folder.report}", soft_wrap=True)

@@ -50,6 +50,9 @@ class StudyConfig:
             raise ValueError(f"there must be at least 1 rung, eta must be at least 2; got {self.rungs} and {self.eta}")
         if self.workers < 1:
             raise ValueError(f"there must be at least 1 worker; got {self.workers}")
+        if any(goal.pareto for goal in self.goals) and (len(self.goals), self.rungs, self.workers) != (1, 1, 1):
+            many = f"{', '.join(names)}, {self.rungs} rungs and {self.workers} workers"
+            raise ValueError(f"a front is searched for one target, on one rung and by one worker; got {many}")
 
     @property
     def rung_steps(self) -> tuple[int, ...]:

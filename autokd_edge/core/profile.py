@@ -9,6 +9,7 @@ from autokd_edge.core.digest import Digest
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Failed
 from autokd_edge.core.target import Variant
+from autokd_edge.core.tuning import Tuning
 
 PROFILE_VERSION = 1
 
@@ -30,6 +31,7 @@ class Profiled:
     engine_bytes: int  # size of the engine's file
     measurement: Measurement
     layers: tuple[LayerTime, ...] | None
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

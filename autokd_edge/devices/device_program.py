@@ -300,9 +300,23 @@ def _top_clock(core: int) -> int:
 
 
 def _peak_rss_bytes() -> int:
-    """Read VmHWM: unlike ru_maxrss it starts anew with the program."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+    """Read VmHWM, which unlike ru_maxrss starts anew with the program, or what is resident now where that is more.
+
+    Linux 6.2 and later count VmHWM by processor and sum up now and then, 128 KiB and more behind.
+    """
+    peak = _kib_in("/proc/self/status", "VmHWM:")
+    if peak is None:
+        raise RuntimeError("/proc/self/status must say VmHWM; it does not")
+    return 1024 * max(peak, _kib_in("/proc/self/smaps_rollup", "Rss:") or 0)
+
+
+def _kib_in(path: str, name: str) -> int | None:
+    """Return a number of KiB that a file of /proc gives behind a name; None where it gives none."""
+    try:
+        lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # kernels before 4.14 have no smaps_rollup
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), None)
 
 
 def _claim_stdout() -> int:

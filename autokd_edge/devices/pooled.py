@@ -11,10 +11,11 @@ from pathlib import Path
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.devices.pool import SEE_TO_IT, TRIES, BoardPool, Traits
 from autokd_edge.devices.reference import write_sentinel
 from autokd_edge.errors import OutlierError
-from autokd_edge.ports import Backend, Board, Builder, LayerTimer
+from autokd_edge.ports import Backend, Board, Builder, LayerTimer, Tuner
 
 
 def pooled(each: Sequence[Mapping[str, Backend]], pool: BoardPool, target: Target, protocol: Protocol) -> dict[str, Backend]:
@@ -29,11 +30,13 @@ def pooled(each: Sequence[Mapping[str, Backend]], pool: BoardPool, target: Targe
 
 def _joined(backends: Sequence[Backend], pool: BoardPool, join: Callable[[], None]) -> Backend:
     timers = [backend.layer_timer for backend in backends if backend.layer_timer is not None]
+    tuners = [backend.tuner for backend in backends if backend.tuner is not None]
     return replace(
         backends[0],  # what quantises and what compiles for other programs runs on this machine
         builder=PooledBuilder([backend.builder for backend in backends], pool, join),
         board=PooledBoard([backend.board for backend in backends], pool, join),
         layer_timer=PooledLayerTimer(timers, pool, join) if timers else None,
+        tuner=PooledTuner(tuners, pool, join) if tuners else None,
     )
 
 
@@ -103,6 +106,20 @@ class PooledLayerTimer:
         """Run an engine with the profiler on."""
         self._join()
         return self._pool.at_one(lambda number: self._timers[number].layers(engine, variant=variant, target=target))
+
+
+class PooledTuner:
+    """Tunes at a board that is free: the boards of a pool are alike."""
+
+    def __init__(self, tuners: Sequence[Tuner], pool: BoardPool, join: Callable[[], None]) -> None:
+        self._tuners = tuple(tuners)
+        self._pool = pool
+        self._join = join
+
+    def tune(self, graph: Path, *, variant: Variant, target: Target, most: int, out: Path) -> Tuning:
+        """Write the graph with the choices that make its engine faster."""
+        self._join()
+        return self._pool.at_one(lambda number: self._tuners[number].tune(graph, variant=variant, target=target, most=most, out=out))
 
 
 def level_ns(reading: Measurement) -> int:

@@ -9,6 +9,7 @@ from autokd_edge.core.artifact import Artifact
 from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.quantization import Quantized
 from autokd_edge.core.target import Variant
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.core.variants import in_cheap_order
 from autokd_edge.errors import BuildError, InputError, MeasureError, StageError
 from autokd_edge.pipeline.gate import Gate, quantized_engine
@@ -27,6 +28,7 @@ class Compiled:
     measurement: Measurement
     accuracy: float | None
     quantized: Quantized | None
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,8 @@ class Job:
     protocol: Protocol
     graded: bool
     max_drop: float  # points that an engine may lose against the fp32 one
-    tuning: FineTuning | None = None  # of quantised graphs whose engines lose more
+    fine_tuning: FineTuning | None = None  # of quantised graphs whose engines lose more
+    tune: int | None = None  # candidates of each layer that are tried on the device
 
 
 def compiled_in_each(stages: Stages, job: Job, watch: Watch) -> tuple[Compiled | Unusable, ...]:
@@ -102,10 +105,16 @@ def _compiled(stages: Stages, job: Job, variant: Variant, reference: float | Non
     if needs_quantizing(variant):
         assert reference is not None, "there are calibration images wherever something is quantised"
         gate = Gate(float_accuracy=reference, max_drop=job.max_drop)
-        gated = quantized_engine(stages, job.graph, variant, gate, job.tuning)
+        gated = quantized_engine(stages, job.graph, variant, gate, job.fine_tuning)
         graph, engine, accuracy, quantized = gated.graph, gated.engine, gated.accuracy, gated.quantized
     else:
         engine = stages.engine(job.graph, variant)
         accuracy = stages.accuracy(engine, variant, "validation") if job.graded else None
+    tuning = None
+    if job.tune is not None:
+        graph, tuning = stages.tuned(graph, variant, job.tune)  # the accuracy stays: its engine gives the same logits
+        engine = stages.engine(graph, variant)
     measurement = stages.measurement(engine, variant, job.protocol)
-    return Compiled(variant=variant, graph=graph, engine=engine, measurement=measurement, accuracy=accuracy, quantized=quantized)
+    return Compiled(
+        variant=variant, graph=graph, engine=engine, measurement=measurement, accuracy=accuracy, quantized=quantized, tuning=tuning
+    )

@@ -72,7 +72,7 @@ class Evaluator:
     lessons: Path
     pool: BoardPool | None = None  # where several boards measure
     silence: Callable[[], AbstractContextManager[None]] = nullcontext  # for a screening reading while others are taught
-    tuner: FineTuner | None = None  # where INT8 graphs that lose too much are tuned
+    fine_tuner: FineTuner | None = None  # where INT8 graphs that lose too much are tuned
 
     def reference(self) -> ReferenceReading:
         """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
@@ -179,20 +179,20 @@ class Evaluator:
             return float_engine(self.stages, float_graph, variant)
         in_float = float_engine(self.stages, float_graph, self.screen_variant)
         gate = Gate(float_accuracy=in_float.accuracy, max_drop=limits.max_quant_drop)
-        recipe = None if self.tuner is None else self.tuner.recipe(pupil.distillation)
+        recipe = None if self.fine_tuner is None else self.fine_tuner.recipe(pupil.distillation)
         return quantized_engine(self.stages, float_graph, variant, gate, self.tuning(recipe))
 
     def tuning(self, recipe: FineTuningRecipe | None) -> FineTuning | None:
         """Return what tunes a quantised graph by a recipe; None where nothing is tuned."""
-        if recipe is None or self.tuner is None:
+        if recipe is None or self.fine_tuner is None:
             return None
-        return FineTuning(tuner=self.tuner, recipe=recipe, folder=self.lessons)
+        return FineTuning(tuner=self.fine_tuner, recipe=recipe, folder=self.lessons)
 
     def quantized_graph(self, float_graph: Artifact, variant: Variant, made: Quantized) -> Artifact:
         """Return the graph of a quantised engine that passed its gate, made as it was then."""
         graph, _ = self.stages.quantized(float_graph, variant, made.keep)
         tuning = self.tuning(made.tuning)
-        return graph if tuning is None else self.stages.tuned(graph, tuning)
+        return graph if tuning is None else self.stages.fine_tuned(graph, tuning)
 
     def float_graph(self, pupil: Pupil, steps: int) -> Artifact:
         """Return the float graph of a pupil that was taught for ``steps``; raises LoweringError where it was not."""

@@ -81,7 +81,7 @@ class _Attempts:
         if self._gate.holds(plain.accuracy) or self._tuning is None:
             return plain if self._gate.holds(plain.accuracy) else None
         try:
-            tuned = self._graded(self._stages.tuned(made, self._tuning), report, keep, self._tuning)
+            tuned = self._graded(self._stages.fine_tuned(made, self._tuning), report, keep, self._tuning)
         except TeachError as error:
             self._tuning, self._untunable = None, str(error)
             return None

@@ -30,6 +30,7 @@ class Profiler:
     calibration: Path | None  # .npy, float32 (n, c, h, w), preprocessed
     layers: bool
     quantized: Mapping[Variant, Path] = field(default_factory=dict)
+    tune: int | None = None  # candidates of each layer that are tried on the device
 
     def rows(self, model: GivenModel, watch: Watch) -> tuple[ProfileRow, ...]:
         """Profile a model in the order of the target's variants; ``watch`` hears of each before it begins.
@@ -66,13 +67,18 @@ class Profiler:
             graph = known or folder / "quantized.onnx"
             if known is None and self.calibration is not None:
                 backend.quantizer.quantize(model.path, self.calibration, variant=variant, target=self.target, out=graph)
+        tuning = None
+        if self.tune is not None and backend.tuner is not None:
+            tuning = backend.tuner.tune(graph, variant=variant, target=self.target, most=self.tune, out=folder / "tuned.onnx")
+            graph = folder / "tuned.onnx"
         engine = folder / "engine.blob"
         backend.builder.build(graph, variant=variant, target=self.target, out=engine)
         try:
             reading = backend.board.measure(engine, variant=variant, target=self.target, protocol=self.protocol)
         except NoDeviceError as error:
             return Built(engine_bytes=engine.stat().st_size, reason=str(error))
-        return Profiled(engine_bytes=engine.stat().st_size, measurement=reading, layers=self._layers(backend, engine, variant))
+        layers = self._layers(backend, engine, variant)
+        return Profiled(engine_bytes=engine.stat().st_size, measurement=reading, layers=layers, tuning=tuning)
 
     def _layers(self, backend: Backend, engine: Path, variant: Variant) -> tuple[LayerTime, ...] | None:
         if not self.layers or backend.layer_timer is None:

@@ -6,7 +6,7 @@ The only place of a study where the test set is read; nothing is chosen after it
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from autokd_edge.core.events import Graded, Referenced
 from autokd_edge.core.pupil import Grade
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.errors import MeasureError
-from autokd_edge.pipeline.evaluate import Evaluator
+from autokd_edge.pipeline.evaluate import FINAL, Evaluator
 from autokd_edge.pipeline.loop import steps_taught
 
 SELFTEST_SAMPLES = 16
@@ -47,10 +48,23 @@ class Shipment:
     teacher: Accuracies | None
     student_float: Accuracies
     student_engine: Accuracies
+    tuning: Tuning | None = None
 
 
-def shipment(study: Study, graded: Graded, evaluator: Evaluator) -> Shipment:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tuned:
+    """The engine to ship and what it was built from: of the tuned graph, where that engine is faster and keeps all limits."""
+
+    grade: Grade
+    graph: Artifact
+    engine: Artifact
+    tuning: Tuning | None
+
+
+def shipment(study: Study, graded: Graded, evaluator: Evaluator, *, tune: int | None = None) -> Shipment:
     """Collect the files of a graded engine and compute the test accuracies with the engines themselves.
+
+    With ``tune`` the engine is tuned first, by up to so many candidates of each layer; ``grade`` is then that of the faster one.
 
     Raises:
         StageError: an engine that was graded before cannot be made or run again.
@@ -63,6 +77,10 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator) -> Shipment:
     engine = stages.engine(graph, variant)
     if engine.digest != grade.engine:
         raise MeasureError(f"the shipped engine must be the measured one, sha256 {grade.engine}; the store has {engine.digest}")
+    tuned = _Tuned(grade=grade, graph=graph, engine=engine, tuning=None)
+    if tune is not None:
+        tuned = _tuned(study, tuned, variant, evaluator, tune)
+    engine = tuned.engine
     images, _ = stages.images.inputs("validation")
     samples: npt.NDArray[np.float32] = np.load(images, mmap_mode="r", allow_pickle=False)[:SELFTEST_SAMPLES]
     shown = images.with_name(f"selftest-{engine.digest}.npy")
@@ -72,16 +90,32 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator) -> Shipment:
     float_variant = evaluator.screen_variant
     return Shipment(
         reference=study.reference,
-        grade=grade,
+        grade=tuned.grade,
         engine=stages.store.path(engine),
-        float_graph=stages.store.path(float_graph),
-        quantized_graph=None if graph == float_graph else stages.store.path(graph),
+        float_graph=stages.store.path(tuned.graph if graph == float_graph else float_graph),
+        quantized_graph=None if graph == float_graph else stages.store.path(tuned.graph),
         selftest_inputs=np.array(samples),
         selftest_logits=stages.logits(engine, variant, shown),
         teacher=_teacher_accuracies(evaluator),
         student_float=_accuracies(evaluator, stages.engine(float_graph, float_variant), float_variant),
         student_engine=_accuracies(evaluator, engine, variant),
+        tuning=tuned.tuning,
     )
+
+
+def _tuned(study: Study, plain: _Tuned, variant: Variant, evaluator: Evaluator, most: int) -> _Tuned:
+    """Tune an engine; it has the accuracy that was graded, because it gives the same logits, and a reading of its own."""
+    stages = evaluator.stages
+    graph, tuning = stages.tuned(plain.graph, variant, most)
+    if tuning is None or not tuning.kept:
+        return replace(plain, tuning=tuning)
+    engine = stages.engine(graph, variant)
+    measurement = stages.measurement(engine, variant, evaluator.protocols[FINAL])
+    grade = replace(plain.grade, measurement=measurement, graph=graph.digest, engine=engine.digest)
+    lost = [slack.limit for slack in study.grade_slacks(grade) if slack.excess > 0]
+    if lost:
+        return replace(plain, tuning=replace(tuning, dropped=f"its reading was above the limit of {' and '.join(lost)}"))
+    return _Tuned(grade=grade, graph=graph, engine=engine, tuning=tuning)
 
 
 def _accuracies(evaluator: Evaluator, engine: Artifact, variant: Variant) -> Accuracies:

@@ -24,7 +24,8 @@ from autokd_edge.core.measure import Measurement, Protocol
 from autokd_edge.core.quantization import FineTuningRecipe, QuantizeReport
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.errors import GradeError, MeasureError, QuantizeError
+from autokd_edge.core.tuning import Tuning
+from autokd_edge.errors import BuildError, GradeError, MeasureError, QuantizeError
 from autokd_edge.ports import ArtifactStore, Backend, FineTuner, ImageSets, Split
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
@@ -96,9 +97,9 @@ class Stages:
             raise QuantizeError("the report of a quantised graph must lie beside it; it is gone", hint="start a new run with another --out")
         return made, decode(QuantizeReport, json.loads(self.store.path(report).read_text()))
 
-    def tuned(self, graph: Artifact, tuning: FineTuning) -> Artifact:
+    def fine_tuned(self, graph: Artifact, tuning: FineTuning) -> Artifact:
         """Tune a quantised graph; raises TeachError."""
-        recipe = ["tuned", graph.digest, encode(tuning.recipe)]
+        recipe = ["fine-tuned", graph.digest, encode(tuning.recipe)]
 
         def make(out: Path) -> None:
             made = tuning.folder / f"{digest_of_json(recipe)}.onnx"  # a place that a killed run finds again
@@ -114,6 +115,31 @@ class Stages:
         facts = [*machine, self.target.opset_max, self.target.static_shapes_only]
         recipe = [graph.digest, str(variant), facts, dict(builder.toolchain())]
         return self._made("engine", recipe, lambda out: builder.build(self.store.path(graph), variant=variant, target=self.target, out=out))
+
+    def tuned(self, graph: Artifact, variant: Variant, most: int) -> tuple[Artifact, Tuning | None]:
+        """Tune the engine of a graph on the device; returns the graph that it is built from, and None where the backend has no tuner.
+
+        What was found is kept with the graph: asked again, the same choices are given.
+        """
+        backend = self.backends[variant.backend]
+        tuner = backend.tuner
+        if tuner is None:
+            return graph, None
+        machine = [self.target.architecture, list(self.target.isa_flags), self.target.threads]
+        recipe = ["tuned", graph.digest, str(variant), machine, most, dict(backend.builder.toolchain())]
+        key = digest_of_json(["report", recipe])
+
+        def make(out: Path) -> None:
+            found = tuner.tune(self.store.path(graph), variant=variant, target=self.target, most=most, out=out)
+            report = out.with_suffix(".json")
+            report.write_text(json.dumps(encode(found)))
+            self.store.put("report", key, report)  # before the graph: where there is a graph, there is its report
+
+        made = self._made("graph", recipe, make)
+        report = self.store.find("report", key)
+        if report is None:
+            raise BuildError("the report of a tuned graph must lie beside it; it is gone", hint="start a new run with another --out")
+        return made, decode(Tuning, json.loads(self.store.path(report).read_text()))
 
     def measurement(self, engine: Artifact, variant: Variant, protocol: Protocol) -> Measurement:
         """Read an engine's latency and memory on the target."""

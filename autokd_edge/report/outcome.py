@@ -14,6 +14,7 @@ from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Cost, Failed, Grade, Lesson, Member, Screened
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import Study
+from autokd_edge.core.tuning import Tuning
 
 
 class AccuracyFact(Structure):
@@ -41,12 +42,22 @@ class AccuracyFact(Structure):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnFront:
+    """An engine on the front; ``bundle`` is its folder below that of the run, empty while it is not written."""
+
+    graded: Graded
+    bundle: str
+    accuracies: Sequence[AccuracyFact] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A study and what it came to.
 
     ``best`` is the graded engine that was or would be shipped; ``closest`` says in a sentence which
     candidate came closest where there is none; ``accuracies`` are those of the bundle's manifest;
-    ``explanation`` is None where the study's models could not be asked.
+    ``explanation`` is None where the study's models could not be asked; ``tuning`` is that of the shipped engine; ``front``
+    is that of a study of one, the fastest engine first, and ``best`` then the most accurate one of it.
     """
 
     name: str
@@ -57,6 +68,8 @@ class Outcome:
     student: StudentSpec | None = None
     teacher: StudentSpec | None = None
     explanation: Explanation | None = None
+    tuning: Tuning | None = None
+    front: tuple[OnFront, ...] = ()
 
     def accuracy(self, what: str, split: str) -> AccuracyFact | None:
         """Return an accuracy of the manifest, if it is there."""

@@ -19,6 +19,7 @@ _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inl
 _SECTIONS = (
     sections.header,
     sections.cards,
+    sections.front,
     sections.comparison,
     sections.accuracy,
     sections.reasons,

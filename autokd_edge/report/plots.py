@@ -8,9 +8,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from autokd_edge.core.events import Graded, Probed
+from autokd_edge.core.events import Graded, Probed, Taught
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.pupil import Cost, Grade, Screened
+from autokd_edge.core.pupil import Cost, Grade, Lesson, Screened
 from autokd_edge.core.space import Point
 from autokd_edge.report import wording
 from autokd_edge.report.canvas import AMBER, BLUE, GREEN, GREY, RED, VIOLET, Canvas, Mark, Plot
@@ -25,36 +25,60 @@ TAIL = 0.005  # share of the samples, on either side, that the histogram leaves 
 
 def accuracy_plot(outcome: Outcome) -> Plot:
     """Accuracy against latency: taught students, graded engines, the teacher, the limits and the front."""
-    study, share = outcome.study, outcome.percentile
+    share = outcome.percentile
     canvas = Canvas(_latency_title(share), "Accuracy, validation (%)")
     canvas.log_x()
-    screened = [(taught, lesson, m) for taught, lesson in lessons(study) if (m := reading_of(study, taught.pupil.member)) is not None]
+    _draw_latency_limit(canvas, _bounds(outcome, _students(outcome)))
+    _draw_floor(canvas, outcome)
+    return _draw_students(canvas, outcome, "accuracy", lambda m: _ms(m, share))
+
+
+def accuracy_by_memory_plot(outcome: Outcome) -> Plot:
+    """Accuracy against peak memory: the same students and engines."""
+    canvas = Canvas("Peak memory over a null engine (MB)", "Accuracy, validation (%)")
+    bound = _bounds(outcome, _students(outcome)).get("memory")
+    if bound is not None:
+        canvas.x_limit(bound / _MB, f"memory limit {wording.size(bound)}")
+    _draw_floor(canvas, outcome)
+    return _draw_students(canvas, outcome, "accuracy-by-memory", lambda m: m.memory.engine_bytes / _MB)
+
+
+def _draw_students(canvas: Canvas, outcome: Outcome, name: str, across: Callable[[Measurement], float]) -> Plot:
+    """Draw accuracies over what ``across`` says of a reading, and the front: of all students, or of the engines where one was searched."""
+    engines = grades(outcome.study)
     marks: list[Mark] = [
         (
-            _ms(m, share),
+            across(m),
             lesson.accuracy,
             _pupil_text(f"taught for {taught.steps:,} steps", lesson.accuracy, taught.pupil.member.architecture, m),
         )
-        for taught, lesson, m in screened
+        for taught, lesson, m in _taught(outcome)
     ]
-    engines = grades(study)
-    best = [_engine_mark(graded, grade, share) for graded, grade in engines if graded == outcome.best]
-    others = [_engine_mark(graded, grade, share) for graded, grade in engines if graded != outcome.best]
-    students = [*(m for _, _, m in screened), *(grade.measurement for _, grade in engines)]
-    _draw_latency_limit(canvas, _bounds(outcome, students))
-    _draw_floor(canvas, outcome)
-    canvas.steps(front((x, y) for x, y, _ in (*marks, *others, *best)), GREEN)
+    winners: list[Graded | None] = [one.graded for one in outcome.front] if outcome.front else [outcome.best]
+    best = [_engine_mark(graded, grade, across) for graded, grade in engines if graded in winners]
+    others = [_engine_mark(graded, grade, across) for graded, grade in engines if graded not in winners]
+    canvas.steps(front((x, y) for x, y, _ in (best if outcome.front else (*marks, *others, *best))), GREEN)
     canvas.marks(marks, BLUE, "circle")
     canvas.marks(others, VIOLET, "diamond", size=12)
     canvas.marks(best, VIOLET, "star", size=19)
-    canvas.key(BLUE, "circle", "taught student: float accuracy, latency of its untrained engine")
+    canvas.key(BLUE, "circle", "taught student: float accuracy, reading of its untrained engine")
     canvas.key(VIOLET, "diamond", "engine, graded as it would be shipped")
     if best:
-        canvas.key(VIOLET, "star", "the best engine")
-    _draw_teacher(canvas, outcome)
-    canvas.key(GREEN, "line", "Pareto front of the students")
+        canvas.key(VIOLET, "star", "engine on the front, shipped" if outcome.front else "the best engine")
+    _draw_teacher(canvas, outcome, across)
+    canvas.key(GREEN, "line", "front of the engines that keep all limits" if outcome.front else "Pareto front of the students")
     canvas.key(RED, "dash", "limits")
-    return canvas.plot("accuracy", [*students, *_teacher(outcome)])
+    return canvas.plot(name, [*_students(outcome), *_teacher(outcome)])
+
+
+def _taught(outcome: Outcome) -> list[tuple[Taught, Lesson, Measurement]]:
+    found = ((taught, lesson, reading_of(outcome.study, taught.pupil.member)) for taught, lesson in lessons(outcome.study))
+    return [(taught, lesson, m) for taught, lesson, m in found if m is not None]
+
+
+def _students(outcome: Outcome) -> list[Measurement]:
+    """Return the readings of taught students, untrained, and of engines."""
+    return [*(m for _, _, m in _taught(outcome)), *(grade.measurement for _, grade in grades(outcome.study))]
 
 
 def memory_plot(outcome: Outcome) -> Plot:
@@ -155,12 +179,12 @@ def _screened(outcome: Outcome) -> list[Measurement]:
     return [outcome.study.best(probed.outcome) for probed in outcome.study.probes if isinstance(probed.outcome, Screened)]
 
 
-def _draw_teacher(canvas: Canvas, outcome: Outcome) -> None:
+def _draw_teacher(canvas: Canvas, outcome: Outcome, across: Callable[[Measurement], float]) -> None:
     reference = outcome.study.reference
     for m in _teacher(outcome):
         if reference is not None and reference.accuracy is not None:
             said = f"<b>teacher</b> {escape(outcome.study.config.teacher)}<br>{_reading_text(m)}<br>{wording.percent(reference.accuracy)}"
-            canvas.marks([(_ms(m, outcome.percentile), reference.accuracy, said)], AMBER, "square", size=13)
+            canvas.marks([(across(m), reference.accuracy, said)], AMBER, "square", size=13)
             canvas.key(AMBER, "square", "teacher")
 
 
@@ -185,9 +209,9 @@ def _draw_latency_limit(canvas: Canvas, bounds: Mapping[str, float]) -> None:
         canvas.x_limit(bounds["latency"] / _MS, f"latency limit {wording.latency(bounds['latency'])}")
 
 
-def _engine_mark(graded: Graded, grade: Grade, share: float) -> Mark:
+def _engine_mark(graded: Graded, grade: Grade, across: Callable[[Measurement], float]) -> Mark:
     text = _pupil_text(f"{graded.variant} engine", grade.accuracy, graded.pupil.member.architecture, grade.measurement)
-    return _ms(grade.measurement, share), grade.accuracy, text
+    return across(grade.measurement), grade.accuracy, text
 
 
 def _pupil_text(what: str, accuracy: float, architecture: Point, m: Measurement) -> str:

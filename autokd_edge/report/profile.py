@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.core.codec import Json
+from autokd_edge.core.codec import Json, encode
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.profile import Built, LayerTime, LeftOut, Profile, Profiled, ProfileRow
 from autokd_edge.core.pupil import Failed
@@ -43,6 +43,8 @@ def profile_tables(profile: Profile) -> RenderableType:
     parts.extend(Text(f"{row.variant}: {_why_not(row)}", style="yellow") for row in profile.rows if not isinstance(row.outcome, Profiled))
     for row in profile.measured:
         assert isinstance(row.outcome, Profiled)  # noqa: S101  what `measured` means
+        if row.outcome.tuning is not None:
+            parts.append(Text(f"{row.variant}: {wording.tuned(row.outcome.tuning)}"))
         if row.outcome.layers is not None:
             parts.append(_layers(row, row.outcome.layers))
     return Group(*parts)
@@ -78,6 +80,7 @@ def _summary(row: ProfileRow) -> dict[str, Json]:
             medians = list(done.measurement.block_medians_ns)
             return {
                 **plain,
+                "tuning": None if done.tuning is None else encode(done.tuning),
                 "outcome": wording.ORIGIN_WORDS[done.measurement.origin],
                 "engine_bytes": done.engine_bytes,
                 "reading": reading,

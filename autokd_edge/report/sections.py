@@ -10,6 +10,7 @@ from autokd_edge.core.pupil import Pupil, Screened
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.study import keeps
 from autokd_edge.report import explained, precisions, quantized, wording
+from autokd_edge.report import front as front_report
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
@@ -17,7 +18,7 @@ from autokd_edge.report.family import family_of, rows, told
 from autokd_edge.report.finalists import finalists_in_words
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, taught_in_words, untrained_median_ns
-from autokd_edge.report.plots import TAIL, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
+from autokd_edge.report.plots import TAIL, accuracy_by_memory_plot, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
 from autokd_edge.report.precisions import variant_lines
 from autokd_edge.report.quantized import noisiest_layers, quantized_sentences
 from autokd_edge.report.table import verdict
@@ -37,7 +38,7 @@ def header(outcome: Outcome) -> str:
     story += "".join(f" {sentence(wording.put_aside(gone))}" for gone in study.put_aside)
     return (
         f'<header><p class="kicker">autokd-edge \N{MIDDLE DOT} study {escape(outcome.name)}</p>'
-        f"<h1>A student of {escape(study.config.teacher)} for {escape(study.goal.target)}</h1>"
+        f"<h1>{'Students' if study.goal.pareto else 'A student'} of {escape(study.config.teacher)} for {escape(study.goal.target)}</h1>"
         f'<p class="verdict {kind}">{escape(sentence(verdict(outcome)))}</p><p class="lead">{escape(story)}</p></header>'
     )
 
@@ -69,6 +70,17 @@ def cards(outcome: Outcome) -> str:
     return f'<div class="cards">{"".join(card(*facts) for facts in shown)}</div><div class="under-cards">{said}</div>'
 
 
+def front(outcome: Outcome) -> str:
+    """Draw the front of a study that searched for one, and list every engine with its place."""
+    study = outcome.study
+    if not study.goal.pareto or not (study.teachings or study.grades):
+        return ""
+    plots = [accuracy_plot(outcome)] + ([accuracy_by_memory_plot(outcome)] if "memory" in study.goal.pareto else [])
+    listed = table(front_report.columns(outcome), front_report.rows(outcome), strong=1, css="figures")
+    title = f"The front: accuracy against {' and '.join(study.goal.pareto)}"
+    return section(title, f"Up and to the left is better. {front_report.NOTE}", *map(plot, plots), listed)
+
+
 def comparison(outcome: Outcome) -> str:
     """Set the teacher beside the student."""
     rows = [(line.quantity, line.teacher, line.student, line.compared) for line in compare(outcome)]
@@ -84,12 +96,13 @@ def comparison(outcome: Outcome) -> str:
         note = "Both ran in the same runtime, on the same device, by the same protocol. The accuracy that counts is the engine's own."
     else:
         note = "The two readings were not taken under the same conditions: compare device, runtime and protocol before the figures."
-    return section("Teacher beside student", note, table(("Quantity", "Teacher", "Student", "Compared"), rows, strong=2, css="compare"))
+    title = "Teacher beside the most accurate student" if outcome.front else "Teacher beside student"
+    return section(title, note, table(("Quantity", "Teacher", "Student", "Compared"), rows, strong=2, css="compare"))
 
 
 def accuracy(outcome: Outcome) -> str:
-    """Plot accuracy against latency."""
-    if not outcome.study.teachings and not outcome.study.grades:
+    """Plot accuracy against latency; of a front its own section does."""
+    if outcome.study.goal.pareto or not (outcome.study.teachings or outcome.study.grades):
         return ""
     note = (
         "Up and to the left is better. What a limit is compared with is the upper confidence bound of the percentile, "
@@ -138,7 +151,7 @@ def engines(outcome: Outcome) -> str:
         "and by how much the taught one differs from it."
     )
     said = conditions(wording.all_conditions(grade.measurement for _, grade in found))
-    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), _quantized(outcome), said)
+    return section("Engines graded", note, table(columns, rows, strong=1, css="figures"), _quantized(outcome), _tuned(outcome), said)
 
 
 def _quantized(outcome: Outcome) -> str:
@@ -146,6 +159,13 @@ def _quantized(outcome: Outcome) -> str:
     told = "".join(f"<p>{escape(sentence(said))}</p>" for said in quantized_sentences(outcome.study))
     rows = noisiest_layers(outcome.study)
     return f"{told}<h3>Noise of quantising, by layer, before any tuning</h3>{table(quantized.COLUMNS, rows)}" if rows else told
+
+
+def _tuned(outcome: Outcome) -> str:
+    """Say what tuning the shipped engine on its board won."""
+    if outcome.tuning is None:
+        return ""
+    return f"<p>{escape(sentence(f'the shipped engine: {wording.tuned(outcome.tuning)}'))}. It gives the same logits to the bit.</p>"
 
 
 def family(outcome: Outcome) -> str:

@@ -11,7 +11,7 @@ from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Cost, Failed, Grade, Screened
 from autokd_edge.core.study import Study, keeps
-from autokd_edge.report import family
+from autokd_edge.report import family, front
 from autokd_edge.report.finalists import finalists, is_kept, refused_count
 from autokd_edge.report.outcome import Outcome, cost_of, grades, lessons, paused_count, refusals
 from autokd_edge.report.precisions import comparisons
@@ -89,7 +89,10 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "finalists": [_finalist(study, confirmed) for confirmed in study.confirmations],
         "engines": [_engine(outcome, graded, grade) for graded, grade in grades(study)],
         "best": None if outcome.best is None or outcome.grade is None else _engine(outcome, outcome.best, outcome.grade),
+        "pareto": list(study.goal.pareto),
+        "front": front.summary(outcome),
         "family_members": family.summary(family.family_of(study, outcome.best)),
+        "tuning": None if outcome.tuning is None else encode(outcome.tuning),
         "closest": outcome.closest or None,
         "explanation": None if outcome.explanation is None else encode(outcome.explanation),
         "accuracies": [

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autokd_edge.core.study import keeps
-from autokd_edge.report import explained, family, precisions, wording
+from autokd_edge.report import explained, family, front, precisions, wording
 from autokd_edge.report.comparison import compare
 from autokd_edge.report.finalists import finalists_in_words
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals
@@ -28,8 +28,11 @@ def goal_tables(outcome: Outcome) -> RenderableType:
     """Lay out one goal: verdict, teacher beside student, variants tried, the family, and what was refused."""
     parts: list[RenderableType] = [Text(verdict(outcome), style="bold green" if outcome.best is not None else "bold yellow")]
     parts.append(comparison_table(outcome))
-    parts.extend(table for table in (variants_table(outcome), family_table(outcome)) if table is not None)
+    engines = front_table(outcome) if outcome.study.goal.pareto else variants_table(outcome)
+    parts.extend(table for table in (engines, family_table(outcome)) if table is not None)
     parts.extend(Text(said) for said in (finalists_in_words(outcome.study), *quantized_sentences(outcome.study)) if said)
+    if outcome.tuning is not None:
+        parts.append(Text(f"the shipped engine: {wording.tuned(outcome.tuning)}"))
     parts.extend(map(Text, explained.reasons(outcome)))
     parts.extend(table for table in (influence_table(outcome), screening_table(outcome), refusals_table(outcome)) if table is not None)
     return Group(*parts)
@@ -37,6 +40,8 @@ def goal_tables(outcome: Outcome) -> RenderableType:
 
 def verdict(outcome: Outcome) -> str:
     """Say in one line what a study came to."""
+    if outcome.front:
+        return front.told(outcome)
     if outcome.best is not None and outcome.grade is not None:
         slacks = ", ".join(wording.slack(slack) for slack in outcome.study.grade_slacks(outcome.grade))
         return (
@@ -47,7 +52,8 @@ def verdict(outcome: Outcome) -> str:
 
 def comparison_table(outcome: Outcome) -> Table:
     """Set the teacher beside the student."""
-    table = _table(f"Teacher beside student, study '{outcome.name}'", ("Quantity", "Teacher", "Student", "Compared"))
+    which = "the most accurate student of the front" if outcome.front else "student"
+    table = _table(f"Teacher beside {which}, study '{outcome.name}'", ("Quantity", "Teacher", "Student", "Compared"))
     for line in compare(outcome):
         table.add_row(Text(line.quantity, style="dim"), Text(line.teacher), Text(line.student, style="bold"), Text(line.compared))
     return table
@@ -71,6 +77,15 @@ def variants_table(outcome: Outcome) -> Table | None:
             wording.size(grade.measurement.memory.engine_bytes),
         )
         table.add_row(Text(engine_name(outcome.study, graded)), *map(Text, cells), Text(verdict_text))
+    return table
+
+
+def front_table(outcome: Outcome) -> Table:
+    """List every engine of a study that searched for a front, and which are on it."""
+    word = wording.origins(grade.measurement for _, grade in grades(outcome.study))
+    table = _table(f"The front of accuracy against {' and '.join(outcome.study.goal.pareto)} ({word})", front.columns(outcome))
+    for row in front.rows(outcome):
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from autokd_edge.core.events import PutAside
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement, Origin, Prediction
+from autokd_edge.core.tuning import Tuning
 
 # "Measured" is said of what ran on the device; everything else carries its own word.
 ORIGIN_WORDS: dict[Origin, str] = {"device": "measured", "emulated": "emulated", "predicted": "predicted", "replay": "replayed"}
@@ -126,6 +127,20 @@ def device(measurement: Measurement) -> str:
     virtual = ", virtual machine" if measurement.fingerprint.virtual else ""
     address = f", {measurement.device}" if measurement.device is not None else ""
     return f"{measurement.target} ({measurement.fingerprint.processor}{virtual}{address})"
+
+
+def tuned(tuning: Tuning) -> str:
+    """Say what tuning tried and what it won: tuned 14 workloads, 112 candidates in 48 s: 310 µs against 360 µs."""
+    known = f" ({tuning.known} known from before)" if tuning.known else ""
+    failed = sum(tuning.failed.values())
+    also = f" ({failed} more failed: {'; '.join(tuning.failed)})" if failed else ""
+    told = f"tuned {tuning.workloads} workloads{known}, {tuning.candidates} candidates{also} in {tuning.seconds:.0f} s"
+    if tuning.untuned_ns is None or tuning.tuned_ns is None:
+        return f"{told}: none is faster than the rule's tiles, which stay"
+    against = f"{latency(tuning.tuned_ns)} against {latency(tuning.untuned_ns)}"
+    if tuning.dropped:
+        return f"{told}: {against}, but {tuning.dropped}: the rule's tiles stay"
+    return f"{told}: {against}{'' if tuning.kept else ', so that the tiles of the rule stay'}"
 
 
 def put_aside(gone: PutAside) -> str:

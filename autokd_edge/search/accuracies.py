@@ -15,11 +15,12 @@ import numpy as np
 from autokd_edge.core.pupil import Pupil
 from autokd_edge.core.study import Study
 from autokd_edge.search.candidates import Candidates
+from autokd_edge.search.compression import compressed
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import judged, suitable
 from autokd_edge.search.ladder import paused, rung_of
 from autokd_edge.search.prior import fit_after, recalled_model
-from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, compressed
+from autokd_edge.search.surrogate import Columns, Surrogate, Unfit
 
 _LESSONS = 5  # before there is a model: on tables of devices, one of three lessons chose worse than chance for some time
 

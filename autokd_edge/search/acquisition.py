@@ -2,7 +2,8 @@
 
 Notation: x (n, d) candidates, count of them to be taken. The acquisition functions are BoTorch's:
 qLogNoisyExpectedImprovement with outcome constraints and qLogProbabilityOfFeasibility (Ament et al.,
-2023, arXiv 2310.20708; Letham et al., 2019, arXiv 1706.07094). A batch is taken one by one, with the
+2023, arXiv 2310.20708; Letham et al., 2019, arXiv 1706.07094), and for a front qLogNoisyExpectedHypervolumeImprovement
+(Daulton et al., 2021, arXiv 2105.08195). A batch is taken one by one, with the
 ones taken before, and any trial that is still running, as X_pending.
 """
 
@@ -15,6 +16,9 @@ from functools import partial
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.multi_objective import logei as front_functions
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.sampling.normal import SobolQMCNormalSampler
@@ -24,6 +28,7 @@ from autokd_edge.search.encode import Rows
 from autokd_edge.search.surrogate import Surrogate, predict
 
 _DRAWS = 64  # quasi-random draws of a posterior: differences between candidates are far larger than their error
+_FEW_DRAWS = 16  # where a front has two costs: each draw is then cut into boxes by itself, which takes milliseconds
 # Standard deviations below which 1 - |u| Phi(u) / phi(u) has no digits left.
 _FAR = -1e4
 
@@ -44,6 +49,30 @@ def improving(
             constraints=_constraints(1, len(limits)) or None,
             X_pending=None if pending is None else torch.from_numpy(pending),
             prune_baseline=True,
+        )
+
+
+def widening(
+    objective: Surrogate, costs: Sequence[Surrogate], limits: Sequence[Surrogate], baseline: Rows, reference: Tensor, seed: int
+) -> AcquisitionFunction:
+    """Return constrained qLogNEHVI of accuracy and k costs over the candidates of ``baseline (m, d)``.
+
+    ``costs`` are models of log costs; where there is none the costs are known: the last columns of the rows. ``reference
+    (1 + k,)`` is an accuracy and negated log costs. ``limits`` are models of log(reading / limit).
+    """
+    _compile_nothing()
+    count = len(costs) or len(reference) - 1
+    pick = partial(_modelled if costs else _known, count=count)
+    with torch.no_grad():
+        return qLogNoisyExpectedHypervolumeImprovement(
+            model=ModelListGP(objective.model, *(model.model for model in (*costs, *limits))),
+            ref_point=reference,
+            X_baseline=torch.from_numpy(baseline),
+            sampler=_sampler(seed, _DRAWS if count == 1 else _FEW_DRAWS),
+            objective=GenericMCMultiOutputObjective(pick),
+            constraints=_constraints(1 + len(costs), len(limits)) or None,
+            prune_baseline=True,
+            cache_root=False,  # the costs are no part of the model, or the models have rows of their own
         )
 
 
@@ -101,8 +130,17 @@ def take(acquisition: AcquisitionFunction, x: Tensor, count: int, log_weight: Te
     return taken
 
 
-def _sampler(seed: int) -> SobolQMCNormalSampler:
-    return SobolQMCNormalSampler(sample_shape=torch.Size([_DRAWS]), seed=seed)
+def _compile_nothing() -> None:
+    """Keep BoTorch from compiling a kernel in C++ for this very processor when qLogNEHVI is first made.
+
+    It takes half a minute and a compiler, leaves files in the user's home with a lock that a killed process
+    never gives back, and sums in another order than BoTorch's own Python, which is quick enough here.
+    """
+    front_functions._load_attempted = True  # noqa: SLF001  there is no other switch
+
+
+def _sampler(seed: int, draws: int = _DRAWS) -> SobolQMCNormalSampler:
+    return SobolQMCNormalSampler(sample_shape=torch.Size([draws]), seed=seed)
 
 
 def _constraints(first: int, count: int) -> list[Callable[[Tensor], Tensor]]:
@@ -115,3 +153,13 @@ def _output(samples: Tensor, index: int) -> Tensor:
 
 def _first(samples: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: ARG001, N803  BoTorch calls it so
     return samples[..., 0]
+
+
+def _modelled(samples: Tensor, X: Tensor | None = None, *, count: int) -> Tensor:  # noqa: ARG001, N803  BoTorch calls it so
+    return torch.cat([samples[..., :1], -samples[..., 1 : 1 + count]], dim=-1)
+
+
+def _known(samples: Tensor, X: Tensor | None = None, *, count: int) -> Tensor:  # noqa: N803  BoTorch calls it so
+    assert X is not None, "the costs are columns of the rows"
+    costs = X[..., -count:].expand(*samples.shape[:-1], count)
+    return torch.cat([samples[..., :1], -costs], dim=-1)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autokd_edge.core.front import costs_of
 from autokd_edge.core.pupil import Member
 from autokd_edge.core.study import Study
 from autokd_edge.search.candidates import Candidates
+from autokd_edge.search.compression import below_compressed
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import Reading, refused
-from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, below_compressed, fit, predict
+from autokd_edge.search.surrogate import Columns, Surrogate, Unfit, fit, predict
 
 # Readings that the model of a limit learns from: exact GPs of this size fit well within a second.
 _MOST_READINGS = 256
@@ -52,10 +55,7 @@ class LimitBeliefs:
 
 def limit_beliefs(study: Study, known: Sequence[Reading], candidates: Candidates) -> LimitBeliefs | Unfit:
     """Fit a model for each device limit; of a row they read the architecture's columns alone."""
-
-    def rows(members: Sequence[Member]) -> Rows:
-        return candidates.with_distillation(candidates.architecture_rows([m.architecture for m in members]), candidates.guess)
-
+    rows = partial(_rows, candidates)
     chosen = informative(study, known)
     x = rows([reading.member for reading in chosen])
     models = []
@@ -67,6 +67,24 @@ def limit_beliefs(study: Study, known: Sequence[Reading], candidates: Candidates
         models.append(model)
     builds = _building(study, [reading.member for reading in known], rows, candidates.limit_columns)
     return builds if isinstance(builds, Unfit) else LimitBeliefs(models=tuple(models), builds=builds)
+
+
+def cost_models(study: Study, known: Sequence[Reading], candidates: Candidates) -> tuple[Surrogate, ...] | Unfit:
+    """Fit a model of the logarithm of each cost that the goal trades accuracy for; rows as those of the limits."""
+    chosen = informative(study, known)
+    x = _rows(candidates, [reading.member for reading in chosen])
+    y = np.log([costs_of(study.goal, reading.measurement) for reading in chosen])
+    models = []
+    for i, cost in enumerate(study.goal.pareto):
+        model = fit(x, y[:, i], columns=candidates.limit_columns, noise=np.array([_noise(reading, cost) for reading in chosen]))
+        if isinstance(model, Unfit):
+            return model
+        models.append(model)
+    return tuple(models)
+
+
+def _rows(candidates: Candidates, members: Sequence[Member]) -> Rows:
+    return candidates.with_distillation(candidates.architecture_rows([m.architecture for m in members]), candidates.guess)
 
 
 def _building(

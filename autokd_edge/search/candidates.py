@@ -19,6 +19,7 @@ from autokd_edge.core.space import Point, SearchSpace, Value
 from autokd_edge.core.study import Study
 from autokd_edge.search.draw import grid, new_points, sample_new, stream, uniform
 from autokd_edge.search.encode import Describe, Encoder, Rows
+from autokd_edge.search.front import in_order
 from autokd_edge.search.history import Reading, asked, lessons, suitable
 from autokd_edge.search.neighbours import moves
 from autokd_edge.search.surrogate import Columns
@@ -164,10 +165,11 @@ def _seen(study: Study) -> set[Point]:
 
 
 def _centres(study: Study, known: Sequence[Reading]) -> list[Point]:
-    """Return points worth a look around: the best taught, and what fits or misses by least."""
-    best = sorted(suitable(study), key=lambda lesson: -lesson[1])[: _CENTRES // 2]
+    """Return points worth a look around: the best taught or the front of them, and what fits or misses by least."""
+    best = in_order(study) if study.goal.pareto else [pupil for pupil, _ in sorted(suitable(study), key=lambda lesson: -lesson[1])]
+    best = best[: _CENTRES // 2]
     near = sorted(known, key=lambda reading: abs(reading.worst))[: _CENTRES - len(best)]
-    return list(dict.fromkeys([*(pupil.member.architecture for pupil, _ in best), *(r.member.architecture for r in near)]))
+    return list(dict.fromkeys([*(pupil.member.architecture for pupil in best), *(r.member.architecture for r in near)]))
 
 
 def _guessed(space: SearchSpace, guess: Mapping[str, Value]) -> Point:

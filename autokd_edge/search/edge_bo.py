@@ -28,11 +28,12 @@ from autokd_edge.search.beliefs import LimitBeliefs, capacities, limit_beliefs
 from autokd_edge.search.candidates import GUESS, Candidates
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Describe, Rows
+from autokd_edge.search.gain import Better, Gain
 from autokd_edge.search.history import Reading, fitting, judged, readings, running, tried
 from autokd_edge.search.ladder import Paused
 from autokd_edge.search.prior import recalled_model
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import Unfit, fit, predict, steady
+from autokd_edge.search.surrogate import Surrogate, Unfit, fit, predict, steady
 
 _log = logging.getLogger(__name__)
 
@@ -122,9 +123,23 @@ class EdgeBO:
         model, baseline = self._accuracies.model(study)
         if isinstance(model, Unfit):
             return [points[i] for i in self._likely(study, known, x, log_fits, count)]
-        order = acquisition.sift(model, x, baseline, log_fits, max(_SHORT, count))
-        function = acquisition.improving(model, beliefs.models, baseline, study.config.seed, self._pending(study))
-        return [points[i] for i in _jointly(function, x, order, beliefs, count)]
+        gain = self._unread_gain(study, known, model, baseline)
+        if isinstance(gain, Unfit):
+            return _by_chance("probing", gain, self._candidates.chance(study, count))
+        order = gain.sift(x, log_fits, max(_SHORT, count))
+        return [points[i] for i in _jointly(gain.function(beliefs.models, study.config.seed), x, order, beliefs, count)]
+
+    def _unread_gain(self, study: Study, known: Sequence[Reading], model: Surrogate, baseline: Rows) -> Gain | Unfit:  # noqa: ARG002  a front's
+        """Return what counts as an improvement by candidates that were not probed."""
+        return Better(model=model, baseline=baseline, pending=self._pending(study))
+
+    def _read_gain(self, study: Study, model: Surrogate, baseline: Rows) -> Gain:
+        """Return what counts as an improvement by members that were measured."""
+        return Better(model=model, baseline=baseline, pending=self._pending(study))
+
+    def _with_costs(self, study: Study, x: Rows, members: Sequence[Reading]) -> Rows:  # noqa: ARG002  a front's
+        """Return the rows of measured members with what else an improvement is counted by; for one best student, nothing."""
+        return x
 
     def _pending(self, study: Study) -> Rows | None:
         """Return the rows of the pupils that are being taught; None where nobody is."""
@@ -221,16 +236,17 @@ class EdgeBO:
             return _by_chance("teaching", model, self._random.teach(study))
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in members])
         x = at_end(study, self._candidates.with_distillation(rows, self._candidates.best_distillation(study)))
-        likely = acquisition.sift(model, x, baseline, None, _SHORT).tolist()
-        done = tried(study)
+        gain, done = self._read_gain(study, model, baseline), tried(study)
+        likely = [members[i] for i in gain.sift(self._with_costs(study, x, members), None, _SHORT).tolist()]
         points = self._candidates.distillations(study)
-        pupils = [Pupil(member=members[i].member, distillation=point) for i in likely for point in points]
-        pupils = [pupil for pupil in pupils if pupil not in done]
-        if not pupils:
+        pairs = [(reading, Pupil(member=reading.member, distillation=point)) for reading in likely for point in points]
+        pairs = [(reading, pupil) for reading, pupil in pairs if pupil not in done]
+        if not pairs:
             return self._random.teach(study)
-        x = self._accuracies.ends(study, pupils)
-        short = acquisition.sift(model, x, baseline, None, _SHORT)
-        function = acquisition.improving(model, (), baseline, study.config.seed, self._pending(study))
+        pupils = [pupil for _, pupil in pairs]
+        x = self._with_costs(study, self._accuracies.ends(study, pupils), [reading for reading, _ in pairs])
+        short = gain.sift(x, None, _SHORT)
+        function = gain.function((), study.config.seed)
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]
 
 

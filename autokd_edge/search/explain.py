@@ -13,10 +13,11 @@ from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.study import Study
 from autokd_edge.search.beliefs import LimitBeliefs, limit_beliefs
 from autokd_edge.search.candidates import Candidates
+from autokd_edge.search.compression import compressed, uncompressed
 from autokd_edge.search.draw import stream
 from autokd_edge.search.encode import Rows
 from autokd_edge.search.history import Reading, lessons, readings
-from autokd_edge.search.surrogate import Surrogate, Unfit, compressed, fit, predict, steady, uncompressed
+from autokd_edge.search.surrogate import Surrogate, Unfit, fit, predict, steady
 
 MORE = 1.1  # what a limit is loosened by
 _FEWEST = 5  # lessons before anything is said of accuracy: a model of fewer says little but its prior

@@ -85,7 +85,7 @@ class Finals:
         lead = self._lead()
         why = "no other taught candidate is left" if lead is None else self._why_not(lead)
         if lead is None or why:
-            return Stop(reason=_none_kept(self._study, f"{why}{self._refused_in_words()}"))
+            return Stop(reason=none_kept(self._study, f"{why}{self._refused_in_words()}"))
         unprobed = self._unprobed(lead.pupil.member.architecture)
         if unprobed:
             return Probe(members=unprobed)
@@ -266,7 +266,8 @@ def _of_one_family(one: Pupil, other: Pupil) -> bool:
     return one.member.architecture == other.member.architecture and one.distillation == other.distillation
 
 
-def _none_kept(study: Study, why: str) -> str:
+def none_kept(study: Study, why: str) -> str:
+    """Say that no engine keeps all limits, why no other is tried, and which came closest or what failed last."""
     refused = any(confirmations.breaks(study, one.member, one.variant) for one in study.confirmations)
     if refused or any(isinstance(graded.outcome, Grade) for graded in study.grades):
         return f"no engine keeps all limits: {why}; {closest(study)}"

@@ -10,6 +10,7 @@ from autokd_edge.core.space import Point
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.search.finals import Finals, begun
+from autokd_edge.search.front_finals import FrontFinals
 from autokd_edge.search.plan import Plan
 
 
@@ -32,7 +33,8 @@ class Phases(ABC):
             action = self._search(study)
             if action is not None:
                 return action
-        return Finals(study, self._plan, self._variants, self._members).next()
+        finals = FrontFinals if study.goal.pareto else Finals
+        return finals(study, self._plan, self._variants, self._members).next()
 
     def is_mid_turn(self, study: Study) -> bool:
         """Say whether what was begun for this goal goes on before another goal's turn; a pure function of the study."""

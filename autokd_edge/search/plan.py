@@ -19,10 +19,24 @@ class Plan:
     refusals: int = 24  # untrained finalists that may break a limit by the final protocol, 12 s each, before no other is read
     full_factor: int = 20  # members share the time left where each gets this multiple of the search's steps; else fewer are taught
     final_factor: int = 4  # final steps as a multiple of the search's, where the budget is counted in teachings
+    front: int = 5  # pupils of a front that are taught in full at most
+    front_factor: int = 2  # they share the time left where each gets this multiple of the search's steps; else fewer are taught
     failures: int = 5  # teachings failed in a row that end the search
 
     def __post_init__(self) -> None:
-        for name in ("pool", "batch", "most_probes", "finalists", "refusals", "full_factor", "final_factor", "failures"):
+        counts = (
+            "pool",
+            "batch",
+            "most_probes",
+            "finalists",
+            "refusals",
+            "full_factor",
+            "final_factor",
+            "front",
+            "front_factor",
+            "failures",
+        )
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
         if not 0 <= self.pool_share <= self.search_share <= 1 - self.grading_share <= 1:

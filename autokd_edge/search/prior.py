@@ -13,8 +13,9 @@ import numpy as np
 
 from autokd_edge.core.pupil import Recalled
 from autokd_edge.search.candidates import Candidates
+from autokd_edge.search.compression import compressed
 from autokd_edge.search.encode import Rows
-from autokd_edge.search.surrogate import Columns, Surrogate, Trend, Unfit, compressed, fit, left_out
+from autokd_edge.search.surrogate import Columns, Surrogate, Trend, Unfit, fit, left_out
 
 _SLOPES = (0.0, 0.5, 1.0)
 _LEAST_RELIABLE = 0.3  # of the variance of its own lessons, each predicted from the others: less is as good as nothing

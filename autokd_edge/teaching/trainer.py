@@ -90,7 +90,7 @@ class KDDistiller:
             lesson.forget()
         return result
 
-    def tuner(self, steps: int) -> GraphTuner:
+    def fine_tuner(self, steps: int) -> GraphTuner:
         """Return what tunes quantised graphs for so many batches, as students are taught: the same batches, answers and loss."""
         return GraphTuner(
             batches=self._batches,

@@ -130,6 +130,8 @@ BAD = {
         ["gelu.onnx", "--data", "digits", "--qat-steps", "9"],
         "'gelu.onnx' cannot be tuned: quantisation-aware tuning knows Conv,",
     ),
+    "no candidate to tune": (["net.onnx", "--tune", "0"], "--tune must be 1 to 1000 candidates of each layer; got 0"),
+    "a backend without a tuner": (["net.onnx", "--tune", "4"], "--tune is for backends that have a tuner, as tvm has; target 'fake-host'"),
     "an address that is none": (["net.onnx", "--device", "http://x"], "http://x"),
 }
 

@@ -196,3 +196,17 @@ def test_an_rtx_engine_is_built_and_said_not_to_be_measured(folder):
         line = next(line for line in done.out.splitlines() if line.startswith(f"tensorrt_rtx/{precision}: "))
         assert "built, " in line
         assert "and not measured: an engine of target 'rtx'" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--tune", "-1"), "--tune must be 1 to 1000 candidates of each layer; got -1"),
+        (("--tune", "4"), "--tune is for backends that have a tuner, as tvm has; target 'fake-host' has fake/fp32, fake/int8"),
+        (("--tune", "4", "--predict", "recorded"), "--tune times candidates on a device, and --predict has none"),
+    ],
+)
+def test_tuning_that_cannot_be_is_refused_in_one_sentence(words, said, folder, site):
+    refused = run(folder, site, *words)
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert said in refused.err

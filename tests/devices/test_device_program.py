@@ -153,6 +153,13 @@ def test_memory_is_the_peak_of_the_process_in_bytes_also_after_it_was_freed():
     assert 48_000_000 < after - before < 52_000_000  # the kernel counts to some 0.4 MB
 
 
+def test_memory_is_never_less_than_what_is_resident():
+    read = "int(next(l for l in open('/proc/self/smaps_rollup') if l.startswith('Rss:')).split()[1]) * 1024"
+    code = f"from device_program import _peak_rss_bytes as peak; a = [b'x' * 100_000 for _ in range(100)]; r = {read}; print(r, peak())"
+    resident, peak = map(int, _said(code))
+    assert 10_000_000 < resident <= peak
+
+
 def _said(code):
     """Run code in a process that imports the program as a module."""
     return subprocess.check_output([sys.executable, "-c", code], text=True, cwd=DEVICE_PROGRAM.parent).split()

@@ -8,6 +8,7 @@ from fakes.backend import FAKE_FINGERPRINT, FAKE_PROTOCOL, FAKE_TARGET, FAKE_VAR
 from fakes.graphs import write_graph
 from fakes.pool import PacedBoard, pool_of
 
+from autokd_edge.devices.pooled import PooledTuner
 from autokd_edge.errors import NoBoardLeftError
 
 ONE, TWO, THREE = (f"ssh://pi@board-{number}" for number in (1, 2, 3))
@@ -136,3 +137,18 @@ def test_a_board_that_nobody_reaches_is_put_aside_and_where_there_is_no_other_th
     nobody, _ = pool_of(PacedBoard(ONE, reachable=False), PacedBoard(TWO, reachable=False))
     with pytest.raises(NoBoardLeftError, match="a pool must keep a board; all 2 were put aside"):
         nobody.fingerprint()
+
+
+def test_tuning_is_done_at_one_board_of_a_pool(graph, tmp_path):
+    class Tuner:
+        def __init__(self, name):
+            self.name = name
+
+        def tune(self, graph, *, variant, target, most, out):  # noqa: ARG002  the port's signature
+            return self.name, most
+
+    pool, _ = pool_of(PacedBoard(ONE), PacedBoard(TWO))
+    joined = []
+    tuner = PooledTuner([Tuner(ONE), Tuner(TWO)], pool, lambda: joined.append(True))
+    assert tuner.tune(graph, variant=FP32, target=FAKE_TARGET, most=3, out=tmp_path / "out.onnx") in {(ONE, 3), (TWO, 3)}
+    assert joined == [True]

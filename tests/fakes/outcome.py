@@ -10,6 +10,7 @@ from fakes.study import sample_spec, sample_study, sample_study_of_two
 
 from autokd_edge.core.codec import decode, encode
 from autokd_edge.core.study import Study
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.report.outcome import Outcome
 
 CLOSEST = "the closest candidate as openvino/int8 has latency 0.366 ms (limit 0.02 ms, +1730 %)"
@@ -26,6 +27,14 @@ def sample_outcome() -> Outcome:
         student=sample_spec(),
         teacher=sample_spec(nodes=2, seed=1),
     )
+
+
+def tuned_outcome() -> Outcome:
+    """Make the same outcome with an engine that was tuned."""
+    tuning = Tuning(
+        most=8, workloads=14, known=0, candidates=112, failed={}, changed=5, seconds=48.2, untuned_ns=360_000.0, tuned_ns=310_000.0
+    )
+    return dataclasses.replace(sample_outcome(), tuning=tuning)
 
 
 def outcomes_of_two() -> tuple[Outcome, Outcome]:

@@ -1,6 +1,6 @@
 import pytest
 from fakes.backend import FakeQuantizer
-from pipeline.world import FP32, INT8, PROTOCOLS, TEACHER, CountingBuilder, FailingQuantizer, FlakyBoard, World
+from pipeline.world import FP32, INT8, PROTOCOLS, TEACHER, CountingBuilder, FailingQuantizer, FakeTuner, FlakyBoard, World
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.errors import InputError, MeasureError
@@ -8,10 +8,10 @@ from autokd_edge.pipeline.compile import Compiled, Job, Unusable, compiled_in_ea
 from autokd_edge.students.folding import initial_arrays
 
 
-def compiled(tmp_path, *, graded=True, max_drop=0.5, variants=(INT8, FP32), seen=None, **world):
+def compiled(tmp_path, *, graded=True, max_drop=0.5, variants=(INT8, FP32), seen=None, tune=None, **world):
     there = World(folder=tmp_path, **world)
     graph = there.stages.given_graph(TEACHER, initial_arrays(TEACHER), digest_of_bytes(b"given"))
-    job = Job(graph=graph, variants=variants, protocol=PROTOCOLS["final"], graded=graded, max_drop=max_drop)
+    job = Job(graph=graph, variants=variants, protocol=PROTOCOLS["final"], graded=graded, max_drop=max_drop, tune=tune)
     return compiled_in_each(there.stages, job, [].append if seen is None else seen.append)
 
 
@@ -69,3 +69,18 @@ def test_a_device_that_does_not_answer_is_the_devices_failure(tmp_path):
 
     with pytest.raises(MeasureError, match="does not answer"):
         to_ship(compiled(tmp_path, graded=False, variants=(FP32,), board=DeadBoard()), max_drop=0.5)
+
+
+def test_each_engine_is_tuned_before_it_is_measured_where_that_is_asked_for(tmp_path):
+    plain = compiled(tmp_path)
+    found = compiled(tmp_path, tuner=FakeTuner(), tune=4)
+    for before, after in zip(plain, found, strict=True):
+        assert (before.tuning, after.tuning.most) == (None, 4)
+        assert after.accuracy == before.accuracy
+        assert after.measurement.engine == after.engine.digest != before.engine.digest
+
+
+def test_a_tuner_is_left_alone_where_nobody_asks_for_it(tmp_path):
+    tuner = FakeTuner()
+    compiled(tmp_path, tuner=tuner)
+    assert tuner.tuned == 0

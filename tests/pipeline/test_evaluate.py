@@ -13,8 +13,8 @@ from pipeline.world import (
     FailingQuantizer,
     FakeDistiller,
     FakeFamily,
+    FakeFineTuner,
     FakeLabelledImages,
-    FakeTuner,
     Killed,
     World,
     begun,
@@ -212,16 +212,16 @@ def test_the_reference_is_the_teachers_engine_by_every_protocol(world):
 
 
 def test_an_int8_engine_that_loses_too_much_is_tuned_by_the_pupils_own_distillation(tmp_path):
-    world = World(folder=tmp_path, quantizer=FakeQuantizer(noise=1.0), tuner=FakeTuner())
+    world = World(folder=tmp_path, quantizer=FakeQuantizer(noise=1.0), fine_tuner=FakeFineTuner())
     world.evaluator.teach(PUPIL, 10)
     graph, path = world.evaluator.float_graph(PUPIL, 10), tmp_path / "images.npy"
     np.save(path, np.random.default_rng(0).standard_normal((200, *TASK.image), dtype=np.float32))
     answers = world.stages.logits(world.stages.engine(graph, FP32), FP32, path).argmax(axis=1)
     stages = dataclasses.replace(world.stages, images=FakeLabelledImages(path, answers))
-    world.tuner.original = stages.store.path(graph)
+    world.fine_tuner.original = stages.store.path(graph)
     grade = world.evaluator_of(stages).grade(PUPIL, 10, INT8, LIMITS)
     assert grade.accuracy == 100 > grade.quantized.untuned_accuracy
-    assert grade.quantized.tuning == world.tuner.recipe(PUPIL.distillation)
-    again = World(folder=tmp_path, tuner=FakeTuner())
+    assert grade.quantized.tuning == world.fine_tuner.recipe(PUPIL.distillation)
+    again = World(folder=tmp_path, fine_tuner=FakeFineTuner())
     assert again.evaluator_of(dataclasses.replace(again.stages, images=stages.images)).grade(PUPIL, 10, INT8, LIMITS).graph == grade.graph
-    assert again.tuner.tuned == 0  # found, not made anew
+    assert again.fine_tuner.tuned == 0  # found, not made anew

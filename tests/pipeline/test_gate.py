@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes.backend import FakeQuantizer
-from pipeline.world import FP32, INT8, TEACHER, FakeLabelledImages, FakeTuner, World
+from pipeline.world import FP32, INT8, TEACHER, FakeFineTuner, FakeLabelledImages, World
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.space import Point
@@ -58,7 +58,7 @@ def test_a_gate_that_nothing_passes_is_a_failure_that_names_the_best(tmp_path):
 
 
 def test_a_graph_is_tuned_before_any_layer_goes_back_to_float(tmp_path):
-    tuner = FakeTuner(left=0.0)
+    tuner = FakeFineTuner(left=0.0)
     made, quantizer = gated(tmp_path, noise=0.1, max_drop=5.0, tuner=tuner)
     found = made.quantized
     assert (made.accuracy, found.keep, quantizer.kept, tuner.tuned) == (100.0, (), [()], 1)
@@ -68,14 +68,14 @@ def test_a_graph_is_tuned_before_any_layer_goes_back_to_float(tmp_path):
 
 
 def test_an_engine_near_enough_to_float_is_not_tuned(tmp_path):
-    tuner = FakeTuner()
+    tuner = FakeFineTuner()
     made, _ = gated(tmp_path, noise=0.0, max_drop=0.0, tuner=tuner)
     assert (made.quantized.tuning, tuner.tuned) == (None, 0)
 
 
 def test_where_tuning_is_not_enough_each_number_of_layers_in_float_is_tuned_too(tmp_path):
     plain, _ = gated(tmp_path / "plain", noise=0.4, max_drop=3.0)
-    made, _ = gated(tmp_path / "tuned", noise=0.4, max_drop=3.0, tuner=FakeTuner(left=0.5))
+    made, _ = gated(tmp_path / "tuned", noise=0.4, max_drop=3.0, tuner=FakeFineTuner(left=0.5))
     tried = [(one.kept, one.tuned) for one in made.quantized.tried]
     assert tried[:3] == [(0, False), (0, True), (1, False)]
     assert made.accuracy >= 97.0
@@ -84,13 +84,13 @@ def test_where_tuning_is_not_enough_each_number_of_layers_in_float_is_tuned_too(
 
 def test_tuning_that_fails_leaves_the_engine_as_it_would_be_without_and_says_why(tmp_path):
     plain, _ = gated(tmp_path / "plain", noise=0.1, max_drop=5.0)
-    made, _ = gated(tmp_path / "failing", noise=0.1, max_drop=5.0, tuner=FakeTuner(failing=True))
+    made, _ = gated(tmp_path / "failing", noise=0.1, max_drop=5.0, tuner=FakeFineTuner(failing=True))
     assert made.quantized.untunable == "the loss of tuning must be finite; it is nan at step 1 of 40"
     assert (made.engine.digest, made.quantized.tried) == (plain.engine.digest, plain.quantized.tried)
 
 
 def test_tuning_that_brings_nothing_is_not_tried_again(tmp_path):
-    tuner = FakeTuner(left=3.0)
+    tuner = FakeFineTuner(left=3.0)
     made, _ = gated(tmp_path, noise=0.1, max_drop=5.0, tuner=tuner)
     assert tuner.tuned == 1
     assert made.quantized.tuning is None
@@ -98,7 +98,7 @@ def test_tuning_that_brings_nothing_is_not_tried_again(tmp_path):
 
 
 def test_a_gate_that_tuning_does_not_pass_either_is_a_failure_that_names_the_best(tmp_path):
-    tuner = FakeTuner(left=0.5)
+    tuner = FakeFineTuner(left=0.5)
     with pytest.raises(QuantizeError, match=rf"at most 0 points of 100.00 % .* of {LAYERS} layers.*at best. Hint: --max-quant-drop"):
         gated(tmp_path, noise=5.0, max_drop=0.0, tuner=tuner)
     assert tuner.tuned > 0

@@ -43,7 +43,7 @@ def test_the_journal_is_that_of_one_board_but_for_who_measured(tmp_path):
 
 def test_a_lost_board_is_written_down_with_the_reason_and_costs_no_member(tmp_path):
     journal = FakeJournal()
-    study, _ = with_pool(tmp_path, PacedBoard(ONE), PacedBoard(TWO, lost_after=3)).loop(journal).run(config())
+    study, _ = with_pool(tmp_path, PacedBoard(ONE), PacedBoard(TWO, lost_after=1)).loop(journal).run(config())
     assert [(gone.device, gone.reason) for gone in study.put_aside] == [(TWO, f"the connection to '{TWO}' broke")]
     assert all(isinstance(probed.outcome, Screened) for probed in study.probes)
     assert fold(journal.events) == study

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from fakes.backend import FAKE_PROTOCOL, FAKE_TARGET, FAKE_VARIANTS, FakeBoard, FakeBuilder, FakeQuantizer, fake_backend
 from fakes.graphs import write_graph, write_samples
+from pipeline.world import FakeTuner
 
 from autokd_edge.core.profile import LayerTime, LeftOut, Profiled
 from autokd_edge.core.pupil import Failed
@@ -97,3 +98,12 @@ def test_layers_are_timed_where_they_are_asked_for_and_the_runtime_can_say(model
 def test_an_opset_that_the_target_does_not_read_is_refused(model):
     with pytest.raises(ModelError, match="target 'fake-board' reads ONNX up to opset 13; the model uses opset 14"):
         profiler().rows(dataclasses.replace(model, opset=14), lambda _variant: None)
+
+
+@pytest.mark.parametrize("asked", [None, 4])
+def test_engines_are_tuned_where_that_is_asked_for_and_the_row_says_what_came_of_it(asked, model):
+    tuner = FakeTuner()
+    made = profiler(dataclasses.replace(fake_backend(), tuner=tuner), tune=asked)
+    first = made.rows(model, [].append)[0].outcome
+    assert tuner.tuned == (0 if asked is None else 1)
+    assert (None if first.tuning is None else first.tuning.most) == asked

@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 from fakes.graphs import logits_by_onnxruntime
-from pipeline.world import FP32, INT8, CountingBuilder, FakeJournal, FakeTuner, World, config
+from pipeline.world import FP32, INT8, CountingBuilder, FakeFineTuner, FakeJournal, FakeTuner, World, config
 
 from autokd_edge.core.digest import digest_of_bytes, digest_of_file
 from autokd_edge.core.study import fold
@@ -103,9 +103,9 @@ def test_an_engine_that_was_built_anew_and_came_out_different_is_not_shipped(fin
 
 def test_an_engine_whose_graph_was_tuned_is_made_by_its_recipe_again_where_it_was_lost(finished):
     world, study = finished
-    evaluator = dataclasses.replace(world.evaluator, tuner=FakeTuner())
+    evaluator = dataclasses.replace(world.evaluator, fine_tuner=FakeFineTuner())
     graded = next(g for g in study.grades if g.variant == INT8)
-    recipe = evaluator.tuner.recipe(graded.pupil.distillation)
+    recipe = evaluator.fine_tuner.recipe(graded.pupil.distillation)
     float_graph = evaluator.float_graph(graded.pupil, steps_taught(study, graded.pupil))
     quantized = dataclasses.replace(graded.outcome.quantized, tuning=recipe)
     graph = evaluator.quantized_graph(float_graph, INT8, quantized)
@@ -116,3 +116,43 @@ def test_an_engine_whose_graph_was_tuned_is_made_by_its_recipe_again_where_it_wa
         assert digest_of_file(goods.quantized_graph) == graph.digest != graded.outcome.graph
         assert onnx.load(goods.quantized_graph).doc_string.endswith("tuned")
         shutil.rmtree(world.folder / "artifacts" / "keys" / "quantized")  # what was made is lost
+
+
+def noted(path):
+    return [entry.key for entry in onnx.load(path).metadata_props]
+
+
+@pytest.mark.parametrize("variant", [FP32, INT8], ids=str)
+def test_a_tuned_engine_is_shipped_with_its_own_reading_and_the_graph_that_it_is_built_from(variant, finished):
+    world, study = finished
+    tuner = FakeTuner()
+    graded = next(graded for graded in study.grades if graded.variant == variant)
+    there = World(folder=world.folder, test_allowed=True, tuner=tuner)
+    shipped = shipment(study, graded, there.evaluator, tune=4)
+    assert (shipped.tuning.kept, shipped.tuning.most) == (True, 4)
+    assert digest_of_file(shipped.engine) == shipped.grade.engine == shipped.grade.measurement.engine != graded.outcome.engine
+    assert shipped.grade.accuracy == graded.outcome.accuracy
+    assert noted(shipped.float_graph if variant == FP32 else shipped.quantized_graph) == ["tuned"]
+    again = shipment(study, graded, World(folder=world.folder, test_allowed=True, tuner=tuner).evaluator, tune=4)
+    assert (again.engine, tuner.tuned) == (shipped.engine, 1)  # what was chosen is found again
+
+
+@pytest.mark.parametrize(
+    ("tuner", "dropped"),
+    [(FakeTuner(tuned_ns=1000.5), ""), (FakeTuner(weight=2_000_000), "its reading was above the limit of latency")],
+    ids=["no faster", "its reading breaks a limit"],
+)
+def test_the_untuned_engine_is_shipped_where_the_tuned_one_is_not_better(tuner, dropped, finished):
+    world, study = finished
+    graded = next(graded for graded in study.grades if graded.variant == FP32)
+    there = World(folder=world.folder, test_allowed=True, tuner=tuner)
+    shipped = shipment(study, graded, there.evaluator, tune=3 if dropped else 2)
+    assert (shipped.tuning.kept, shipped.tuning.dropped) == (False, dropped)
+    assert shipped.grade == graded.outcome
+    assert noted(shipped.float_graph) == []
+
+
+def test_a_backend_without_a_tuner_ships_what_was_graded(finished):
+    world, study = finished
+    shipped = shipment(study, study.grades[0], world.evaluator, tune=4)
+    assert (shipped.tuning, shipped.grade) == (None, study.grades[0].outcome)

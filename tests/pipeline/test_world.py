@@ -6,7 +6,7 @@ from contracts.distiller import DistillerContract
 from contracts.fine_tuner import FineTunerContract
 from contracts.image_sets import ImageSetsContract
 from fakes.backend import FAKE_TARGET, FakeQuantizer
-from pipeline.world import IMAGE, INT8, TEACHER, FakeDistiller, FakeImages, FakeTuner, write_teacher
+from pipeline.world import IMAGE, INT8, TEACHER, FakeDistiller, FakeFineTuner, FakeImages, write_teacher
 
 from autokd_edge.core.space import Point
 
@@ -39,7 +39,7 @@ class TestFakeImages(ImageSetsContract):
         return IMAGE
 
 
-class TestFakeTuner(FineTunerContract):
+class TestFakeFineTuner(FineTunerContract):
     @pytest.fixture
     def graph(self, tmp_path):
         """A graph that the fake quantiser disturbed, and beside it the float one."""
@@ -51,7 +51,7 @@ class TestFakeTuner(FineTunerContract):
 
     @pytest.fixture
     def tuner(self, graph):
-        made = FakeTuner(left=0.5)
+        made = FakeFineTuner(left=0.5)
         made.original = graph.with_name("float.onnx")
         return made
 

@@ -22,6 +22,7 @@ from autokd_edge.core.quantization import FineTuningRecipe
 from autokd_edge.core.space import Integer, Point, Real, SearchSpace
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study, fold
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.errors import BuildError, LoweringError, MeasureError, QuantizeError, TeachError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch
@@ -103,7 +104,7 @@ class FakeDistiller:
         return TaughtNetwork(accuracy=min(99.0, 40 + 20 * until / steps + 5 * math.log10(weights)), loss=1.0, seconds=0.25)
 
 
-class FakeTuner:
+class FakeFineTuner:
     """Takes away all but ``left`` of what the fake quantiser added to the weights of the float graph beside it."""
 
     def __init__(self, *, left: float = 0.0, failing: bool = False) -> None:
@@ -221,6 +222,34 @@ class OptimisticBoard(FlakyBoard):
         return replace(reading, blocks_ns=tuple(tuple(max(1, ns // 4) for ns in block) for block in reading.blocks_ns))
 
 
+class FakeTuner:
+    """Notes its choice in the graph, whose engine is faster by what it is told; ``weight`` bytes make it slower to the fake board."""
+
+    def __init__(self, *, tuned_ns: float = 800.0, weight: int = 0) -> None:
+        self._tuned_ns = tuned_ns
+        self._weight = weight
+        self.tuned = 0
+
+    def tune(self, graph, *, variant, target, most, out) -> Tuning:  # noqa: ARG002  the port's signature
+        self.tuned += 1
+        tuning = Tuning(
+            most=most,
+            workloads=2,
+            known=0,
+            candidates=2 * most,
+            failed={},
+            changed=1,
+            seconds=1.0,
+            untuned_ns=1000.0,
+            tuned_ns=self._tuned_ns,
+        )
+        model = onnx.load(graph)
+        if tuning.kept:
+            model.metadata_props.append(onnx.StringStringEntryProto(key="tuned", value="x" * self._weight))
+        out.write_bytes(model.SerializeToString(deterministic=True))
+        return tuning
+
+
 class FakeJournal:
     """A list of events for each study; dies before or after writing event number ``dies_at``."""
 
@@ -261,10 +290,11 @@ class World:
     board: FlakyBoard = field(default_factory=FlakyBoard)
     test_allowed: bool = False
     tuner: FakeTuner | None = None
+    fine_tuner: FakeFineTuner | None = None
 
     def __post_init__(self) -> None:
         self.images = FakeImages(self.folder / "inputs", test_allowed=self.test_allowed)
-        backend = Backend(name="fake", builder=self.builder, quantizer=self.quantizer, board=self.board)
+        backend = Backend(name="fake", builder=self.builder, quantizer=self.quantizer, board=self.board, tuner=self.tuner)
         store = FolderStore(self.folder / "artifacts")
         self.stages = Stages(target=FAKE_TARGET, backends={"fake": backend}, images=self.images, store=store)
         self.evaluator = self.evaluator_of(self.stages)
@@ -283,7 +313,7 @@ class World:
             screen_variant=FP32,
             seed=0,
             lessons=self.folder / "lessons",
-            tuner=self.tuner,
+            fine_tuner=self.fine_tuner,
         )
 
     def policy(self) -> PhasedPolicy:

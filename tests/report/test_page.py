@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakes.outcome import emulated_outcome, infeasible_outcome, outcomes_of_two, sample_outcome
+from fakes.outcome import emulated_outcome, infeasible_outcome, outcomes_of_two, sample_outcome, tuned_outcome
 from fakes.study import sample_config
 
 from autokd_edge.core.events import Opened
@@ -148,3 +148,7 @@ def test_a_page_of_two_targets_has_each_section_of_each_and_leads_to_them() -> N
     assert '<a href="#goal-1">pi</a>: all limits kept by openvino/int8' in html
     assert "for host and one for pi</title>" in html
     assert set(re.findall(r'href="(.)', html)) == {"#"}
+
+
+def test_what_tuning_won_is_said() -> None:
+    assert "he shipped engine: tuned 14 workloads, 112 candidates in 48 s: 310 µs against 360 µs" in own(page((tuned_outcome(),)))

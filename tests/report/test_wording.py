@@ -5,6 +5,7 @@ from fakes.study import INT8, sample_measurement, sample_prediction
 
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Origin
+from autokd_edge.core.tuning import Tuning
 from autokd_edge.report import wording
 
 
@@ -124,3 +125,24 @@ def test_instructions_are_said_as_counted_by_the_emulator_and_never_as_a_time() 
 
 def test_a_limit_on_instructions_is_said_in_their_own_unit() -> None:
     assert wording.slack(Slack(limit="instructions", reading=2_100_000, bound=4_000_000)) == "instructions 2.10 M (limit 4.00 M)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "tuned 14 workloads, 112 candidates in 48 s: 310 µs against 360 µs"),
+        ({"known": 3}, "tuned 14 workloads (3 known from before), 112 candidates in 48 s: 310 µs against 360 µs"),
+        ({"failed": {"a": 1, "b": 2}}, "tuned 14 workloads, 112 candidates (3 more failed: a; b) in 48 s: 310 µs against 360 µs"),
+        ({"tuned_ns": 361_000.0}, "tuned 14 workloads, 112 candidates in 48 s: 361 µs against 360 µs, so that the tiles of the rule stay"),
+        (
+            {"untuned_ns": None, "tuned_ns": None},
+            "tuned 14 workloads, 112 candidates in 48 s: none is faster than the rule's tiles, which stay",
+        ),
+        ({"dropped": "why"}, "tuned 14 workloads, 112 candidates in 48 s: 310 µs against 360 µs, but why: the rule's tiles stay"),
+    ],
+)
+def test_what_tuning_won_is_one_sentence(changes: dict[str, object], said: str) -> None:
+    plain = Tuning(
+        most=8, workloads=14, known=0, candidates=112, failed={}, changed=5, seconds=48.2, untuned_ns=360_000.0, tuned_ns=310_000.0
+    )
+    assert wording.tuned(dataclasses.replace(plain, **changes)) == said

@@ -4,11 +4,11 @@ from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, FakeWorld, con
 
 from autokd_edge.core.events import Stop
 from autokd_edge.core.limits import Budget
+from autokd_edge.search.compression import compressed, uncompressed
 from autokd_edge.search.explain import explain
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.policy import PhasedPolicy
 from autokd_edge.search.random_search import RandomChooser
-from autokd_edge.search.surrogate import compressed, uncompressed
 
 
 def a_study(*, latency_x=0.25, memory_bytes=None, teachings=8):

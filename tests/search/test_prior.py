@@ -9,9 +9,10 @@ from autokd_edge.core.events import Probe, Teach
 from autokd_edge.core.pupil import Member, Pupil, Recalled
 from autokd_edge.core.space import Point
 from autokd_edge.search.candidates import Candidates
+from autokd_edge.search.compression import compressed
 from autokd_edge.search.edge_bo import EdgeBO
 from autokd_edge.search.prior import fit_after, recalled_model
-from autokd_edge.search.surrogate import compressed, predict
+from autokd_edge.search.surrogate import predict
 
 CANDIDATES = Candidates(ARCHITECTURES, DISTILLATIONS)
 

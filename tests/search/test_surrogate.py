@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from autokd_edge.search.surrogate import Columns, Unfit, below_compressed, compressed, fit, left_out, predict, steady
+from autokd_edge.search.compression import below_compressed, compressed
+from autokd_edge.search.surrogate import Columns, Unfit, fit, left_out, predict, steady
 
 ONE = Columns(first=0, stepped=(False,))
 

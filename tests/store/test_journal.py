@@ -22,7 +22,8 @@ from autokd_edge.store.formats import todays
 from autokd_edge.store.journal import SCHEMA_VERSION, SQLJournal, sqlite_url
 
 OLD_FORMATS = Path(__file__).parent / "assets"
-LATEST_FORMAT = 8
+FORMATS = sorted(int(path.stem.removeprefix("events-")) for path in OLD_FORMATS.glob("events-[0-9].json"))
+LATEST_FORMAT = FORMATS[-1]
 
 
 class TestSQLiteJournal(JournalContract):
@@ -237,7 +238,7 @@ def kept_events(number: int) -> list[Event]:
     return [decode(cast("type[Event]", Event), todays(document)) for document in documents]
 
 
-@pytest.mark.parametrize("number", range(1, LATEST_FORMAT + 1))
+@pytest.mark.parametrize("number", FORMATS)
 def test_every_event_ever_written_is_still_read_and_says_the_same(number: int) -> None:
     events = kept_events(number)
     assert {type(event).__name__ for event in events} == {"Opened", "Referenced", "Probed", "Taught", "Graded", "Shipped"}
@@ -284,6 +285,14 @@ def test_an_engine_whose_graph_was_tuned_is_read_as_it_was_written() -> None:
     assert (found.untuned_accuracy, found.tried[1].tuned) == (90.1, True)
 
 
+def test_what_accuracy_is_traded_for_in_a_front_is_read_as_it_was_written() -> None:
+    (document,) = json.loads((OLD_FORMATS / "events-of-a-front.json").read_text())
+    opened = decode(cast("type[Event]", Event), todays(document))
+    assert isinstance(opened, Opened)
+    assert [goal.pareto for goal in opened.config.goals] == [("latency", "memory")]
+    assert holds(encode(opened, Event), document)
+
+
 def test_a_finalist_read_before_it_is_taught_is_read_as_it_was_written() -> None:
     documents = json.loads((OLD_FORMATS / "events-of-finalists.json").read_text())
     kept, failed = (decode(cast("type[Event]", Event), todays(document)) for document in documents)
@@ -306,4 +315,4 @@ def test_a_teaching_that_was_begun_beside_others_is_read_as_it_was_written() -> 
 
 
 def test_the_first_format_is_among_the_kept_ones() -> None:
-    assert (OLD_FORMATS / "events-1.json").is_file()
+    assert FORMATS[0] == 1

@@ -34,7 +34,7 @@ def _saved_often(monkeypatch):
 
 
 def tuner(cache: Path, teacher=None, *, steps: int = STEPS, seed: int = 5) -> GraphTuner:
-    return KDDistiller(small_source(plan=PLAIN).teaching(), teacher or FakeTeacher(), seed=seed, cache=cache).tuner(steps)
+    return KDDistiller(small_source(plan=PLAIN).teaching(), teacher or FakeTeacher(), seed=seed, cache=cache).fine_tuner(steps)
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +151,15 @@ def test_a_full_disk_ends_tuning_with_a_store_error(graph, tmp_path):
 
 def test_the_recipe_names_all_that_decides(tmp_path):
     data, teacher = small_source().teaching(), small_teacher()
-    recipe = KDDistiller(data, teacher, seed=5, cache=tmp_path, loss="dkd").tuner(40).recipe(Point(values=(("tau", 2.0), ("beta", 3.0))))
+    recipe = (
+        KDDistiller(data, teacher, seed=5, cache=tmp_path, loss="dkd").fine_tuner(40).recipe(Point(values=(("tau", 2.0), ("beta", 3.0))))
+    )
     assert (recipe.steps, recipe.loss, recipe.seed, recipe.teacher, recipe.data) == (40, "dkd", 5, teacher.digest, data.digest)
     assert recipe.distillation.number("beta") == 3.0
 
 
 def test_a_loss_of_features_is_replaced_by_plain_distillation(tmp_path):
-    features = KDDistiller(small_source().teaching(), small_teacher(), seed=5, cache=tmp_path, loss="at").tuner(2)
+    features = KDDistiller(small_source().teaching(), small_teacher(), seed=5, cache=tmp_path, loss="at").fine_tuner(2)
     recipe = features.recipe(Point(values=(("beta", 900.0),)))
     assert (recipe.loss, recipe.distillation) == ("kd", USUAL["kd"])
 
@@ -165,7 +167,7 @@ def test_a_loss_of_features_is_replaced_by_plain_distillation(tmp_path):
 @pytest.mark.parametrize("loss", ["at", "ls"])
 def test_labels_alone_and_teachers_of_features_tune_too(graph, tmp_path, loss):
     teacher = None if loss == "ls" else small_teacher()
-    tunes = KDDistiller(small_source().teaching(), teacher, seed=5, cache=tmp_path, loss=loss).tuner(2)
+    tunes = KDDistiller(small_source().teaching(), teacher, seed=5, cache=tmp_path, loss=loss).fine_tuner(2)
     recipe = tunes.recipe()
     tunes.tune(graph, recipe, out=tmp_path / "made.onnx")
     assert (recipe.teacher is None) is (loss == "ls")
@@ -185,7 +187,7 @@ def test_a_range_spoiled_by_one_channel_is_recovered_from(tmp_path, setting, tim
     images = preprocessed(data.validation.images, data.mean, data.std)
     made = quantised_as(setting, model, images[:64])
     (tmp_path / "quantised.onnx").write_bytes(made.SerializeToString())
-    tunes = distiller.tuner(150)
+    tunes = distiller.fine_tuner(150)
     tunes.tune(tmp_path / "quantised.onnx", tunes.recipe(Point(values=())), out=tmp_path / "tuned.onnx")
     in_float, before, after = (accuracy(one, images, data.validation.labels) for one in (model, made, onnx.load(tmp_path / "tuned.onnx")))
     assert in_float > 85

@@ -20,7 +20,7 @@ import numpy as np
 
 from autokd_edge.core.digest import Digest, digest_of_file
 from autokd_edge.core.events import Event, Opened, Probe, Probed, Referenced, StudyConfig, Taught, Teach
-from autokd_edge.core.goal import Goal
+from autokd_edge.core.goal import Goal, Traded
 from autokd_edge.core.limits import Budget, LatencyLimit, Limits
 from autokd_edge.core.measure import Fingerprint, Measurement, Memory, Sentinel
 from autokd_edge.core.pupil import Cost, Failed, Lesson, Member, Recalled, Screened
@@ -152,6 +152,7 @@ class TableWorld:
     policy: str
     recalled: tuple[Recalled, ...] = ()
     bad_readings: bool = False  # one in ten wildly off, one in ten that fails
+    pareto: tuple[Traded, ...] = ()  # what accuracy is traded for, where a front is searched
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
@@ -209,7 +210,9 @@ class TableWorld:
     def _config(self) -> StudyConfig:
         limit = LatencyLimit(percent=50.0, bound_ns=self.bound_ns, times_teacher=None)
         return StudyConfig(
-            goals=(Goal(target="replay", target_digest=NONE, limits=Limits(latency=limit, memory=None, max_drop=None)),),
+            goals=(
+                Goal(target="replay", target_digest=NONE, limits=Limits(latency=limit, memory=None, max_drop=None), pareto=self.pareto),
+            ),
             data="table",
             data_digest=self.table.digest,
             teacher="table",

@@ -11,6 +11,7 @@ from pathlib import Path
 from autokd_edge.backends.tvm import linker
 from autokd_edge.backends.tvm.compiler import Compiler
 from autokd_edge.backends.tvm.processor import processor_of
+from autokd_edge.core.codec import Json
 from autokd_edge.core.digest import digest_of_file, digest_of_json
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.runtime import refuse_other_variants
@@ -49,7 +50,7 @@ class TVMBuilder:
             BuildError: the variant is not one of this backend's, the target is of another architecture, a
                 compiler is missing or refused the graph, or it took too long (retryable).
         """
-        self._compile(graph, variant, target, out, form="program")
+        self.made(graph, variant=variant, target=target, form="program", out=str(out.resolve()))
 
     def library(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
         """Write ``libautokd_student.a`` and ``autokd_student.h`` into a folder: the engine's own kernels and weights.
@@ -57,7 +58,7 @@ class TVMBuilder:
         Raises:
             BuildError: as ``build`` does.
         """
-        self._compile(graph, variant, target, folder, form="library")
+        self.made(graph, variant=variant, target=target, form="library", out=str(folder.resolve()))
 
     def module(self, graph: Path, *, variant: Variant, target: Target, folder: Path) -> None:
         """Write ``autokd_student.so``, the same kernels and weights as a function of TVM's runtime.
@@ -65,9 +66,14 @@ class TVMBuilder:
         Raises:
             BuildError: as ``build`` does.
         """
-        self._compile(graph, variant, target, folder, form="module")
+        self.made(graph, variant=variant, target=target, form="module", out=str(folder.resolve()))
 
-    def _compile(self, graph: Path, variant: Variant, target: Target, out: Path, *, form: str) -> None:
+    def made(self, graph: Path, *, variant: Variant, target: Target, form: str, **more: Json) -> Json:
+        """Ask the compiler for one ``form`` of a graph, as ``compile_program.compiled`` knows them.
+
+        Raises:
+            BuildError: as ``build`` does.
+        """
         refuse_other_variants(variant, NAME, PRECISIONS)
         processor = processor_of(target)
         if variant.precision == "fp16" and not processor.half:
@@ -76,15 +82,15 @@ class TVMBuilder:
         versions = self.toolchain()
         request = {
             "graph": str(graph.resolve()),
-            "out": str(out.resolve()),
             "form": form,
             "dtype": "float16" if variant.precision == "fp16" else "float32",
             "architecture": target.architecture,
             "processor": asdict(processor),
             "threads": target.threads,
             "toolchain": {NAME: versions["apache-tvm"], "gcc": linker.compiler_version(target.architecture)},
+            **more,
         }
-        self._compiler.ask(request, timeout_s=self._timeout_s)
+        return self._compiler.ask(request, timeout_s=self._timeout_s)
 
 
 @cache  # neither changes while this process runs
@@ -100,5 +106,5 @@ def _compilers() -> dict[str, str]:
 
 @cache
 def _sources_digest() -> str:
-    files = sorted([*_HERE.glob("*.py"), *_HERE.glob("*.c")])
+    files = sorted(path for kind in ("*.py", "*.c", "*.h") for path in _HERE.glob(kind))
     return digest_of_json([[file.name, digest_of_file(file)] for file in files])

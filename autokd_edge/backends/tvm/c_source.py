@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from autokd_edge.backends.tvm.arena import ALIGNMENT, Arena
-from autokd_edge.backends.tvm.program import Program
+from autokd_edge.backends.tvm.program import Program, Step
 
 # How a program asks Linux on Arm for a feature; on x86 the compiler has a word of its own.
 _HAS: Mapping[str, str] = {"dotprod": "(getauxval(AT_HWCAP) & HWCAP_ASIMDDP)", "fullfp16": "(getauxval(AT_HWCAP) & HWCAP_ASIMDHP)"}
@@ -134,10 +134,7 @@ def model(program: Program, arena: Arena, constants: Mapping[str, int]) -> str:
 
     ``autokd_step`` runs one kernel on what lies in the arena, for a program that times them one by one.
     """
-    calls = []
-    for step in program.steps:
-        *read, written = (_pointer(name, arena, constants) for name in step.arguments)
-        calls.append(f"    {step.kernel}({', '.join([*read, written])});")
+    calls = [call_of(step, step.kernel, arena, constants) for step in program.steps]
     signatures = {step.kernel: len(step.arguments) for step in program.steps}
     image, logits = program.activations[program.image], program.activations[program.logits]
     return "\n".join(
@@ -146,23 +143,23 @@ def model(program: Program, arena: Arena, constants: Mapping[str, int]) -> str:
             "",
             f'#include "{HEADER}"',
             "",
-            *(f"int {kernel}({_parameters(count)});" for kernel, count in sorted(signatures.items())),
+            *(declared(kernel, count) for kernel, count in sorted(signatures.items())),
             "",
             f'__asm__(".section .rodata\\n.balign {ALIGNMENT}\\nautokd_weights:\\n.incbin \\"{WEIGHTS}\\"\\n.previous\\n");',
             '__attribute__((visibility("hidden"))) extern const unsigned char autokd_weights[];',
             f"static unsigned char arena[{max(arena.size_bytes, ALIGNMENT)}] __attribute__((aligned({ALIGNMENT})));",
             "",
             "int autokd_run(const float *image, float *logits) {",
-            f"    memcpy({_pointer(program.image, arena, constants)}, image, {image.size_bytes});",
-            *calls,
-            f"    memcpy(logits, {_pointer(program.logits, arena, constants)}, {logits.size_bytes});",
+            f"    memcpy({pointer(program.image, arena, constants)}, image, {image.size_bytes});",
+            *(f"    {call}" for call in calls),
+            f"    memcpy(logits, {pointer(program.logits, arena, constants)}, {logits.size_bytes});",
             "    return 0;",
             "}",
             "",
             "int autokd_step(int number);",
             "int autokd_step(int number) {",
             "    switch (number) {",
-            *(f"    case {number}: return {call.strip()}" for number, call in enumerate(calls)),
+            *(f"    case {number}: return {call}" for number, call in enumerate(calls)),
             "    }",
             "    return 1;",
             "}",
@@ -171,16 +168,27 @@ def model(program: Program, arena: Arena, constants: Mapping[str, int]) -> str:
     )
 
 
+def declared(kernel: str, count: int) -> str:
+    """Declare a kernel of so many buffers."""
+    return f"int {kernel}({_parameters(count)});"
+
+
+def call_of(step: Step, kernel: str, arena: Arena, constants: Mapping[str, int]) -> str:
+    """Call a kernel on the buffers of a step."""
+    return f"{kernel}({', '.join(pointer(name, arena, constants) for name in step.arguments)});"
+
+
 def _parameters(count: int) -> str:
     return ", ".join(["const void *"] * (count - 1) + ["void *"])
 
 
-def _pointer(name: str, arena: Arena, constants: Mapping[str, int]) -> str:
+def pointer(name: str, arena: Arena, constants: Mapping[str, int]) -> str:
+    """Say where a buffer lies."""
     return f"autokd_weights + {constants[name]}" if name in constants else f"arena + {arena.offsets[name]}"
 
 
-def sources(program: Program, arena: Arena, facts: Facts, weights: tuple[bytes, Mapping[str, int]]) -> Sequence[tuple[str, bytes]]:
+def sources(program: Program, arena: Arena, facts: Facts, weights: tuple[bytes, Mapping[str, int]]) -> Mapping[str, bytes]:
     """Return every file that the C compiler reads, by name."""
     blob, offsets = weights
     texts = {HEADER: header(facts), FACTS: facts_header(facts), MODEL: model(program, arena, offsets)}
-    return [*((name, text.encode()) for name, text in texts.items()), (WEIGHTS, blob)]
+    return {**{name: text.encode() for name, text in texts.items()}, WEIGHTS: blob}

@@ -10,13 +10,19 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from autokd_edge.backends.tvm.importer import UnsupportedError
 from autokd_edge.backends.tvm.processor import Processor
+from autokd_edge.core.codec import Json
 from autokd_edge.errors import BuildError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from autokd_edge.backends.tvm.c_source import Facts
+    from autokd_edge.backends.tvm.program import Lowered
 
 Request = dict[str, Any]
 
@@ -67,12 +73,15 @@ def _compile(request: Request, made: IO[str]) -> int:
     return 0 if "answer" in document else 1
 
 
-def compiled(request: Request) -> Mapping[str, int]:
-    """Compile ``graph``; write the engine to ``out``, or what another ``form`` consists of into the folder ``out``."""
+def compiled(request: Request) -> Json:
+    """Compile ``graph``; write the engine to ``out``, or what another ``form`` consists of into the folder ``out``.
+
+    Of the forms of a trial, "survey" writes nothing, "set" writes one object of kernels to ``out``.
+    """
     import onnx
 
-    from autokd_edge.backends.tvm import arena, c_source, codegen, program
-    from autokd_edge.backends.tvm.importer import input_shape, relax_from_onnx
+    from autokd_edge.backends.tvm import codegen, note, program, trials
+    from autokd_edge.backends.tvm.importer import relax_from_onnx
     from autokd_edge.backends.tvm.operations import OPERATIONS
 
     model = onnx.load(request["graph"])
@@ -80,32 +89,51 @@ def compiled(request: Request) -> Mapping[str, int]:
     processor = Processor(features=features, **request["processor"])
     target = codegen.target_of(processor)
     module = relax_from_onnx(model, processor, OPERATIONS, request["dtype"])
-    network, kernels, precisions = program.kernels_of(module, processor, target, request["threads"])
-    plan = arena.lay_out(network.buffers())
-    weights = c_source.weights_of(network)
-    facts = c_source.Facts(
-        image=input_shape(model)[1:],
-        classes=network.activations[network.logits].shape[-1],
-        threads=request["threads"],
-        layers=c_source.layers_of(network, precisions),
-        toolchain=request["toolchain"],
-        needs=processor.needs,
-        weights_bytes=len(weights[0]),
-        arena_bytes=plan.size_bytes,
-        live_bytes=arena.lower_bound_bytes(network.buffers()),
-    )
+    lowered = program.lowered(module, target)
+    if request["form"] == "survey":
+        return trials.survey(lowered, processor, request["threads"], request["most"])
+    if request["form"] == "set":
+        return trials.write_set(lowered, processor, target, request)
+    kernels = trials.scheduled_kernels(lowered, processor, request["threads"], note.tiles_of(model))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, data in c_source.sources(network, plan, facts, weights):
-            (folder / file).write_bytes(data)
+        facts = _written(lowered, model, processor, request, folder)
         codegen.write_object(kernels, target, folder / "kernels.o")
         made = _linked(request["form"], folder, request)
         _keep(made, Path(request["out"]))
     return {"weights_bytes": facts.weights_bytes, "arena_bytes": facts.arena_bytes, "live_bytes": facts.live_bytes}
 
 
+def _written(lowered: Lowered, model: onnx.ModelProto, processor: Processor, request: Request, folder: Path) -> Facts:
+    """Write the C around the kernels of a network, and return what it says of itself."""
+    from autokd_edge.backends.tvm import arena, c_source
+    from autokd_edge.backends.tvm.importer import input_shape
+    from autokd_edge.backends.tvm.trial_source import trial
+
+    network = lowered.program
+    plan = arena.lay_out(network.buffers())
+    weights = c_source.weights_of(network)
+    facts = c_source.Facts(
+        image=input_shape(model)[1:],
+        classes=network.activations[network.logits].shape[-1],
+        threads=request["threads"],
+        layers=c_source.layers_of(network, lowered.precisions),
+        toolchain=request["toolchain"],
+        needs=processor.needs,
+        weights_bytes=len(weights[0]),
+        arena_bytes=plan.size_bytes,
+        live_bytes=arena.lower_bound_bytes(network.buffers()),
+    )
+    for file, data in c_source.sources(network, plan, facts, weights).items():
+        (folder / file).write_bytes(data)
+    if request["form"] == "trial":
+        with (folder / c_source.MODEL).open("a", encoding="utf-8") as code:
+            code.write(trial(network, plan, weights[1], [one["kernels"] for one in request["sets"]]))
+    return facts
+
+
 def _linked(form: str, folder: Path, request: Request) -> list[Path]:
-    """Link what was compiled into a program, a static library with its header, or a module of TVM's runtime with it."""
+    """Link what was compiled into a program, a static library with its header, a module of TVM's runtime, or a trial."""
     from autokd_edge.backends.tvm import c_source, linker
 
     architecture, threads = request["architecture"], request["threads"]
@@ -113,6 +141,9 @@ def _linked(form: str, folder: Path, request: Request) -> list[Path]:
         return [linker.link_module(architecture, folder, "kernels.o", threads=threads)]
     if form == "library":
         return [linker.link_library(architecture, folder, "kernels.o", threads=threads), folder / c_source.HEADER]
+    if form == "trial":
+        objects = ["kernels.o", *(one["object"] for one in request["sets"] if one["kernels"])]
+        return [linker.link_trial(architecture, folder, objects, threads=threads)]
     return [linker.link_program(architecture, folder, "kernels.o", threads=threads)]
 
 

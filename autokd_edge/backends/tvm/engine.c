@@ -5,24 +5,14 @@
 
    Answers are one JSON document on stdout; what went wrong is one line on stderr and exit status 1. The
    steps and names of a timing are those of devices/device_program.py. */
-#define _GNU_SOURCE
+#include "timing.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/auxv.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "autokd_facts.h"
-#include "autokd_student.h"
 
 enum { SETTLING_RUNS = 5 };
 enum { PIXELS = AUTOKD_CHANNELS * AUTOKD_HEIGHT * AUTOKD_WIDTH };
@@ -32,63 +22,17 @@ static const char *const layers[] = {AUTOKD_LAYERS};
 
 static float image[PIXELS], logits[AUTOKD_CLASSES];
 
-static void fail(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    vfprintf(stderr, format, values);
-    va_end(values);
-    fputc('\n', stderr);
-    exit(1);
-}
-
 static void run(void) {
     if (autokd_run(image, logits)) fail("a kernel of the engine refused its arguments");
-}
-
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static void settle(void) {
     for (int i = 0; i < SETTLING_RUNS; i++) run();
 }
 
-/* Fixed input that is not zero: zeros could take a shorter way through a kernel. */
 static void load(void) {
-    uint32_t state = 1;
-    for (int i = 0; i < PIXELS; i++) {
-        state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator */
-        image[i] = (float)(state >> 8) / (float)(1 << 23) - 1.0f;
-    }
+    fill(image, PIXELS);
     settle();
-}
-
-static long top_clock(int core) {
-    char path[96];
-    long clock = 0;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/cpuinfo_max_freq", core);
-    FILE *file = fopen(path, "r");
-    if (file) {
-        if (fscanf(file, "%ld", &clock) != 1) clock = 0;
-        fclose(file);
-    }
-    return clock;
-}
-
-/* Keep to one core: the fastest one, and of equals the last (the first serves interrupts). */
-static int pin(void) {
-    cpu_set_t may, one;
-    int best = -1;
-    long best_clock = -1;
-    if (AUTOKD_THREADS != 1 || sched_getaffinity(0, sizeof may, &may)) return 0;
-    for (int core = 0; core < CPU_SETSIZE; core++)
-        if (CPU_ISSET(core, &may) && top_clock(core) >= best_clock) best = core, best_clock = top_clock(core);
-    if (best < 0) return 0;
-    CPU_ZERO(&one);
-    CPU_SET(best, &one);
-    return !sched_setaffinity(0, sizeof one, &one);
 }
 
 /* Return a number of KiB that a file of /proc gives behind a name; 0 where it gives none. */
@@ -125,21 +69,6 @@ static int64_t waited_ns(void) {
     }
     if (threads) closedir(threads);
     return total;
-}
-
-static int by_size(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const int64_t *samples, long count) {
-    int64_t *sorted = malloc((size_t)count * sizeof *sorted);
-    if (!sorted) fail("no memory for %ld samples", count);
-    memcpy(sorted, samples, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, by_size);
-    double middle = count % 2 ? (double)sorted[count / 2] : (double)(sorted[count / 2 - 1] + sorted[count / 2]) / 2;
-    free(sorted);
-    return middle;
 }
 
 /* Time single runs, at least so many and at least so long; the caller frees the samples. */

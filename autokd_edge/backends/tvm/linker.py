@@ -11,6 +11,8 @@ from autokd_edge.backends.tvm.c_source import MODEL
 from autokd_edge.errors import BuildError
 
 PROGRAM_SOURCE = Path(__file__).with_name("engine.c")
+TRIAL_SOURCE = Path(__file__).with_name("trial.c")
+_TIMING_HEADER = Path(__file__).with_name("timing.h")
 POOL_SOURCE = Path(__file__).with_name("pool.c")
 MODULE_SOURCE = Path(__file__).with_name("module.c")
 LIBRARY, MODULE = "libautokd_student.a", "autokd_student.so"
@@ -46,14 +48,14 @@ def link_library(architecture: str, folder: Path, kernels: str, *, threads: int)
     return folder / LIBRARY
 
 
-def _student(architecture: str, folder: Path, kernels: str, *, threads: int, shown: Sequence[str]) -> str:
+def _student(architecture: str, folder: Path, *kernels: str, threads: int, shown: Sequence[str]) -> str:
     """Make one object of a student, of which only the functions ``shown`` can be called; returns its name."""
     parts = [MODEL, POOL_SOURCE.name] if threads > 1 else [MODEL]
     shutil.copyfile(POOL_SOURCE, folder / POOL_SOURCE.name)
     objects = [Path(part).with_suffix(".o").name for part in parts]
     for part, made in zip(parts, objects, strict=True):
         _run([tool(architecture, "gcc"), *_FLAGS, "-Wa,-I.", "-c", part, "-o", made], folder)
-    _run([tool(architecture, "ld"), "-r", "-o", "student.o", *objects, kernels], folder)
+    _run([tool(architecture, "ld"), "-r", "-o", "student.o", *objects, *kernels], folder)
     _run([tool(architecture, "objcopy"), *(f"--keep-global-symbol={name}" for name in shown), "student.o"], folder)
     return "student.o"
 
@@ -85,12 +87,23 @@ def link_module(architecture: str, folder: Path, kernels: str, *, threads: int) 
 
 def link_program(architecture: str, folder: Path, kernels: str, *, threads: int) -> Path:
     """Make the program around the student, with nothing left to load at run time."""
-    shutil.copyfile(PROGRAM_SOURCE, folder / PROGRAM_SOURCE.name)
     student = _student(architecture, folder, kernels, threads=threads, shown=("autokd_run", "autokd_step"))
+    return _program(architecture, folder, PROGRAM_SOURCE, student, "engine")
+
+
+def link_trial(architecture: str, folder: Path, kernels: Sequence[str], *, threads: int) -> Path:
+    """Make the program that times the kernels of sets, one object each, against those of the first object."""
+    shown = ("autokd_step", "autokd_try", "autokd_in", "autokd_put", "autokd_made")
+    return _program(architecture, folder, TRIAL_SOURCE, _student(architecture, folder, *kernels, threads=threads, shown=shown), "trial")
+
+
+def _program(architecture: str, folder: Path, source: Path, student: str, name: str) -> Path:
+    for file in (source, _TIMING_HEADER):
+        shutil.copyfile(file, folder / file.name)
     # Without a build id and symbols, equal sources give equal bytes.
     flags = (*_FLAGS, "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-s")
-    _run([tool(architecture, "gcc"), *flags, PROGRAM_SOURCE.name, student, "-lm", "-pthread", "-o", "engine"], folder)
-    return folder / "engine"
+    _run([tool(architecture, "gcc"), *flags, source.name, student, "-lm", "-pthread", "-o", name], folder)
+    return folder / name
 
 
 def _run(argv: Sequence[str], folder: Path) -> str:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from autokd_edge.backends.tvm.arena import Buffer
 from autokd_edge.backends.tvm.network import INTEGER
-from autokd_edge.backends.tvm.processor import Processor
 
 Vendor = Any
 _SHORT: Mapping[str, str] = {"int8": "i8", "uint8": "u8", "float16": "f16"}
@@ -61,22 +60,29 @@ class Program:
         ]
 
 
-def kernels_of(module: Vendor, processor: Processor, target: Vendor, threads: int) -> tuple[Program, Vendor, tuple[str, ...]]:
-    """Fuse, schedule and put in order; returns the program, the TIR module of its kernels, and the precision of each step."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowered:
+    """A program and the function of each of its kernels, fused and not scheduled yet; the precision of each step."""
+
+    program: Program
+    functions: Mapping[str, Vendor]
+    precisions: tuple[str, ...]
+
+
+def lowered(module: Vendor, target: Vendor) -> Lowered:
+    """Fuse the calls of a Relax module and put them in order."""
     import tvm
     from tvm import relax
-
-    from autokd_edge.backends.tvm.schedule import scheduled
 
     passes = relax.transform
     with target:
         fused = tvm.transform.Sequential(
             [passes.AnnotateTIROpPattern(), passes.FuseOps(), passes.FuseTIR(), passes.DeadCodeElimination(["main"])]
         )(module)
-        functions = {variable.name_hint: function for variable, function in fused.functions.items() if variable.name_hint != "main"}
-        program, names = _program(fused["main"], functions)
-        kernels = {name: scheduled(functions[first], processor, threads).with_attr("global_symbol", name) for first, name in names.items()}
-    return program, tvm.IRModule(kernels), _precisions(program, names, functions)
+    functions = {variable.name_hint: function for variable, function in fused.functions.items() if variable.name_hint != "main"}
+    program, names = _program(fused["main"], functions)
+    made = {kernel: functions[first] for first, kernel in names.items()}
+    return Lowered(program=program, functions=made, precisions=_precisions(program, names, functions))
 
 
 def _program(main: Vendor, functions: Mapping[str, Vendor]) -> tuple[Program, dict[str, str]]:

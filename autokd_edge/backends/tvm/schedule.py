@@ -9,49 +9,39 @@ to memory. Found by experiment to be within some per cent of hand-written kernel
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from autokd_edge.backends.tvm.intrinsics import dot_product
 from autokd_edge.backends.tvm.processor import Processor
+from autokd_edge.backends.tvm.tiles import Loops, Tile, allowed, lanes_for, neighbours, rule
+from autokd_edge.errors import BuildError
 
 Vendor = Any  # TVM's schedules, blocks and loops, which have no types
-# More channel vectors than this gain nothing: each weight is then loaded once for several pixels already.
-_CHANNEL_VECTORS_MOST = 4
-# The window of a depthwise 5x5 convolution; a global pooling of a large image would fill the instruction cache.
-_UNROLLED_MOST = 25
 # Rows, columns, quads of channels, and the four of a quad: the reduction of a convolution by dot products.
 _DOT_AXES = 4
+_WINDOW_AXES = 2  # a depthwise convolution or a pooling sums over its window alone
 # Operations of a kernel that are worth waking other threads for, which takes some microseconds.
 _SHARED_LEAST = 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """What one turn of the innermost loops computes."""
-
-    pixels: int
-    vectors: int  # of channels
-    lanes: int
-
-
-def scheduled(function: Vendor, processor: Processor, threads: int = 1) -> Vendor:
-    """Return a TIR function with the rule applied; with several threads, its tiles are shared out where there are enough.
+def scheduled(function: Vendor, processor: Processor, threads: int = 1, tile: Tile | None = None) -> Vendor:
+    """Return a TIR function with a tile of its reduction, by default the rule's; with several threads, its tiles are shared out.
 
     A tile is computed by one thread as it is by a single one, so that the numbers are the same.
-    """
-    from tvm import IRModule
-    from tvm.s_tir import Schedule
 
-    if str(function.params[-1].dtype) == "float16":
-        processor = replace(processor, lanes=2 * processor.lanes)
-    schedule = Schedule(IRModule({"main": function}))
-    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
-    reductions = [block for block in blocks if _reduction_axes(schedule, block)]
+    Raises:
+        BuildError: the tile is not one of this function's.
+    """
+    processor = _of_type(function, processor)
+    schedule, blocks, reductions = _read(function)
     if _operations(schedule, blocks) < _SHARED_LEAST:
         threads = 1
     if len(reductions) == 1:
-        _tile_reduction(schedule, blocks, reductions[0], processor, threads)
+        loops = _loops(schedule, blocks, reductions[0])
+        if tile is not None and not allowed(tile, loops, processor):
+            raise BuildError(f"a tile must divide its kernel's loops and fit in the registers; got {tile} for {loops}")
+        _tile_reduction(schedule, blocks, reductions[0], tile or rule(loops, processor), processor, threads)
     elif not reductions:
         for block in blocks[:-1]:
             schedule.compute_inline(block)
@@ -59,31 +49,52 @@ def scheduled(function: Vendor, processor: Processor, threads: int = 1) -> Vendo
     return schedule.mod["main"]
 
 
-def tile_for(pixels: int, row: int, channels: int, processor: Processor, *, vectors_most: int) -> Tile:
-    """Choose the tile with the fewest loads for each multiplication: (pixels + vectors) / (pixels * vectors).
-
-    ``pixels`` are those of the tiled loop; a tile divides them, and fits in a ``row`` or holds whole ones.
-    """
-    lanes = lanes_for(channels, processor.lanes)
-    best = Tile(pixels=1, vectors=1, lanes=lanes)
-    cost = 2.0
-    for vectors in range(1, vectors_most + 1):
-        if channels % (lanes * vectors):
-            continue
-        most = max(1, processor.accumulators // vectors)
-        fitting = max(p for p in range(1, most + 1) if pixels % p == 0 and (row % p == 0 or p % row == 0))
-        loads = (fitting + vectors) / (fitting * vectors)
-        if loads < cost:
-            best, cost = Tile(pixels=fitting, vectors=vectors, lanes=lanes), loads
-    return best
+def other_tiles(function: Vendor, processor: Processor, most: int) -> tuple[Tile, ...]:
+    """Return up to ``most`` tiles that a function may have instead of the rule's; none where there is nothing to tile."""
+    schedule, blocks, reductions = _read(function)
+    if len(reductions) != 1:
+        return ()
+    return neighbours(_loops(schedule, blocks, reductions[0]), _of_type(function, processor), most)
 
 
-def lanes_for(extent: int, lanes: int) -> int:
-    """Return the widest vector, a power of 2, that divides a loop."""
-    width = 1
-    while width * 2 <= lanes and extent % (width * 2) == 0:
-        width *= 2
-    return width
+def _of_type(function: Vendor, processor: Processor) -> Processor:
+    """Return a processor as it is for the numbers of a function: twice as many of 16 bits fit in a vector."""
+    return replace(processor, lanes=2 * processor.lanes) if str(function.params[-1].dtype) == "float16" else processor
+
+
+def _read(function: Vendor) -> tuple[Vendor, list[Vendor], list[Vendor]]:
+    """Return a schedule of a function, its blocks, and those of them that reduce."""
+    from tvm import IRModule
+    from tvm.s_tir import Schedule
+
+    schedule = Schedule(IRModule({"main": function}))
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    return schedule, blocks, [block for block in blocks if _reduction_axes(schedule, block)]
+
+
+def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor) -> Loops:
+    """Read what there is to tile around a reduction."""
+    axes = _reduction_axes(schedule, reduction)
+    names = [schedule.get(block).name_hint for block in blocks]
+    last = blocks[-1] if names[-1] != schedule.get(reduction).name_hint else reduction
+    rank = len(schedule.get(reduction).iter_vars) - len(axes)
+    extents = [_extent(schedule, loop) for loop in schedule.get_loops(last)][:rank]
+    window = math.prod(axes[:2]) if len(axes) > 1 else 1
+    # A 1x1 convolution: all pixels are one row.
+    pixels = math.prod(extents[:-1]) if _is_pointwise(axes, rank) else extents[-2]
+    return Loops(
+        pixels=pixels,
+        row=extents[-2],
+        channels=extents[-1],
+        window=window,
+        depth=axes[0] if len(axes) == 1 else math.prod(axes[2:3]),
+        product=len(axes) != _WINDOW_AXES,
+        lanes_least=4 if len(axes) == _DOT_AXES else 1,
+    )
+
+
+def _is_pointwise(axes: list[int], rank: int) -> bool:
+    return rank == 4 and len(axes) > _WINDOW_AXES and math.prod(axes[:2]) == 1
 
 
 def _share(schedule: Vendor, tiles: list[Vendor], threads: int) -> None:
@@ -101,7 +112,7 @@ def _operations(schedule: Vendor, blocks: list[Vendor]) -> int:
     return max(math.prod(int(axis.dom.extent) for axis in schedule.get(block).iter_vars) for block in blocks)
 
 
-def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor: Processor, threads: int) -> None:
+def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, tile: Tile, processor: Processor, threads: int) -> None:
     names = [schedule.get(block).name_hint for block in blocks]
     place = names.index(schedule.get(reduction).name_hint)
     for block in blocks[:place]:
@@ -114,41 +125,34 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, p
     if place + 1 < len(blocks):
         schedule.set_scope(reduction, 0, "local")
     loops = schedule.get_loops(last)
-    extents = [_extent(schedule, loop) for loop in loops]
-    channels, row = extents[-1], extents[-2]
-    window = 1
-    for axis in axes[:2]:
-        window *= axis
-    is_product = len(axes) in {1, 3, _DOT_AXES}
-    if len(loops) == 4 and len(axes) in {3, _DOT_AXES} and window == 1:
-        pixels = schedule.fuse(*loops[:-1])  # a 1x1 convolution: all pixels are one row
-        outer = []
+    if _is_pointwise(axes, len(loops)):
+        outer, pixels = [], schedule.fuse(*loops[:-1])
     else:
         outer, pixels = loops[:-2], loops[-2]
-    tile = tile_for(_extent(schedule, pixels), row, channels, processor, vectors_most=_CHANNEL_VECTORS_MOST if is_product else 1)
     pixel_tiles, pixel = schedule.split(pixels, [None, tile.pixels])
     channel_tiles, channel = schedule.split(loops[-1], [None, tile.vectors * tile.lanes])
-    schedule.reorder(*outer, pixel_tiles, channel_tiles, pixel, channel)
+    turns = [*outer, pixel_tiles, channel_tiles] if tile.outer == "pixels" else [channel_tiles, *outer, pixel_tiles]
+    schedule.reorder(*turns, pixel, channel)
     _unrolled_vectors(schedule, channel, tile)
     schedule.unroll(pixel)
-    schedule.compute_at(reduction, channel_tiles, preserve_unit_loops=True)
-    _share(schedule, [*outer, pixel_tiles, channel_tiles], threads)
+    schedule.compute_at(reduction, turns[-1], preserve_unit_loops=True)
+    _share(schedule, turns, threads)
     if len(axes) == _DOT_AXES:
         _tile_dot_products(schedule, reduction, tile, processor)
     else:
-        _tile_accumulator(schedule, reduction, tile, len(axes), unroll_window=not is_product and window <= _UNROLLED_MOST)
+        _tile_accumulator(schedule, reduction, tile, len(axes))
 
 
-def _tile_accumulator(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int, *, unroll_window: bool) -> None:
+def _tile_accumulator(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int) -> None:
     """Order the reduction outside of the tile and keep the tile in registers."""
-    inner = schedule.get_loops(reduction)
     rank = len(schedule.get(reduction).iter_vars)
-    inner = inner[-rank:]
+    inner = schedule.get_loops(reduction)[-rank:]
     spatial, reduced = inner[: rank - axes], inner[rank - axes :]
     vectors, lane = schedule.split(spatial[-1], [tile.vectors, tile.lanes])
+    reduced, written = _written_out(schedule, reduced, tile)
     schedule.reorder(*reduced, *spatial[:-1], vectors, lane)
     schedule.vectorize(lane)
-    for loop in (vectors, *spatial[:-1], *(reduced if unroll_window else ())):
+    for loop in (vectors, *spatial[:-1], *written):
         schedule.unroll(loop)
     schedule.decompose_reduction(reduction, reduced[0])
 
@@ -157,14 +161,25 @@ def _tile_dot_products(schedule: Vendor, reduction: Vendor, tile: Tile, processo
     """Order as ``_tile_accumulator`` does, with a vector of channels and a quad as one instruction."""
     rank = len(schedule.get(reduction).iter_vars)
     inner = schedule.get_loops(reduction)[-rank:]
-    spatial, (rows, columns, quads, four) = inner[: rank - _DOT_AXES], inner[rank - _DOT_AXES :]
+    spatial, reduced, four = inner[: rank - _DOT_AXES], inner[rank - _DOT_AXES : -1], inner[-1]
     vectors, lane = schedule.split(spatial[-1], [tile.vectors, tile.lanes])
-    schedule.reorder(rows, columns, quads, *spatial[:-1], vectors, lane, four)
-    for loop in (vectors, *spatial[:-1]):
+    reduced, written = _written_out(schedule, reduced, tile)
+    schedule.reorder(*reduced, *spatial[:-1], vectors, lane, four)
+    for loop in (vectors, *spatial[:-1], *written):
         schedule.unroll(loop)
-    start = schedule.decompose_reduction(reduction, rows)
+    start = schedule.decompose_reduction(reduction, reduced[0])
     schedule.vectorize(schedule.get_loops(start)[-1])
     schedule.tensorize(lane, dot_product(processor.dot, tile.lanes))
+
+
+def _written_out(schedule: Vendor, reduced: list[Vendor], tile: Tile) -> tuple[list[Vendor], list[Vendor]]:
+    """Return the loops of a sum, in the order that they always have, and those of them that are written out."""
+    if tile.unrolled == 0:
+        return reduced, reduced
+    if tile.unrolled == 1:
+        return reduced, []
+    turns, few = schedule.split(reduced[-1], [None, tile.unrolled])
+    return [*reduced[:-1], turns, few], [few]
 
 
 def _unrolled_vectors(schedule: Vendor, loop: Vendor, tile: Tile) -> None:

@@ -11,12 +11,15 @@ from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from students.networks import arrays_of, run_onnx, trained_like
 
 from autokd_edge.backends.tvm.board import TVMBoard
+from autokd_edge.backends.tvm.known_tiles import KnownTiles
+from autokd_edge.backends.tvm.tuner import TVMTuner
 from autokd_edge.conformance.networks import SHAPES, STUDENT_OPS
 from autokd_edge.conformance.networks import student as student_of
 from autokd_edge.devices.board import Place
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.lease import Lease
 from autokd_edge.errors import BuildError, MeasureError
+from autokd_edge.ports import Finished
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 NETWORKS = {"odd channels": SHAPES["odd channels"], **{op: student_of(op) for op in STUDENT_OPS}}
@@ -34,8 +37,11 @@ def pi5():
 
 def emulated(builder, folder, core):
     link = EmulatedLink(core)
-    place = Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint)
-    return TVMBoard(builder, place)
+    return TVMBoard(builder, place_of(link, folder))
+
+
+def place_of(link, folder):
+    return Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint)
 
 
 @pytest.fixture(scope="session")
@@ -133,3 +139,28 @@ def test_half_precision_is_refused_where_the_processor_has_none(builder, variant
             builder.build(
                 write_graph(tmp_path / "g.onnx"), variant=replace(variant, precision="fp16"), target=where, out=tmp_path / "engine"
             )
+
+
+class Untimed(EmulatedLink):
+    """Does not run whole engines for the time that they take, which says nothing here."""
+
+    def run(self, argv, *, stdin, timeout_s):
+        if argv[1] == "sentinel":
+            return Finished(status=0, stdout=b'{"median_ns": 1000}', stderr=b"")
+        return super().run(argv, stdin=stdin, timeout_s=timeout_s)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("core", "precision"), [("a72", "fp32"), ("a72", "int8"), ("a76", "fp16"), ("a76", "int8")])
+def test_every_tile_makes_the_rules_numbers_on_arm(core, precision, backend, variant, student, request, tmp_path):
+    target = request.getfixturevalue({"a72": "pi4", "a76": "pi5"}[core])
+    link = Untimed({"a72": "cortex-a72", "a76": "max"}[core])
+    graph, samples = student(NETWORKS["separable"], 8)
+    asked = replace(variant, precision=precision)
+    if precision == "int8":
+        backend.quantizer.quantize(graph, samples, variant=asked, target=target, out=tmp_path / "q.onnx")
+        graph = tmp_path / "q.onnx"
+    tuner = TVMTuner(backend.builder, place_of(link, tmp_path), KnownTiles(tmp_path / "known"))
+    tuning = tuner.tune(graph, variant=asked, target=target, most=2, out=tmp_path / "out.onnx")
+    assert tuning.failed == {}
+    assert tuning.candidates == 2 * tuning.workloads

@@ -1,11 +1,11 @@
-"""The rule's choices."""
+"""The rule's choices, and their neighbours."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autokd_edge.backends.tvm.processor import Processor
-from autokd_edge.backends.tvm.schedule import lanes_for, tile_for
+from autokd_edge.backends.tvm.tiles import Loops, allowed, lanes_for, neighbours, rule, tile_for
 
 WIDE = Processor(triple="", cpu="", features=(), lanes=16, registers=32, dot="")
 NARROW = Processor(triple="", cpu="", features=(), lanes=8, registers=16, dot="")
@@ -30,3 +30,23 @@ def test_a_tile_divides_its_loops_and_fits_in_the_registers(height, row, channel
 def test_the_tile_is_the_one_with_the_fewest_loads_for_each_product(row, channels, pixels, vectors):
     tile = tile_for(row, row, channels, WIDE, vectors_most=4)
     assert (tile.pixels, tile.vectors) == (pixels, vectors)
+
+
+@given(st.integers(1, 28), st.integers(1, 28), st.integers(1, 200), st.sampled_from([1, 9, 25, 49]), st.integers(1, 96), st.integers(1, 30))
+def test_neighbours_are_other_tiles_that_may_be_had(height, row, channels, window, depth, most):
+    for product in (False, True):
+        loops = Loops(pixels=height * row, row=row, channels=channels, window=window, depth=depth if product else 1, product=product)
+        for processor in (WIDE, NARROW):
+            best, found = rule(loops, processor), neighbours(loops, processor, most)
+            assert allowed(best, loops, processor)
+            assert best not in found
+            assert len(set(found)) == len(found) <= most
+            assert all(allowed(tile, loops, processor) for tile in found)
+            assert neighbours(loops, processor, most + 3)[: len(found)] == found
+
+
+def test_the_first_neighbour_is_the_rules_tile_in_another_order():
+    loops = Loops(pixels=28 * 28, row=28, channels=64, window=1, depth=32, product=True)
+    first = neighbours(loops, WIDE, 1)[0]
+    best = rule(loops, WIDE)
+    assert (first.pixels, first.vectors, first.lanes, first.outer) == (best.pixels, best.vectors, best.lanes, "channels")
