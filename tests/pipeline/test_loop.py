@@ -227,6 +227,7 @@ GOAL_CHANGES = {
     "target_digest": OTHER,
     "limits": Limits(latency=None, memory=None, max_drop=1.0),
     "device": "ssh://board",
+    "pareto": ("latency",),
 }
 NOWHERE = Point(values=())
 CHANGES = {
