@@ -12,6 +12,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -80,6 +81,7 @@ class _Worker:
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self._is_over = False
+        self._starting = threading.Lock()  # who is ended while it starts would be nobody's to end
 
     def ask(self, exercise: Exercise) -> Answer | None:
         """Return the answer; None where the process died over it."""
@@ -96,7 +98,8 @@ class _Worker:
 
     def end(self) -> None:
         """End the process; it is not started again."""
-        self._is_over = True
+        with self._starting:
+            self._is_over = True
         if self._process is not None:
             _put_down(self._process)
 
@@ -108,25 +111,31 @@ class _Worker:
         return f"the last with {how}{f': {lines[-1][:_SAID]}' if lines else ''}"
 
     def _running(self) -> subprocess.Popen[str]:
-        if self._is_over:
-            raise TeachError("the workers were ended", retryable=True)
-        if self._process is None or self._process.poll() is not None:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            argv = [sys.executable, "-m", "autokd_edge.teaching.worker"]
-            with self._log.open("w") as log:
-                # A session of its own: Ctrl-C at a terminal is for the search, which then ends its workers.
-                self._process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    env=self._environment,
-                    start_new_session=True,
-                )
-            with contextlib.suppress(BrokenPipeError):
-                _write(self._process, self._classroom)
-        return self._process
+        with self._starting:
+            if self._is_over:
+                raise TeachError("the workers were ended", retryable=True)
+            if self._process is not None and self._process.poll() is None:
+                return self._process
+            self._process = self._started()
+            process = self._process
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it died at once, or was ended meanwhile
+            _write(process, self._classroom)
+        return process
+
+    def _started(self) -> subprocess.Popen[str]:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        argv = [sys.executable, "-m", "autokd_edge.teaching.worker"]
+        with self._log.open("w") as log:
+            # A session of its own: Ctrl-C at a terminal is for the search, which then ends its workers.
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=self._environment,
+                start_new_session=True,
+            )
 
 
 def _put_down(process: subprocess.Popen[str]) -> None:
