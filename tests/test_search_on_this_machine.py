@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'"),
 ]
 ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "5ms", "--family", "mbconv")
-ARGV = (*ARGV, "--budget", "60s", "--search-steps", "10", "--final-steps", "20", "--final-members", "1", "--out", "run", "--study", "real")
+ARGV = (*ARGV, "--budget", "45s", "--search-steps", "10", "--final-steps", "20", "--final-members", "1", "--out", "run", "--study", "real")
 KILLED_AFTER = 8  # events
 
 
@@ -69,7 +69,7 @@ def events(here, done) -> list[Event]:
 def test_the_killed_search_goes_on_where_it_stopped_and_repeats_no_probe(killed, events):
     assert events[: len(killed)] == killed
     members = [event.member for event in events if isinstance(event, Probed)]
-    assert len(set(members)) == len(members) >= 8  # the pool of a minute
+    assert len(set(members)) == len(members) >= 8  # the pool of so short a search
     assert isinstance(events[-1], Shipped)
 
 

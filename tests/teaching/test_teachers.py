@@ -213,7 +213,7 @@ def test_the_digits_teacher_is_as_good_as_its_log_says():
     assert accuracy_on_test("digits") > 97
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_fashion_mnist_teacher_reaches_93_5_percent_on_the_real_test_set_as_its_log_says():
     try:
         accuracy = accuracy_on_test("fashion-mnist")

@@ -119,7 +119,7 @@ def test_a_processor_without_what_an_engine_needs_is_told_in_one_sentence(builde
         a72.infer(tmp_path / "engine", samples, variant=variant, target=pi5, out=tmp_path / "logits.npy")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_half_precision_runs_where_the_processor_has_it_and_is_read_back(student, builder, variant, pi5, a76, protocol, tmp_path):
     half = replace(variant, precision="fp16")
     graph, samples = student(NETWORKS["separable"], 3)
