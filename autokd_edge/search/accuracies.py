@@ -23,6 +23,7 @@ from autokd_edge.search.prior import fit_after, recalled_model
 from autokd_edge.search.surrogate import Columns, Surrogate, Unfit
 
 _LESSONS = 5  # before there is a model: on tables of devices, one of three lessons chose worse than chance for some time
+_LESSONS_AFTER = 2  # the same after an earlier study, which knows more than two networks say
 
 
 class Accuracies:
@@ -61,8 +62,8 @@ class Accuracies:
 
 
 def lessons_needed(study: Study) -> int:
-    """Return the lessons before there is a model: one less where an earlier study stands behind it."""
-    return _LESSONS - 1 if study.config.recalled else _LESSONS
+    """Return the lessons before there is a model: few where an earlier study stands behind it."""
+    return _LESSONS_AFTER if study.config.recalled else _LESSONS
 
 
 def at_end(study: Study, rows: Rows) -> Rows:
