@@ -92,18 +92,11 @@ def digest_of_protocol(protocol: Protocol) -> Digest:
 
 
 def steadiest(ask: Callable[[], Answer], protocol: Protocol, baseline: Baseline) -> Answer:
-    """Ask until the sentinel stood still at its usual level and nobody took the processor; else the nearest to that.
-
-    It is asked ``protocol.retries`` times again at most.
-    """
+    """Ask until the sentinel stood still at its usual level, ``protocol.retries`` times again at most; else the nearest to it."""
 
     def unrest(answer: Answer) -> float:
         """Above 1 the reading is void."""
-        return max(
-            answer.sentinel.drift / protocol.sentinel_drift,
-            baseline.slowed(answer.sentinel) / SLOWED_MOST,
-            (answer.waited_share or 0.0) / WAITED_MOST,
-        )
+        return max(answer.sentinel.drift / protocol.sentinel_drift, baseline.slowed(answer.sentinel) / SLOWED_MOST)
 
     answers = []
     for _ in range(1 + protocol.retries):
