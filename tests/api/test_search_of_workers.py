@@ -12,13 +12,12 @@ from fakes.command import run_apart, start
 from fakes.plugin import install_plugin, write_target
 
 from autokd_edge.api.folder import RunFolder
-from autokd_edge.api.options import cores
 from autokd_edge.core.events import Begun, Event, Shipped, Taught
 from autokd_edge.core.pupil import Lesson
 from autokd_edge.core.study import fold
 from autokd_edge.store.journal import SQLJournal
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600), pytest.mark.skipif(cores() < 2, reason="two workers need two cores")]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 ARGV = argv(budget="4", search_steps="400", final_steps="400", workers="2", out="run")
 
 

@@ -78,7 +78,9 @@ def write_set(lowered: Lowered, processor: Processor, target: Vendor, request: M
         name = tried_kernel(kernel, request["set"])
         try:
             function = scheduled(lowered.functions[kernel], processor, request["threads"], decode(Tile, written))
-        except Exception as error:  # noqa: BLE001  whatever TVM raises of a tile, the other tiles are tried
+        # Broad, because TVM's errors have no class in common (RuntimeError, ValueError, TypeError, IndexError and its own): a tile
+        # that it refuses is counted with its reason, and the others of the set are tried.
+        except Exception as error:  # noqa: BLE001  as said above
             reason = str(error).strip().splitlines()
             failed[kernel] = f"{type(error).__name__}: {reason[-1] if reason else 'no reason given'}"
         else:
