@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,13 @@ from autokd_edge.core.quantization import FineTuningRecipe, QuantizeReport
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.core.tuning import Tuning
-from autokd_edge.errors import BuildError, GradeError, MeasureError, QuantizeError
+from autokd_edge.errors import BuildError, GradeError, MeasureError, QuantizeError, StageError
 from autokd_edge.ports import ArtifactStore, Backend, FineTuner, ImageSets, Split
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
+_Report = TypeVar("_Report", QuantizeReport, Tuning)
+_ANEW = "start a new run with another --out"
 UNTRAINED = "untrained"
 UNTRAINED_SAMPLES = 4  # the ranges that they give decide nothing about the speed of a network with random weights
 
@@ -83,19 +86,12 @@ class Stages:
         backend = self.backends[variant.backend]
         facts = [str(variant), self.target.int8_saturates, list(self.target.isa_flags), list(keep), dict(backend.builder.toolchain())]
         recipe = [graph.digest, digest_of_file(samples), facts]
-        key = digest_of_json(["report", recipe])
 
-        def make(out: Path) -> None:
-            found = backend.quantizer.quantize(self.store.path(graph), samples, variant=variant, target=self.target, out=out, keep=keep)
-            report = out.with_suffix(".json")
-            report.write_text(json.dumps(encode(found)))
-            self.store.put("report", key, report)  # before the graph: where there is a graph, there is its report
+        def make(out: Path) -> QuantizeReport:
+            return backend.quantizer.quantize(self.store.path(graph), samples, variant=variant, target=self.target, out=out, keep=keep)
 
-        made = self._made("quantized", recipe, make)
-        report = self.store.find("report", key)
-        if report is None:
-            raise QuantizeError("the report of a quantised graph must lie beside it; it is gone", hint="start a new run with another --out")
-        return made, decode(QuantizeReport, json.loads(self.store.path(report).read_text()))
+        lost = QuantizeError("the report of a quantised graph must lie beside it; it is gone", hint=_ANEW)
+        return self._made_and_told("quantized", recipe, make, QuantizeReport, lost)
 
     def fine_tuned(self, graph: Artifact, tuning: FineTuning) -> Artifact:
         """Tune a quantised graph; raises TeachError."""
@@ -127,19 +123,12 @@ class Stages:
             return graph, None
         machine = [self.target.architecture, list(self.target.isa_flags), self.target.threads]
         recipe = ["tuned", graph.digest, str(variant), machine, most, dict(backend.builder.toolchain())]
-        key = digest_of_json(["report", recipe])
 
-        def make(out: Path) -> None:
-            found = tuner.tune(self.store.path(graph), variant=variant, target=self.target, most=most, out=out)
-            report = out.with_suffix(".json")
-            report.write_text(json.dumps(encode(found)))
-            self.store.put("report", key, report)  # before the graph: where there is a graph, there is its report
+        def make(out: Path) -> Tuning:
+            return tuner.tune(self.store.path(graph), variant=variant, target=self.target, most=most, out=out)
 
-        made = self._made("graph", recipe, make)
-        report = self.store.find("report", key)
-        if report is None:
-            raise BuildError("the report of a tuned graph must lie beside it; it is gone", hint="start a new run with another --out")
-        return made, decode(Tuning, json.loads(self.store.path(report).read_text()))
+        lost = BuildError("the report of a tuned graph must lie beside it; it is gone", hint=_ANEW)
+        return self._made_and_told("graph", recipe, make, Tuning, lost)
 
     def measurement(self, engine: Artifact, variant: Variant, protocol: Protocol) -> Measurement:
         """Read an engine's latency and memory on the target."""
@@ -169,6 +158,23 @@ class Stages:
             out.write_bytes(onnx_from_spec(spec, load()).SerializeToString(deterministic=True))
 
         return self._made("graph", [encode(spec), weights], make)
+
+    def _made_and_told(
+        self, kind: Kind, recipe: Json, make: Callable[[Path], _Report], shape: type[_Report], lost: StageError
+    ) -> tuple[Artifact, _Report]:
+        """Find an artifact and the report of its making by their recipe, or make both; raises ``lost`` where the report is gone."""
+        key = digest_of_json(["report", recipe])
+
+        def told(out: Path) -> None:
+            report = out.with_suffix(".json")
+            report.write_text(json.dumps(encode(make(out))))
+            self.store.put("report", key, report)  # before what it is of: where that is, there is its report
+
+        made = self._made(kind, recipe, told)
+        report = self.store.find("report", key)
+        if report is None:
+            raise lost
+        return made, decode(shape, json.loads(self.store.path(report).read_text()))
 
     def _made(self, kind: Kind, recipe: Json, make: Callable[[Path], None]) -> Artifact:
         """Find an artifact by its recipe, or make it."""
