@@ -105,9 +105,7 @@ class StudyLoop:
         """Write down the teachings that ended meanwhile; says whether there was one."""
         found = False
         while (ended := at_work.next_ended(0.0 if found else timeout_s)) is not None:
-            begun, outcome = ended
-            pupil, steps, final, goal, whole = begun.pupil, begun.steps, begun.final, begun.goal, begun.of_steps
-            recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=outcome, goal=goal, of_steps=whole))
+            recorder.record(_of(*ended))
             found = True
         return found
 
@@ -125,9 +123,8 @@ class StudyLoop:
             case Confirm(member=member, variant=variant):
                 reading = evaluator.confirm(member, variant)
                 recorder.record(partial(Confirmed, member=member, variant=variant, outcome=reading, goal=goal))
-            case Teach(pupil=pupil, steps=steps, final=final, of_steps=whole):
-                lesson = self._lesson(action)()
-                recorder.record(partial(Taught, pupil=pupil, steps=steps, final=final, outcome=lesson, goal=goal, of_steps=whole))
+            case Teach():
+                recorder.record(_of(action, self._lesson(action)()))
             case GradeEngine(pupil=pupil, variant=variant):
                 study = recorder.current.of(goal)
                 grade = evaluator.grade(pupil, steps_taught(study, pupil), variant, study.goal.limits)
@@ -142,6 +139,12 @@ class StudyLoop:
             pool = self.evaluators[goal].pool
             for gone in () if pool is None else pool.news():
                 recorder.record(partial(PutAside, device=gone.device, reason=gone.reason, goal=goal))
+
+
+def _of(asked: Teach | Begun, outcome: Lesson | Failed) -> Callable[..., Taught]:
+    """Return the event of a teaching that ended, but for its time."""
+    pupil, steps, final, goal, whole = asked.pupil, asked.steps, asked.final, asked.goal, asked.of_steps
+    return partial(Taught, pupil=pupil, steps=steps, final=final, outcome=outcome, goal=goal, of_steps=whole)
 
 
 def steps_taught(study: Study, pupil: Pupil) -> int:
