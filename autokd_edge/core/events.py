@@ -70,7 +70,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Referenced:
-    """The teacher was graded (validation, %) and measured on the target, once for each protocol.
+    """The teacher was graded (validation, %) and measured on the target, once for each protocol, the shorter ones first.
 
     ``accuracy`` is None where there is no teacher; ``measurements`` are empty and ``cost`` is None where it has no graph.
     """

@@ -90,7 +90,7 @@ class Budget:
 
 
 def device_slacks(limits: Limits, reading: Measurement, teacher: Measurement | None) -> tuple[Slack, ...]:
-    """Compare a reading with the device limits; ``teacher`` was read by the same protocol, None where no limit is relative.
+    """Compare a reading with the device limits; ``teacher`` is what relative limits are of, None where no limit is relative.
 
     Raises:
         LimitError: the reading has too few samples for the limit's percentile, or its instructions were not counted.

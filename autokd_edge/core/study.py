@@ -89,9 +89,14 @@ class Study:
         return tuple(begun for begun in self.beginnings if _teaching(begun) not in ended)
 
     def slacks(self, measurement: Measurement) -> tuple[Slack, ...]:
-        """Compare a reading with the device limits, by the teacher's reading of the same protocol."""
+        """Compare a reading with the device limits, by the teacher's reading of the same protocol, or of a longer one that was faster.
+
+        The teacher is screened once: a second in which others slow it down would loosen the limit of every student.
+        """
         assert self.reference is not None, "the teacher is measured before any student"
-        teacher = next((m for m in self.reference.measurements if m.protocol == measurement.protocol), None)
+        read = self.reference.measurements
+        from_own = [i for i, known in enumerate(read) if known.protocol == measurement.protocol]
+        teacher = min(read[from_own[0] :], key=lambda known: known.slowness) if from_own else None
         return device_slacks(self.goal.limits, measurement, teacher)
 
     def grade_slacks(self, grade: Grade) -> tuple[Slack, ...]:

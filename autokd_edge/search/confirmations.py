@@ -1,6 +1,6 @@
 """What the final protocol says of untrained finalists before anything is spent on teaching them.
 
-A finalist is read in the variant that kept the limits best when it was probed, then in the others that may win,
+A finalist is read in the variant that kept the limits best when it was probed, then in the others that may keep them,
 until one keeps all device limits: that one is enough to teach it. Where none does, it is refused.
 """
 
@@ -12,7 +12,7 @@ from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Member, Screened
 from autokd_edge.core.study import Study, keeps
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import may_win
+from autokd_edge.core.variants import comparison, may_win
 
 
 def is_confirmed(study: Study, member: Member) -> bool:
@@ -37,7 +37,7 @@ def next_variant(study: Study, member: Member, variants: Sequence[Variant]) -> V
 
 
 def refused(study: Study, variants: Sequence[Variant]) -> frozenset[Member]:
-    """Return the members that were read in every variant that may win and kept the limits in none."""
+    """Return the members that were read in every variant that may keep the limits and kept them in none."""
     members = {confirmed.member for confirmed in study.confirmations}
     return frozenset(m for m in members if not is_confirmed(study, m) and next_variant(study, m, variants) is None)
 
@@ -56,5 +56,16 @@ def _readings(study: Study, member: Member) -> dict[Variant, Measurement]:
 def _best_first(study: Study, member: Member, variants: Sequence[Variant]) -> Sequence[Variant]:
     found = may_win(study, member, variants)
     screened = next((p.outcome for p in study.probes if p.member == member and isinstance(p.outcome, Screened)), None)
-    best = None if screened is None else study.best(screened).variant
-    return sorted(found, key=lambda variant: variant != best)
+    if screened is None:
+        return found
+    best = study.best(screened).variant
+    return [best, *(variant for variant in found if variant != best and _may_keep(study, screened, variant))]
+
+
+def _may_keep(study: Study, screened: Screened, variant: Variant) -> bool:
+    """Say whether another variant may keep the limits: it did when it was probed, or it was not read and is faster as a rule."""
+    reading = screened.reading(variant)
+    if reading is not None:
+        return keeps(study.slacks(reading))
+    usual = comparison(study, variant).median_ratio
+    return usual is None or usual < 1

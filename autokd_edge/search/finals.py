@@ -177,7 +177,25 @@ class Finals:
             lacking = max(0.0, lead.members[0].worst - most)
             return lead.times_taught, not lead.is_confirmed, lead.times_refused, lacking, -lead.accuracy
 
-        return min(leads, key=order, default=None)
+        first = min(leads, key=order, default=None)
+        lacks = first is None or (not first.is_confirmed and first.members[0].worst > most)
+        return (self._spare(most) if lacks else None) or first
+
+    def _spare(self, most: float) -> _Lead | None:
+        """Return the slowest measured member with the margin that was lacking, to be taught as the best pupil was; None without one.
+
+        Where those that the search taught lack the margin, a student that was never taught is better than none.
+        """
+        taught = lessons(self._study)
+        tried = {final.pupil.member for final in self._finals}
+        spare = [r for r in readings(self._study) if r.worst <= most and r.member not in self._refused and r.member not in tried]
+        if most >= 0 or not taught or not spare:
+            return None
+        best, accuracy = max(taught, key=lambda lesson: lesson[1])
+        pupil = Pupil(member=max(spare, key=lambda r: r.latency).member, distillation=best.distillation)
+        members = tuple(self._untaught(pupil))
+        is_confirmed = confirmations.is_confirmed(self._study, members[0].member)
+        return _Lead(pupil=pupil, accuracy=accuracy, times_taught=0, times_refused=0, is_confirmed=is_confirmed, members=members)
 
     def _fitting(self, architecture: Point) -> list[Reading]:
         """Return the measured members of a family that keep all device limits and were not refused, the fastest first."""

@@ -41,13 +41,14 @@ def grade_s(study: Study) -> float:
 
 
 def steps_per_s(study: Study, architecture: Point) -> float | None:
-    """Return the optimiser steps a second that members of a family were taught at; None where none was."""
+    """Return the optimiser steps a second that members of a family were taught at, of all where none of it was; None before the first."""
     rates = [
-        taught.steps / taught.outcome.seconds
+        (taught.pupil.member.architecture == architecture, taught.steps / taught.outcome.seconds)
         for taught in study.teachings
-        if taught.pupil.member.architecture == architecture and isinstance(taught.outcome, Lesson) and taught.outcome.seconds > 0
+        if isinstance(taught.outcome, Lesson) and taught.outcome.seconds > 0
     ]
-    return statistics.median(rates) if rates else None
+    own = [rate for is_own, rate in rates if is_own]
+    return statistics.median(own or [rate for _, rate in rates]) if rates else None
 
 
 def _usual(study: Study, ends_s: list[float]) -> float:

@@ -140,3 +140,16 @@ def test_each_target_has_one_goal() -> None:
     for goals, said in (((), "got none"), ((*config.goals, *config.goals), "got host, host")):
         with pytest.raises(ValueError, match=rf"a study must have a goal, and one for each target; {said}"):
             replace(config, goals=goals)
+
+
+@pytest.mark.parametrize(
+    ("screened_ns", "final_ns", "bounds_ns"),
+    [(500_000, 400_000, {"screen": 100_000, "final": 100_000}), (400_000, 500_000, {"screen": 100_000, "final": 125_000})],
+    ids=["others slowed its screening down", "its last reading was slower"],
+)
+def test_a_screening_of_the_teacher_that_others_slowed_down_loosens_no_limit(screened_ns, final_ns, bounds_ns) -> None:
+    readings = (sample_measurement(screened_ns, protocol="screen"), sample_measurement(final_ns, protocol="final"))
+    study = fold([Opened(config=sample_config(), at_s=0.0), replace(sample_referenced(), measurements=readings)])
+    for protocol, bound_ns in bounds_ns.items():
+        latency, _ = study.slacks(sample_measurement(50_000, protocol=protocol))
+        assert latency.bound == pytest.approx(bound_ns, rel=0.02)

@@ -115,6 +115,29 @@ def test_where_the_final_protocol_refuses_all_the_closest_of_them_is_said_and_no
     assert f"{closest / 1e6:.3g}"[:3] in stop.reason
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 11])
+def test_where_nobody_that_was_taught_has_the_margin_a_measured_one_that_has_it_is_taught_as_the_best_was(seed):
+    world = a_world(teachings=1, seed=seed, final_latency_factor=1.3, final_members=1)
+    world.run(a_policy(variants=(FP32,)))
+    (taught,) = (t for t in world.study.teachings if not t.final)
+    (final,) = finals(world)
+    assert refused(world.study, (FP32,)) == {taught.pupil.member}
+    assert final.pupil.member != taught.pupil.member
+    assert final.pupil.distillation == taught.pupil.distillation
+    assert worst_ns(world, final.pupil.member) <= BOUND_NS
+    assert best_grade(world.study) is not None
+
+
+def test_a_variant_that_broke_the_limit_when_it_was_probed_is_not_read_after_a_better_one_did():
+    world = a_world(teachings=3, final_latency_factor=50.0)
+    world.run(a_policy())
+    assert world.study.confirmations
+    for confirmed in world.study.confirmations:
+        probed = next(p.outcome for p in world.study.probes if p.member == confirmed.member)
+        reading = probed.reading(confirmed.variant)
+        assert reading is None or all(slack.excess <= 0 for slack in world.study.slacks(reading))
+
+
 def test_no_more_than_the_planned_number_of_finalists_is_refused():
     from autokd_edge.search.plan import Plan
 
