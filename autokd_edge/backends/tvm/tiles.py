@@ -64,7 +64,8 @@ def allowed(tile: Tile, loops: Loops, processor: Processor) -> bool:
     lanes = lanes_for(loops.channels, processor.lanes)
     whole = loops.pixels % tile.pixels == 0 and loops.channels % (tile.vectors * tile.lanes) == 0
     rows = loops.row % tile.pixels == 0 or tile.pixels % loops.row == 0
-    fits = tile.pixels * tile.vectors + tile.vectors < processor.registers
+    sums = tile.pixels * tile.vectors
+    fits = sums <= processor.accumulators or sums + tile.vectors < processor.registers
     unrolled = loops.depth % tile.unrolled == 0 if tile.unrolled else loops.window * loops.depth <= _UNROLLED_MOST
     return whole and rows and fits and unrolled and loops.lanes_least <= tile.lanes <= lanes and lanes % tile.lanes == 0
 

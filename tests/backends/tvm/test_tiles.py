@@ -1,7 +1,7 @@
 """The rule's choices, and their neighbours."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autokd_edge.backends.tvm.processor import Processor
@@ -32,6 +32,7 @@ def test_the_tile_is_the_one_with_the_fewest_loads_for_each_product(row, channel
     assert (tile.pixels, tile.vectors) == (pixels, vectors)
 
 
+@example(1, 3, 32, 1, 1, 1)  # 3 x 4 of 16 registers: the rule's tile leaves none beside its weights
 @given(st.integers(1, 28), st.integers(1, 28), st.integers(1, 200), st.sampled_from([1, 9, 25, 49]), st.integers(1, 96), st.integers(1, 30))
 def test_neighbours_are_other_tiles_that_may_be_had(height, row, channels, window, depth, most):
     for product in (False, True):
