@@ -60,7 +60,7 @@ def main() -> None:
     }
     tables = {names: read_table(args.table, *names) for names in itertools.product(args.accuracy, args.latency)}
     for ((accuracy, latency), table), quantile in itertools.product(tables.items(), args.quantile):
-        for policy, seed in itertools.product(args.policies.split(","), range(args.seeds)):
+        for policy, seed in itertools.product(args.policies.split(","), range(args.first_seed, args.first_seed + args.seeds)):
             key: dict[str, Any] = {"accuracy": accuracy, "latency": latency, "quantile": quantile, "policy": policy, "seed": seed}
             key |= {"bad_readings": True} if args.bad_readings else {}
             if not any(all(run.get(k) == v for k, v in key.items()) and len(run["regrets"]) >= args.budget for run in done):
@@ -233,6 +233,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--policies", default="edge-bo,random-gate", help=f"of {', '.join(POLICIES)}")
     parser.add_argument("--budget", type=int, default=30, help="teachings")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0, help="other seeds than those that a rule was chosen on")
     parser.add_argument("--probes-per-teaching", type=int, default=32)
     parser.add_argument("--warm-accuracy", help="column that an earlier study taught by, for edge-bo-warm and edge-bo-misled")
     parser.add_argument("--warm-latency", help="column that limited the earlier study. Default: the same")
