@@ -17,7 +17,7 @@ test: setup data
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # What takes minutes more: every operation in every precision, a whole search over SSH, the emulated Arm board.
 thorough: setup data
