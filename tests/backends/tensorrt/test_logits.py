@@ -8,16 +8,19 @@ import subprocess
 import numpy as np
 import pytest
 from fakes.graphs import CLASSES, logits_by_onnxruntime, write_graph, write_samples
-from fakes.jetson import FakeJetson, install_binding
+from fakes.jetson import FakeJetson, install_binding, install_trtexec
+from fakes.sshd import LoopbackBoard
 
 from autokd_edge.backends.tensorrt import binding, logits_program
 from autokd_edge.backends.tensorrt.binding import PROGRAM, Binding
 from autokd_edge.backends.tensorrt.board import TrtexecBoard
 from autokd_edge.backends.tensorrt.logits import LogitsRunner
 from autokd_edge.core.target import Variant
+from autokd_edge.devices.board import Place
 from autokd_edge.devices.link import LocalLink
 from autokd_edge.errors import MeasureError, TimedOutError
 from autokd_edge.ports import Extra
+from autokd_edge.wiring import BACKENDS, device_of
 
 FP32 = Variant(backend="tensorrt", precision="fp32")
 VERSION = "8.6.1"
@@ -158,6 +161,25 @@ def test_the_doctor_is_told_of_the_binding_or_what_mends_it(built, tmp_path):
     assert (other.usable, other.mend) == (False, "sudo apt-get install python3-libnvinfer libnvinfer-bin")
     assert "crashed with SIGSEGV" in extra(install_binding(tmp_path / "d", VERSION, fault="crashes")).found
     assert "could not be started" in extra(tmp_path / "no-python").found
+
+
+@pytest.mark.thorough
+def test_over_ssh_the_boards_own_python_runs_an_engine_that_its_own_trtexec_built(tmp_path, graph, samples, target, caplog):
+    trtexec = install_trtexec(tmp_path / "bin", "8.2.1")
+    (tmp_path / "bin" / "python3").symlink_to(install_binding(tmp_path / "python", "8.2.1.8"))
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    with LoopbackBoard(tmp_path / "board", environment=environment) as board, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", board.path_with_client())
+        there = device_of(board.device)
+        place = Place(link=there.link, lease=there.lease, folder=tmp_path / "references", fingerprint=there.fingerprint)
+        backend = BACKENDS["tensorrt"](place)
+        backend.builder.build(graph, variant=FP32, target=target, out=tmp_path / "engine")
+        backend.board.infer(tmp_path / "engine", samples, variant=FP32, target=target, out=tmp_path / "logits.npy")
+        (extra,) = backend.extras()
+    assert extra.found == f"8.2.1, {trtexec.with_name('python3')}"
+    expected = logits_by_onnxruntime(graph.read_bytes(), np.load(samples))
+    np.testing.assert_array_equal(np.load(tmp_path / "logits.npy"), expected)
+    assert not caplog.records
 
 
 def test_libcudart_is_named_where_it_is_missing(monkeypatch):
