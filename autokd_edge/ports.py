@@ -192,6 +192,16 @@ class Tuner(PortProtocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """Something on the device that a backend can do without: is it there, and if not, what that costs and the command that mends it."""
+
+    name: str
+    found: str
+    usable: bool
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """One runtime: its compiler, its quantiser and its way of running; some say the times of layers too."""
 
@@ -204,6 +214,7 @@ class Backend:
     tuner: Tuner | None = None
     package: str | None = None  # what runs the engines, where that is not named as the backend is
     computed_by: str = ""  # what gives the logits, where it is not the engine itself
+    extras: Callable[[], tuple[Extra, ...]] | None = None  # asks the device; raises StageError and DeviceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

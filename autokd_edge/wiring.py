@@ -70,15 +70,19 @@ def _onnxruntime(place: Place) -> Backend:
 
 
 def _tensorrt(place: Place) -> Backend:
+    from autokd_edge.backends.tensorrt.binding import Binding
     from autokd_edge.backends.tensorrt.board import TrtexecBoard
     from autokd_edge.backends.tensorrt.builder import NAME, TrtexecBuilder
+    from autokd_edge.backends.tensorrt.logits import LogitsRunner
     from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
     from autokd_edge.backends.tensorrt.trtexec import Trtexec
 
     trtexec = Trtexec(link=place.link)
     builder = TrtexecBuilder(trtexec)
-    board = TrtexecBoard(trtexec, builder, place)
-    return Backend(name=NAME, builder=builder, quantizer=ExplicitQuantizer(NAME, LocalLink()), board=board, layer_timer=board)
+    logits = LogitsRunner(trtexec, Binding(link=place.link))
+    board = TrtexecBoard(trtexec, builder, place, logits)
+    quantizer = ExplicitQuantizer(NAME, LocalLink())
+    return Backend(name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board, extras=logits.extras)
 
 
 def _tensorrt_rtx(_place: Place) -> Backend:

@@ -13,7 +13,7 @@ from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.clocks import clocks_locked
 from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.device import Device
-from autokd_edge.devices.doctor import Finding, examine, facts_of_doctor
+from autokd_edge.devices.doctor import Finding, Weight, examine, facts_of_doctor
 from autokd_edge.devices.facts import facts_over
 from autokd_edge.devices.fingerprint import fingerprint_of, target_here
 from autokd_edge.devices.installer import install_runtimes, remove_ours
@@ -117,8 +117,12 @@ def _runtimes(target: Target, there: Device) -> Iterator[Finding]:
             asked = ", ".join(str(variant) for variant in target.variants if variant.backend == name)
             try:
                 versions = {package: version for package, version in backend.builder.toolchain().items() if "/" not in package}
+                extras = backend.extras() if backend.extras is not None else ()
             except AutoKDError as error:
                 yield Finding(what=f"runtime {name}", descriptor=asked, device=error.args[0], weight="wrong", mend=error.hint)
             else:
                 said = ", ".join(f"{package} {version}" for package, version in versions.items())
                 yield Finding(what=f"runtime {name}", descriptor=asked, device=said, weight="ok")
+                for extra in extras:
+                    weight: Weight = "ok" if extra.usable else "note"
+                    yield Finding(what=extra.name, descriptor="", device=extra.found, weight=weight, mend=extra.mend)

@@ -7,19 +7,20 @@ may change what is known: where the candidate breaks a limit in every variant re
 than the other variant gained on the last five candidates. On its first five candidates a float variant
 is read even where they fit, to learn how it compares: that costs another second each. A quantised one
 costs four. A variant that lost by more than 30 % (or failed) on five candidates in a row is not read
-again.
+again. Where the machine lacks the device of a backend, one failure that says so leaves out all of its variants.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autokd_edge.core.measure import Measurement
-from autokd_edge.core.pupil import Member, Screened
+from autokd_edge.core.pupil import Failed, Member, Screened
 from autokd_edge.core.study import Study, keeps
 from autokd_edge.core.target import Variant
+from autokd_edge.errors import AbsentDeviceError
 
 LOST_BY = 0.30  # slower than the candidate's fastest reading by more than this share: a loss
 IN_A_ROW = 5  # losses after which a variant is not read again; and candidates that are read to learn how it compares
@@ -34,17 +35,19 @@ class Comparison:
     """How a variant did on the candidates that were read in it and in the screening variant, in order of events.
 
     ``ratios`` are medians over the screening variant's; ``lost`` says of each candidate that was tried
-    whether the variant lost to another one there by more than 30 %, or failed.
+    whether the variant lost to another one there by more than 30 %, or failed. ``absent`` is what was said where the
+    machine lacks the device of its backend.
     """
 
     variant: Variant
     ratios: tuple[float, ...]
     lost: tuple[bool, ...]
+    absent: str = ""
 
     @property
     def skipped(self) -> bool:
         """Say whether the variant is not read any more."""
-        return len(self.lost) >= IN_A_ROW and all(self.lost[-IN_A_ROW:])
+        return bool(self.absent) or (len(self.lost) >= IN_A_ROW and all(self.lost[-IN_A_ROW:]))
 
     @property
     def median_ratio(self) -> float | None:
@@ -60,7 +63,21 @@ def in_cheap_order(variants: Sequence[Variant]) -> tuple[Variant, ...]:
 def next_variant(study: Study, variants: Sequence[Variant], screened: Screened) -> Variant | None:
     """Return the variant that an untrained member is to be read in next; None where no other can decide anything."""
     tried = {m.variant for m in screened.measurements} | {unread.variant for unread in screened.unread}
-    return next((v for v in in_cheap_order(variants) if v not in tried and _worth(study, v, screened)), None)
+    absent = {unread.variant.backend for unread in screened.unread if _is_absence(unread.failure)}
+    left = (v for v in in_cheap_order(variants) if v not in tried and v.backend not in absent)
+    return next((v for v in left if _worth(study, v, screened)), None)
+
+
+def absences(study: Study) -> Mapping[str, tuple[Variant, str]]:
+    """Return backend -> the variant whose build first said that the machine lacks the backend's device, and what it said."""
+    failures = [(unread.variant, unread.failure) for screened in _screened(study) for unread in screened.unread]
+    failures += [(read.variant, read.outcome) for read in study.confirmations if isinstance(read.outcome, Failed)]
+    failures += [(graded.variant, graded.outcome) for graded in study.grades if isinstance(graded.outcome, Failed)]
+    found: dict[str, tuple[Variant, str]] = {}
+    for variant, failure in failures:
+        if _is_absence(failure):
+            found.setdefault(variant.backend, (variant, failure.message))
+    return found
 
 
 def comparison(study: Study, variant: Variant) -> Comparison:
@@ -74,7 +91,8 @@ def comparison(study: Study, variant: Variant) -> Comparison:
             continue
         ratios.append(reading.slowness / screened.measurements[0].slowness)
         lost.append(_loses(reading, screened.measurements))
-    return Comparison(variant=variant, ratios=tuple(ratios), lost=tuple(lost))
+    _, absent = absences(study).get(variant.backend, (variant, ""))
+    return Comparison(variant=variant, ratios=tuple(ratios), lost=tuple(lost), absent=absent)
 
 
 def may_win(study: Study, member: Member, variants: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -85,7 +103,8 @@ def may_win(study: Study, member: Member, variants: Sequence[Variant]) -> tuple[
     """
     screened = next((p.outcome for p in study.probes if p.member == member and isinstance(p.outcome, Screened)), None)
     if screened is None:
-        return tuple(variants)
+        absent = absences(study)
+        return tuple(variant for variant in variants if variant.backend not in absent)
     found = tuple(v for v in variants if _may_win(study, v, screened))
     return found or (study.best(screened).variant,)
 
@@ -117,6 +136,10 @@ def _gains(study: Study, variant: Variant) -> dict[str, float]:
             gain = min(slacks[i].reading for slacks in before) / max(slack.reading, 1.0)
             gains[slack.limit] = max(gains.get(slack.limit, 0.0), gain)
     return gains
+
+
+def _is_absence(failure: Failed) -> bool:
+    return failure.error == AbsentDeviceError.__name__
 
 
 def _loses(reading: Measurement, rivals: Sequence[Measurement]) -> bool:

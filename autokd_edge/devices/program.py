@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from autokd_edge.core.codec import Json
 from autokd_edge.devices.process import last_line
-from autokd_edge.errors import MeasureError, RuntimeMissingError, StageError
+from autokd_edge.errors import AbsentDeviceError, MeasureError, RuntimeMissingError, StageError
 from autokd_edge.ports import Link
 
+NO_DEVICE = os.EX_UNAVAILABLE  # the status of a device program that builds for a device which the machine lacks
 _MISSING = re.compile(r"^(?:ModuleNotFoundError: No module named|importlib\.metadata\.PackageNotFoundError: .* for) '?([\w.-]+)")
 
 
@@ -23,7 +25,8 @@ def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, fai
     ``hint`` is what to do where the program lacks a package. The vendor's last line is kept: it says why.
 
     Raises:
-        StageError: of class ``failure``; retryable where a time limit ended the program.
+        StageError: of class ``failure``; retryable where a time limit ended the program; of a build, AbsentDeviceError
+            where the program ended with ``NO_DEVICE``.
         RuntimeMissingError: another device lacks a package.
         DeviceError: the device, or the way to it, failed.
     """
@@ -32,6 +35,8 @@ def ask(link: Link, argv: Sequence[str], request: Json, *, timeout_s: float, fai
     said = last_line(finished.stderr) or "nothing on stderr"
     if finished.status < 0:
         raise failure(f"the vendor's runtime crashed with {_signal_name(-finished.status)}; its last line: {said}")
+    if finished.status == NO_DEVICE and issubclass(AbsentDeviceError, failure):
+        raise AbsentDeviceError(said)
     if finished.status != 0:
         missing = _MISSING.search(said)
         if missing and link.device is not None:

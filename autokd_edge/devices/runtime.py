@@ -81,6 +81,7 @@ class LinkedRuntime:
         """Compile a graph, write the engine to ``out`` and return the driver's answer; nothing is left there after a failure.
 
         Raises:
+            AbsentDeviceError: the runtime sees no such device there.
             BuildError: the variant is not one of this backend's, or the compiler refused the graph,
                 crashed, or took too long (retryable).
         """

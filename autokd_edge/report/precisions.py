@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from autokd_edge.core.pupil import Screened
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import IN_A_ROW, LOST_BY, Comparison, comparison
+from autokd_edge.core.variants import IN_A_ROW, LOST_BY, Comparison, absences, comparison
+from autokd_edge.report import wording
 
 COLUMNS = ("Variant", "Candidates read", "Median, against the first", "Said")
 
@@ -28,6 +29,7 @@ def comparisons(study: Study) -> tuple[Comparison, ...]:
     variants: dict[Variant, None] = {}  # a dictionary for a set that keeps its order
     for outcome in outcomes:
         variants.update(dict.fromkeys([*(m.variant for m in outcome.measurements), *(unread.variant for unread in outcome.unread)]))
+    variants.update(dict.fromkeys(variant for variant, _ in absences(study).values()))
     return tuple(comparison(study, variant) for variant in variants)
 
 
@@ -51,6 +53,8 @@ def _line(found: Comparison, first: Variant) -> VariantLine:
 def _said(found: Comparison, first: Variant) -> str:
     if found.variant == first:
         return "read first, on every candidate"
+    if found.absent:
+        return wording.left_out(found.variant, found.absent)
     if found.skipped:
         return f"skipped after it lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row"
     return "read where it could decide"

@@ -16,6 +16,7 @@ from rich.text import Text
 from autokd_edge.core.events import Action, Confirm, GradeEngine, Probe, Teach, Wait
 from autokd_edge.core.rungs import spent
 from autokd_edge.core.study import Study
+from autokd_edge.core.variants import absences
 from autokd_edge.report import wording
 from autokd_edge.report.finalists import refused_count
 from autokd_edge.report.outcome import lessons, taught_in_words
@@ -50,7 +51,10 @@ class Progress:
     def watch(self, study: Study, action: Action | None) -> None:
         """Take note of the study and of what comes next; None is the teacher's reading."""
         for gone in study.put_aside[len((self._study or study).put_aside) :]:
-            self._console.print(f"{self._name} | {wording.put_aside(gone)}", soft_wrap=True, highlight=False, markup=False)
+            self._say(wording.put_aside(gone))
+        said = left_out(self._study or study)
+        for text in (text for text in left_out(study) if text not in said):
+            self._say(text)
         changed = type(action) is not type(self._action)
         now_s = time.monotonic()
         if study is not self._study:  # while teachings are waited for it is the same again and again
@@ -67,6 +71,9 @@ class Progress:
         phase, *facts = self._facts(self._study)
         grid.add_row(self._spinner, Text(phase, style="bold"), *(Text(fact) for fact in facts))
         yield grid
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"{self._name} | {text}", soft_wrap=True, highlight=False, markup=False)
 
     def _facts(self, study: Study) -> tuple[str, ...]:
         views = [study.of(goal) for goal in range(len(study.config.goals))]
@@ -97,6 +104,13 @@ def phase_of(action: Action | None) -> str:
             return f"grading {variant}"
         case _:
             return _PHASES.get(type(action), "finishing")
+
+
+def left_out(study: Study) -> tuple[str, ...]:
+    """Say for each goal which backends are left out because the machine lacks their device."""
+    views = [study.of(goal) for goal in range(len(study.config.goals))]
+    found = [(view.goal.target, variant, why) for view in views for variant, why in absences(view).values()]
+    return tuple(f"{variant} on {target}: {wording.left_out(variant, why)}" for target, variant, why in found)
 
 
 def best_so_far(study: Study) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from autokd_edge.core.events import PutAside
 from autokd_edge.core.limits import Slack
 from autokd_edge.core.measure import Measurement, Origin, Prediction
+from autokd_edge.core.target import Variant
 from autokd_edge.core.tuning import Tuning
 
 # "Measured" is said of what ran on the device; everything else carries its own word.
@@ -146,6 +147,11 @@ def tuned(tuning: Tuning) -> str:
 def put_aside(gone: PutAside) -> str:
     """Say which board of a pool was put aside, and why."""
     return f"board {gone.device} was put aside: {gone.reason}"
+
+
+def left_out(variant: Variant, why: str) -> str:
+    """Say that a backend is left out because the machine lacks its device."""
+    return f"left out after one try, with all of {variant.backend}: {why}"
 
 
 def executed(measurement: Measurement) -> str:

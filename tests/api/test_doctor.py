@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from fakes.command import run_here
+from fakes.jetson import cudart, install_binding, install_trtexec
 from fakes.sshd import LoopbackBoard
+
+from autokd_edge.api.doctor import examine_device
 
 pytestmark = pytest.mark.slow
 
@@ -122,3 +125,18 @@ def test_each_board_of_a_pool_is_examined_also_where_another_cannot_be_reached(t
     assert done.status == 1
     assert [(one["device"], one["fit"]) for one in documents] == [(address, False) for address in addresses]
     assert all("must answer and run commands" in one["findings"][0]["device"] for one in documents)
+
+
+@pytest.mark.parametrize(("binding", "weight"), [("8.2.1.8", "ok"), (None, "note")])
+def test_a_jetsons_python_binding_has_a_row_and_a_missing_one_the_command_that_mends_it(tmp_path, monkeypatch, binding, weight):
+    """The rows are of the Python that runs this test, with the stand-in of the binding on its path or without."""
+    trtexec = install_trtexec(tmp_path / "bin", "8.2.1")
+    install_binding(tmp_path / "python", binding)
+    monkeypatch.setenv("PATH", f"{trtexec.parent}:{os.environ['PATH']}")
+    for name, value in {"PYTHONPATH": str(tmp_path / "python"), "FAKE_TENSORRT": binding or "", "LD_LIBRARY_PATH": str(cudart())}.items():
+        monkeypatch.setenv(name, value)
+    findings = {finding.what: finding for finding in examine_device("jetson-nano", None).findings}
+    assert findings["runtime tensorrt"].device == "tensorrt 8.2.1"
+    row = findings["tensorrt for Python"]
+    assert (row.weight, row.mend) == (weight, "" if binding else "sudo apt-get install python3-libnvinfer")
+    assert row.device.startswith("8.2.1, " if binding else "'/usr/bin/python3': No module named 'tensorrt'; logits come from one process")

@@ -1,18 +1,19 @@
 from dataclasses import replace
 
 import pytest
-from search.fake_world import ARCHITECTURES, FP32, INT8, TEACHER_NS, config, measurement, opening
+from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, INT8, TEACHER_NS, config, measurement, opening
 
-from autokd_edge.core.events import Probed
-from autokd_edge.core.pupil import Cost, Failed, Member, Screened, Unread
-from autokd_edge.core.study import Study, fold
+from autokd_edge.core.events import Confirmed, Graded, Probed
+from autokd_edge.core.pupil import Cost, Failed, Member, Pupil, Screened, Unread
+from autokd_edge.core.study import Study, advance, fold
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import comparison, in_cheap_order, may_win, next_variant
+from autokd_edge.core.variants import absences, comparison, in_cheap_order, may_win, next_variant
 
 BF16 = Variant(backend="fake", precision="bf16")
 OTHER = Variant(backend="other", precision="fp32")
 COST = Cost(parameters=1, macs=1, activation_bytes=1)
 FAILED = Failed(stage="quantize", error="QuantizeError", message="refused", retryable=False)
+ABSENT = Failed(stage="build", error="AbsentDeviceError", message="no GPU here", retryable=False)
 LIMIT_X = 0.25  # of the teacher's latency
 
 
@@ -95,6 +96,34 @@ def test_a_variant_that_fails_on_five_candidates_in_a_row_is_skipped_too():
     assert known.skipped
     assert known.median_ratio is None
     assert next_variant(study, (FP32, INT8), read({FP32: 1.2})) is None
+
+
+def test_one_failure_that_says_the_machine_lacks_a_device_leaves_out_all_variants_of_its_backend():
+    gpu, gpu_int8 = Variant(backend="gpu", precision="fp16"), Variant(backend="gpu", precision="int8")
+    variants, slow = (FP32, gpu, gpu_int8, INT8), read({FP32: 1.2})
+    lacking = replace(slow, unread=(Unread(variant=gpu, failure=ABSENT),))
+    assert next_variant(a_study(), variants, slow) == gpu
+    assert next_variant(a_study(), variants, lacking) == INT8  # on the same candidate
+    study = a_study(lacking, slow)
+    assert next_variant(study, variants, slow) == INT8
+    assert (comparison(study, gpu).skipped, comparison(study, gpu).absent) == (True, "no GPU here")
+    assert comparison(study, gpu_int8).skipped
+    assert not comparison(study, INT8).skipped
+    assert may_win(study, member(1), variants) == (FP32, INT8)
+    assert may_win(study, member(7), variants) == (FP32, INT8)  # never probed
+    assert absences(study) == {"gpu": (gpu, "no GPU here")}
+    other = a_study(replace(slow, unread=(Unread(variant=gpu, failure=FAILED),)))
+    assert next_variant(other, variants, slow) == gpu  # any other failure is a candidate's own
+
+
+@pytest.mark.parametrize("event", ["confirmed", "graded"])
+def test_a_device_that_is_first_missed_after_the_probes_is_left_out_too(event):
+    gpu, study = Variant(backend="gpu", precision="int8"), a_study(read({FP32: 0.9}), read({FP32: 0.9}))
+    assert may_win(study, member(1), (FP32, gpu)) == (FP32, gpu)
+    pupil = Pupil(member=member(0), distillation=DISTILLATIONS.at([0.5] * len(DISTILLATIONS)))
+    confirmed = Confirmed(member=member(0), variant=gpu, outcome=ABSENT, at_s=9.0)
+    met = {"confirmed": confirmed, "graded": Graded(pupil=pupil, variant=gpu, outcome=ABSENT, at_s=9.0)}
+    assert may_win(advance(study, met[event]), member(1), (FP32, gpu)) == (FP32,)
 
 
 def test_a_variant_that_failed_on_a_candidate_is_not_tried_on_it_again():

@@ -3,8 +3,8 @@
 import pytest
 from fakes.link import FakeLink
 
-from autokd_edge.devices.program import ask, made_on_device
-from autokd_edge.errors import BuildError, MeasureError
+from autokd_edge.devices.program import NO_DEVICE, ask, made_on_device
+from autokd_edge.errors import AbsentDeviceError, BuildError, MeasureError
 from autokd_edge.ports import Finished
 
 
@@ -32,6 +32,14 @@ def test_a_crash_names_the_signal():
 def test_a_missing_package_says_what_to_install():
     with pytest.raises(BuildError, match=r"No module named 'openvino'\. Hint: pip install it"):
         asked(Finished(status=1, stdout=b"", stderr=b"ModuleNotFoundError: No module named 'openvino'\n"))
+
+
+def test_a_device_that_is_not_there_fails_a_build_by_a_class_of_its_own_and_other_stages_by_theirs():
+    answer = Finished(status=NO_DEVICE, stdout=b"", stderr=b"a warning\nthis engine needs a GPU\n")
+    with pytest.raises(AbsentDeviceError, match=r"^this engine needs a GPU$"):
+        asked(answer)
+    with pytest.raises(MeasureError, match=r"^this engine needs a GPU$"):
+        ask(FakeLink(lambda _argv, _request: answer), ["program", "mode"], {}, timeout_s=5, failure=MeasureError)
 
 
 def test_a_time_out_stays_retryable_and_takes_the_class_of_the_stage():

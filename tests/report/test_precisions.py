@@ -2,8 +2,10 @@ from dataclasses import replace
 
 from fakes.study import FP32, INT8, sample_measurement, sample_study
 
-from autokd_edge.core.pupil import Screened
+from autokd_edge.core.events import Confirmed
+from autokd_edge.core.pupil import Failed, Screened
 from autokd_edge.core.study import Study
+from autokd_edge.core.target import Variant
 from autokd_edge.report.precisions import comparisons, variant_lines
 
 
@@ -40,3 +42,11 @@ def test_a_variant_that_was_given_up_says_so() -> None:
     (_, second) = variant_lines(read_in_both(sample_study(), 5, 1.6))
     assert second.said == "skipped after it lost by more than 30% on 5 candidates in a row"
     assert [found.skipped for found in comparisons(read_in_both(sample_study(), 5, 1.6))] == [False, True]
+
+
+def test_a_backend_whose_device_is_missing_says_so_even_where_only_a_finalist_met_it() -> None:
+    study, gpu = sample_study(), Variant(backend="gpu", precision="int8")
+    why = Failed(stage="build", error="AbsentDeviceError", message="needs a GPU", retryable=False)
+    met = Confirmed(member=study.probes[0].member, variant=gpu, outcome=why, at_s=study.elapsed_s)
+    (_, second) = variant_lines(replace(study, confirmations=(*study.confirmations, met)))
+    assert (second.variant, second.read, second.said) == ("gpu/int8", "0", "left out after one try, with all of gpu: needs a GPU")

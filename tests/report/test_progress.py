@@ -7,8 +7,9 @@ from dataclasses import replace
 from fakes.study import sample_events, sample_pupil, sample_study, sample_study_of_two, with_finalists
 from rich.console import Console
 
-from autokd_edge.core.events import Begun, Confirm, GradeEngine, Probe, Stop, Teach, Wait
-from autokd_edge.core.study import fold
+from autokd_edge.core.events import Begun, Confirm, Confirmed, GradeEngine, Probe, Stop, Teach, Wait
+from autokd_edge.core.pupil import Failed
+from autokd_edge.core.study import advance, fold
 from autokd_edge.core.target import Variant
 from autokd_edge.report.progress import Progress, best_so_far, phase_of
 
@@ -51,6 +52,18 @@ def test_lines_are_written_when_the_phase_changes_and_not_for_every_step() -> No
         progress.watch(study, Probe(members=(pupil.member,)))
         progress.watch(study, Teach(pupil=pupil, steps=1, final=False))
     assert [line.split(" | ")[1] for line in stream.getvalue().splitlines()] == ["asking the device", "teaching"]
+
+
+def test_a_backend_that_is_left_out_is_said_once() -> None:
+    study, gpu = sample_study(), Variant(backend="gpu", precision="fp16")
+    why = Failed(stage="build", error="AbsentDeviceError", message="needs a GPU", retryable=False)
+    met = Confirmed(member=sample_pupil(0).member, variant=gpu, outcome=why, at_s=study.elapsed_s)
+    progress, stream = shown(terminal=False)
+    with progress:
+        for seen in (study, advance(study, met), advance(study, met)):
+            progress.watch(seen, Wait())
+    target = study.goal.target
+    assert stream.getvalue().splitlines()[1:] == [f"sample | gpu/fp16 on {target}: left out after one try, with all of gpu: needs a GPU"]
 
 
 def test_a_terminal_shows_one_live_line() -> None:

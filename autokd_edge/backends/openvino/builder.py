@@ -40,8 +40,9 @@ class OpenVINOBuilder:
         """Compile a graph and write the engine, one blob, to ``out``; nothing is left there after a failure.
 
         Raises:
-            BuildError: the variant is not one of this backend's, OpenVINO sees no such device there, or the compiler
-                refused the graph, crashed, or took too long (retryable).
+            AbsentDeviceError: OpenVINO sees no such device there.
+            BuildError: the variant is not one of this backend's, or the compiler refused the graph, crashed, or took too
+                long (retryable).
         """
         self._runtime.build(graph, variant=variant, target=target, out=out, timeout_s=self._timeout_s)
 

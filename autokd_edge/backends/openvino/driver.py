@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -89,7 +90,8 @@ def _core(request: Request) -> Vendor:
     core = vendor.Core()
     seen = core.available_devices  # "CPU", "GPU" or "GPU.0", "NPU"
     if not any(device.partition(".")[0] == request["plugin"] for device in seen):
-        sys.exit(f"this engine needs an Intel {request['plugin']} and its driver; OpenVINO sees {', '.join(seen)} here")
+        sys.stderr.write(f"this engine needs an Intel {request['plugin']} and its driver; OpenVINO sees {', '.join(seen)} here\n")
+        sys.exit(os.EX_UNAVAILABLE)  # no other graph will fare better
     return core
 
 

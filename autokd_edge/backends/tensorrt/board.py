@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +11,10 @@ import numpy as np
 
 from autokd_edge.backends.tensorrt import flags, outputs
 from autokd_edge.backends.tensorrt.builder import NAME, TrtexecBuilder
-from autokd_edge.backends.tensorrt.trtexec import Done, Job, Trtexec, gpu_of
+from autokd_edge.backends.tensorrt.logits import LogitsRunner
+from autokd_edge.backends.tensorrt.trtexec import START_S, Done, Job, Trtexec, gpu_of
 from autokd_edge.backends.tensorrt.version import Version, spelt, within
-from autokd_edge.core.digest import digest_of_bytes, digest_of_file, digest_of_json
+from autokd_edge.core.digest import digest_of_file, digest_of_json
 from autokd_edge.core.measure import Measurement, Protocol, Sentinel
 from autokd_edge.core.profile import LayerTime
 from autokd_edge.core.target import Target, Variant
@@ -25,16 +24,15 @@ from autokd_edge.devices.reference import built_once, write_null, write_sentinel
 from autokd_edge.errors import BuildError, MeasureError
 
 LAUNCH_BOUND = 0.8  # trtexec's own law: the host's enqueue time against the GPU's
-_START_S = 15.0  # a process of trtexec on a Jetson Nano: CUDA's start and the engine's loading
 _PROFILED_RUNS = 100
-_INPUT = "input"
 
 
 class TrtexecBoard:
     """Runs engines with the trtexec of a link's device; the reference engines are built there once."""
 
-    def __init__(self, trtexec: Trtexec, builder: TrtexecBuilder, place: Place) -> None:
+    def __init__(self, trtexec: Trtexec, builder: TrtexecBuilder, place: Place, logits: LogitsRunner) -> None:
         self._trtexec = trtexec
+        self._logits = logits
         self._builder = builder
         self._place = place
         self._float = Variant(backend=NAME, precision="fp32")
@@ -64,7 +62,7 @@ class TrtexecBoard:
         kept: list[tuple[Answer, tuple[Done, ...]]] = []
 
         def ask() -> Answer:
-            done = self._ran(jobs, protocol.timeout_s + _START_S * len(jobs))
+            done = self._trtexec.ran(jobs, protocol.timeout_s + START_S * len(jobs))
             kept.append((self._answer(done, version, protocol, block), done))
             return kept[-1][0]
 
@@ -86,27 +84,16 @@ class TrtexecBoard:
         return _with_more(made, done, version, target, warmup_ms=1000 * protocol.warmup_s)
 
     def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
-        """Run an engine on each sample, each a process of trtexec: seconds a sample on a board. Its input must be called "input".
+        """Run an engine on each sample: all in one process, where the board has its Python binding of TensorRT.
 
         Raises:
             MeasureError: the engine did not run, the samples do not fit it, or a logit is not finite.
             DeviceError: the device, or the way to it, failed.
         """
-        samples = np.load(inputs, mmap_mode="r", allow_pickle=False)
-        if samples.dtype != np.float32:
-            raise MeasureError(f"samples must be float32; got {samples.dtype}")
-        version, push = self._trtexec.version(), self._place.link.push
-        shortest = flags.run_arguments(version, push(engine), runs=1, seconds=0, warmup_s=0)
-        rows = []
-        with self._place.lease.hold("running an engine on a data set"), tempfile.TemporaryDirectory() as folder:
-            for index, sample in enumerate(samples):
-                raw = Path(folder) / f"{digest_of_bytes(sample.tobytes())}.bin"
-                raw.write_bytes(np.ascontiguousarray(sample).tobytes())
-                job = Job(arguments=(*shortest, f"--loadInputs={_INPUT}:{push(raw)}", "--exportOutput={output}"), exports=("output",))
-                (done,) = self._ran([job], 2 * _START_S)
-                rows.append(_logits(done.exports.output, index))
+        with self._place.lease.hold("running an engine on a data set"):
+            rows = self._logits.run(engine, inputs)
         with out.open("wb") as stream:
-            np.save(stream, np.array(rows, np.float32))
+            np.save(stream, rows)
 
     def layers(self, engine: Path, *, variant: Variant, target: Target) -> tuple[LayerTime, ...]:  # noqa: ARG002  the port's signature
         """Say what trtexec's profiler says of the layers, and what the engine's inspector says of their precision.
@@ -119,15 +106,10 @@ class TrtexecBoard:
         run = flags.run_arguments(version, self._place.link.push(engine), runs=_PROFILED_RUNS, seconds=0, warmup_s=0.2)
         inspect = ("--exportLayerInfo={info}",) if flags.inspects(version) else ()
         with self._place.lease.hold("profiling layers"):
-            (done,) = self._ran([Job(arguments=(*run, "--exportProfile={profile}", *inspect), exports=("profile", "info"))], 10 * _START_S)
+            (done,) = self._trtexec.ran(
+                [Job(arguments=(*run, "--exportProfile={profile}", *inspect), exports=("profile", "info"))], 10 * START_S
+            )
         return outputs.layer_times(done.exports.profile, done.exports.info)
-
-    def _ran(self, jobs: list[Job], timeout_s: float) -> tuple[Done, ...]:
-        done = self._trtexec.run(jobs, timeout_s=timeout_s, failure=MeasureError)
-        if done[-1].status != 0 or len(done) < len(jobs):
-            refused = outputs.refusal(done[-1].status, done[-1].log)
-            raise MeasureError(f"trtexec did not run the engine: {refused.args[0]}", hint=refused.hint)
-        return done
 
     def _sentinel_job(self, version: Version, sentinel: Path, protocol: Protocol) -> Job:
         engine = self._place.link.push(sentinel)
@@ -138,7 +120,7 @@ class TrtexecBoard:
         """Read the peak memory of a process that does nothing but run the null engine; once."""
         if self._null_rss_bytes is None:
             run = flags.run_arguments(version, self._place.link.push(null), runs=1, seconds=0, warmup_s=0)
-            (done,) = self._ran([Job(arguments=tuple(run))], protocol.timeout_s + _START_S)
+            (done,) = self._trtexec.ran([Job(arguments=tuple(run))], protocol.timeout_s + START_S)
             self._null_rss_bytes = done.peak_rss_bytes
         return self._null_rss_bytes
 
@@ -196,14 +178,3 @@ def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, targ
         memory=replace(made.memory, available_drop_bytes=done[1].available_drop_bytes),
         flags=(*made.flags, *(flag for flag, holds in laws.items() if holds)),
     )
-
-
-def _logits(exported: str | None, index: int) -> list[float]:
-    try:
-        values = json.loads(exported or "")[0]["values"]
-        row = [float(value) for value in values]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise MeasureError(f"trtexec must export the logits of sample {index}; it wrote none that can be read") from error
-    if not np.isfinite(row).all():
-        raise MeasureError(f"logits must be finite; sample {index} is not")
-    return row

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autokd_edge.backends.tensorrt.outputs import Device, device
+from autokd_edge.backends.tensorrt.outputs import Device, device, refusal
 from autokd_edge.backends.tensorrt.version import Version, banner_version
 from autokd_edge.core.codec import CodecError, Json, decode
 from autokd_edge.devices.program import ask
@@ -16,6 +16,7 @@ from autokd_edge.ports import Link
 PROGRAM = Path(__file__).with_name("trtexec_program.py")
 # JetPack puts it where no PATH leads.
 PLACES = ("trtexec", "/usr/src/tensorrt/bin/trtexec")
+START_S = 15.0  # a process of trtexec on a Jetson Nano: CUDA's start and the engine's loading
 _VERSION_TIMEOUT_S = 120.0  # the first start of CUDA on a cold board
 
 
@@ -85,6 +86,14 @@ class Trtexec:
             return decode(_Answer, answer).jobs
         except CodecError as error:
             raise failure(f"a device program's answer must hold the runs of trtexec; {error}") from error
+
+    def ran(self, jobs: Sequence[Job], timeout_s: float) -> tuple[Done, ...]:
+        """Run jobs of which none may fail; raises MeasureError, with what trtexec said, and DeviceError."""
+        done = self.run(jobs, timeout_s=timeout_s, failure=MeasureError)
+        if done[-1].status != 0 or len(done) < len(jobs):
+            refused = refusal(done[-1].status, done[-1].log)
+            raise MeasureError(f"trtexec did not run the engine: {refused.args[0]}", hint=refused.hint)
+        return done
 
     def version(self) -> Version:
         """Return the installed version, asked of the board once; raises MeasureError where its banner says none."""

@@ -14,7 +14,7 @@ from onnx import helper
 from autokd_edge.backends.openvino.builder import OPENVINO_GPU, OPENVINO_NPU, OpenVINOBuilder
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.link import LocalLink
-from autokd_edge.errors import BuildError, MeasureError
+from autokd_edge.errors import AbsentDeviceError, BuildError, MeasureError
 from autokd_edge.ports import Finished
 
 
@@ -70,7 +70,7 @@ def test_a_compiler_that_crashes_or_hangs_is_a_build_error(answer, said, retryab
 def test_a_device_that_is_not_there_is_named_with_those_that_are(runtime, plugin, target, tmp_path):
     openvino = pytest.importorskip("openvino")
     is_there = any(device.startswith(plugin) for device in openvino.Core().available_devices)
-    said = pytest.raises(BuildError, match=f"this engine needs an Intel {plugin} and its driver; OpenVINO sees CPU")
+    said = pytest.raises(AbsentDeviceError, match=f"this engine needs an Intel {plugin} and its driver; OpenVINO sees CPU")
     half = Variant(backend=runtime.name, precision="fp16")
     with nullcontext() if is_there else said:
         OpenVINOBuilder(LocalLink(), runtime=runtime).build(
