@@ -139,6 +139,7 @@ class Measurement:
     device: str | None = None  # the address of what gave it; None is the machine that asked
     prediction: Prediction | None = None  # of a predicted reading, whose samples are quantiles of its error
     _sorted_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _median_ns: float = field(init=False, repr=False, compare=False)  # kept: a choice compares thousands of readings
 
     def __post_init__(self) -> None:
         if not self.blocks_ns or any(not block for block in self.blocks_ns):
@@ -151,6 +152,7 @@ class Measurement:
         if (self.prediction is not None) != (self.origin == "predicted"):
             raise ValueError(f"a predicted reading, and no other, must say how it was predicted; its origin is {self.origin}")
         object.__setattr__(self, "_sorted_ns", tuple(samples))
+        object.__setattr__(self, "_median_ns", statistics.median(self.block_medians_ns))
 
     @property
     def count(self) -> int:
@@ -165,7 +167,7 @@ class Measurement:
     @property
     def median_ns(self) -> float:
         """Median of the block medians: the latency that is reported."""
-        return statistics.median(self.block_medians_ns)
+        return self._median_ns
 
     @property
     def slowness(self) -> float:

@@ -109,6 +109,8 @@ class Study:
 
     def best(self, screened: Screened) -> Measurement:
         """Return the reading of the variant that keeps the device limits best; the fastest one where there is no limit."""
+        if len(screened.measurements) == 1:
+            return screened.measurements[0]
 
         def worst(measurement: Measurement) -> tuple[float, float]:
             return max((slack.excess for slack in self.slacks(measurement)), default=0.0), measurement.slowness

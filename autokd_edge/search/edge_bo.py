@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 _DESIGN = 16  # Sobol points before the first model: about two a parameter
 _SHORT = 96  # candidates that the Monte Carlo acquisition looks at, after an analytic sift
 _LOG_EVEN = math.log(0.5)
-_JOINT = 8  # candidates of a batch that are chosen jointly; the rest of a larger batch follows the sift's order
+_JOINT = 8  # candidates of a batch that are chosen jointly while nothing fits; the rest of a larger batch follows in order
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class EdgeBO:
         doubtful = [reading for reading in members if NOISY in reading.measurement.flags]
         if not doubtful:
             return members
-        beliefs = limit_beliefs(study, tuple(readings(study)), self._candidates)
+        beliefs = limit_beliefs(study, readings(study), self._candidates)
         if isinstance(beliefs, Unfit):
             return members
         rows = self._candidates.architecture_rows([reading.member.architecture for reading in doubtful])
@@ -109,7 +109,7 @@ class EdgeBO:
         return [reading for reading in members if reading.member not in refuted]
 
     def _guided(self, study: Study, count: int) -> list[Point]:
-        known = tuple(readings(study))
+        known = readings(study)
         beliefs = limit_beliefs(study, known, self._candidates)
         if isinstance(beliefs, Unfit):
             return _by_chance("probing", beliefs, self._candidates.chance(study, count))
@@ -127,7 +127,7 @@ class EdgeBO:
         if isinstance(gain, Unfit):
             return _by_chance("probing", gain, self._candidates.chance(study, count))
         order = gain.sift(x, log_fits, max(_SHORT, count))
-        return [points[i] for i in _jointly(gain.function(beliefs.models, study.config.seed), x, order, beliefs, count)]
+        return [points[i] for i in _jointly(gain.function(beliefs.models, study.config.seed), x, order, beliefs, count, gain.joint)]
 
     def _unread_gain(self, study: Study, known: Sequence[Reading], model: Surrogate, baseline: Rows) -> Gain | Unfit:  # noqa: ARG002  a front's
         """Return what counts as an improvement by candidates that were not probed."""
@@ -158,7 +158,7 @@ class EdgeBO:
         order = torch.topk(log_fits, min(max(_SHORT, count), len(x))).indices
         chosen = order.tolist()
         if beliefs.models:
-            chosen = _jointly(acquisition.fitting(beliefs.models, study.config.seed), x, order, beliefs, count)
+            chosen = _jointly(acquisition.fitting(beliefs.models, study.config.seed), x, order, beliefs, count, _JOINT)
         return list(dict.fromkeys([*chance, *(points[i] for i in chosen)]))[:count]
 
     def _likely(self, study: Study, known: Sequence[Reading], x: Rows, log_fits: Tensor, count: int) -> list[int]:
@@ -250,11 +250,11 @@ class EdgeBO:
         return pupils[int(short[acquisition.take(function, torch.from_numpy(x)[short], 1)[0]])]
 
 
-def _jointly(function: AcquisitionFunction, x: Rows, order: Tensor, beliefs: LimitBeliefs, count: int) -> list[int]:
-    """Return ``count`` rows: the first of ``order`` by the acquisition function, one given another, then in that order."""
+def _jointly(function: AcquisitionFunction, x: Rows, order: Tensor, beliefs: LimitBeliefs, count: int, joint: int) -> list[int]:
+    """Return ``count`` rows: ``joint`` of the first of ``order`` by the acquisition function, one given another, then in that order."""
     short = order[:_SHORT]
     log_builds = beliefs.log_building(x[short.numpy()])
-    first = short[acquisition.take(function, torch.from_numpy(x)[short], min(count, _JOINT), log_builds)]
+    first = short[acquisition.take(function, torch.from_numpy(x)[short], min(count, joint), log_builds)]
     return [int(i) for i in torch.cat([first, order[~torch.isin(order, first)]])[:count]]
 
 

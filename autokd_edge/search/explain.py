@@ -41,7 +41,7 @@ class _Known:
 def explain(study: Study, architectures: SearchSpace, distillations: SearchSpace) -> Explanation:
     """Explain a study of these two spaces; it must have read its teacher."""
     candidates = Candidates(architectures, distillations)
-    known, taught = tuple(readings(study)), lessons(study)
+    known, taught = readings(study), lessons(study)
     with steady():
         beliefs = limit_beliefs(study, known, candidates) if known else Unfit(reason="nothing was measured")
         accuracy = _accuracy(study, candidates)
@@ -131,7 +131,7 @@ def _influences(
 
     latency = None
     if not isinstance(beliefs, Unfit):
-        limits = [slack.limit for slack in next(readings(study)).slacks]
+        limits = [slack.limit for slack in readings(study)[0].slacks]
         latency = next((model for model, limit in zip(beliefs.models, limits, strict=True) if limit == "latency"), None)
     found = zip(names, shares(None if isinstance(accuracy, Unfit) else accuracy), shares(latency), strict=True)
     influences = [Influence(parameter=name, accuracy=a, latency=b) for name, a, b in found if a is not None or b is not None]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from autokd_edge.core.events import Action, Begun, Confirm, Confirmed, Graded, GradeEngine, Probe, Stop, Taught, Teach, Wait
 from autokd_edge.core.pupil import Failed, Grade, Member, Pupil
@@ -19,7 +18,8 @@ from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
 from autokd_edge.core.variants import may_win
 from autokd_edge.search import confirmations, pace
-from autokd_edge.search.history import Reading, asked, lessons, readings
+from autokd_edge.search.history import Reading, asked
+from autokd_edge.search.leads import Lead, Leads
 from autokd_edge.search.plan import Plan
 from autokd_edge.search.verdicts import best_grade, closest
 
@@ -46,18 +46,6 @@ def _ends_s(study: Study) -> list[float]:
     return [*taught, *probed, *(confirmed.at_s for confirmed in study.confirmations)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Lead:
-    """A pupil of the search whose family goes into the final, and the members that may do, the fastest first."""
-
-    pupil: Pupil
-    accuracy: float
-    times_taught: int  # in full, members of the family
-    times_refused: int  # the same, by the final protocol before they were taught
-    is_confirmed: bool  # the member that is the first
-    members: tuple[Reading, ...]
-
-
 class Finals:
     """The final phase of one study at one moment."""
 
@@ -70,6 +58,7 @@ class Finals:
         self._finals = tuple(taught for taught in study.teachings if taught.final)
         self._refused = confirmations.refused(study, variants)
         self._running = tuple(begun for begun in study.running if begun.final)
+        self._leads = Leads(study, finals=self._finals, running=self._running, refused=self._refused)
         self._workers = study.config.workers
 
     def next(self) -> Action:
@@ -82,7 +71,7 @@ class Finals:
         kept = best_grade(self._study)
         if kept is not None:
             return self._another_member(kept.pupil) or Stop(reason=self._kept())
-        lead = self._lead()
+        lead = self._leads.first()
         why = "no other taught candidate is left" if lead is None else self._why_not(lead)
         if lead is None or why:
             return Stop(reason=none_kept(self._study, f"{why}{self._refused_in_words()}"))
@@ -107,7 +96,7 @@ class Finals:
 
     def _beside(self, begun: Begun) -> Teach | None:
         """Return the teaching of another member of the family beside one that runs: of one that needs no reading before."""
-        rest = [r for r in self._untaught(begun.pupil) if confirmations.is_confirmed(self._study, r.member)]
+        rest = [r for r in self._leads.untaught(begun.pupil) if confirmations.is_confirmed(self._study, r.member)]
         if len(self._running) >= self._workers or not rest or not self._time_for(begun.steps, rest[0]):
             return None
         return Teach(pupil=Pupil(member=rest[0].member, distillation=begun.pupil.distillation), steps=begun.steps, final=True)
@@ -128,7 +117,7 @@ class Finals:
     def _another_member(self, kept: Pupil) -> Confirm | Teach | None:
         """Go on with the fastest fitting member that was not taught yet of the family whose engine keeps all limits; None without time."""
         first = next(taught for taught in self._finals if _of_one_family(taught.pupil, kept))
-        rest = self._untaught(kept)
+        rest = self._leads.untaught(kept)
         if not rest or not self._time_for(first.steps, rest[0]):
             return None
         pupil = Pupil(member=rest[0].member, distillation=kept.distillation)
@@ -138,7 +127,7 @@ class Finals:
         taught = sum(not isinstance(final.outcome, Failed) for final in self._finals)
         return f"the engines of {taught} finalist{'s' if taught > 1 else ''} are graded and one keeps all limits"
 
-    def _why_not(self, lead: _Lead) -> str:
+    def _why_not(self, lead: Lead) -> str:
         """Say why no other family may follow those that were tried; empty where one may. The first always may."""
         seconds = self._study.config.budget.seconds
         families = {final.pupil.member.architecture for final in self._finals}
@@ -156,75 +145,6 @@ class Finals:
         count = len(self._refused)
         return f"; {count} untrained finalist{'s were' if count > 1 else ' was'} refused by the final protocol" if count else ""
 
-    def _lead(self) -> _Lead | None:
-        """Return the most promising pupil: never tried, with the margin that the last finalist lacked, most accurate."""
-        leads = []
-        for pupil, accuracy in lessons(self._study):
-            family = self._untaught(pupil)
-            if family:
-                lead = _Lead(
-                    pupil=pupil,
-                    accuracy=accuracy,
-                    times_taught=sum(final.pupil.member.architecture == pupil.member.architecture for final in self._finals),
-                    times_refused=sum(member.architecture == pupil.member.architecture for member in self._refused),
-                    is_confirmed=confirmations.is_confirmed(self._study, family[0].member),
-                    members=tuple(family),
-                )
-                leads.append(lead)
-        most = self._excess_allowed()
-
-        def order(lead: _Lead) -> tuple[float, ...]:
-            lacking = max(0.0, lead.members[0].worst - most)
-            return lead.times_taught, not lead.is_confirmed, lead.times_refused, lacking, -lead.accuracy
-
-        first = min(leads, key=order, default=None)
-        lacks = first is None or (not first.is_confirmed and first.members[0].worst > most)
-        return (self._spare(most) if lacks else None) or first
-
-    def _spare(self, most: float) -> _Lead | None:
-        """Return the slowest measured member with the margin that was lacking, to be taught as the best pupil was; None without one.
-
-        Where those that the search taught lack the margin, a student that was never taught is better than none.
-        """
-        taught = lessons(self._study)
-        tried = {final.pupil.member for final in self._finals}
-        spare = [r for r in readings(self._study) if r.worst <= most and r.member not in self._refused and r.member not in tried]
-        if most >= 0 or not taught or not spare:
-            return None
-        best, accuracy = max(taught, key=lambda lesson: lesson[1])
-        pupil = Pupil(member=max(spare, key=lambda r: r.latency).member, distillation=best.distillation)
-        members = tuple(self._untaught(pupil))
-        is_confirmed = confirmations.is_confirmed(self._study, members[0].member)
-        return _Lead(pupil=pupil, accuracy=accuracy, times_taught=0, times_refused=0, is_confirmed=is_confirmed, members=members)
-
-    def _fitting(self, architecture: Point) -> list[Reading]:
-        """Return the measured members of a family that keep all device limits and were not refused, the fastest first."""
-        family = [r for r in readings(self._study) if r.fits and r.member.architecture == architecture and r.member not in self._refused]
-        return sorted(family, key=lambda r: (r.latency, r.member.index))
-
-    def _untaught(self, pupil: Pupil) -> list[Reading]:
-        """Return the members of a pupil's family that may be taught in full as it was and were not, the fastest first."""
-        tried = {*(final.pupil for final in self._finals), *(begun.pupil for begun in self._running)}
-        family = self._fitting(pupil.member.architecture)
-        return [r for r in family if Pupil(member=r.member, distillation=pupil.distillation) not in tried]
-
-    def _excess_allowed(self) -> float:
-        """Return the excess at probing that would have passed the final reading, by the finalists so far.
-
-        A finalist probed at 0.95 times the limit and read at 1.1 times in the end, or before it was taught, says
-        that 0.86 times (an excess of -0.14) is needed. 0 where no finalist broke a device limit.
-        """
-        probed = {reading.member: reading.worst for reading in readings(self._study)}
-        read = [(final.pupil.member, self._graded_excess(final.pupil)) for final in self._finals]
-        read += [(member, confirmations.least_excess(self._study, member)) for member in self._refused]
-        broken = [(member, excess) for member, excess in read if excess is not None and excess > 0 and member in probed]
-        return min([0.0, *((1 + probed[member]) / (1 + excess) - 1 for member, excess in broken)])
-
-    def _graded_excess(self, pupil: Pupil) -> float | None:
-        """Return the worst excess of a finalist's engine that was read nearest to the limits; None where none was graded."""
-        grades = [g.outcome for g in self._study.grades if g.pupil == pupil and isinstance(g.outcome, Grade)]
-        return min((max((s.excess for s in self._study.slacks(g.measurement)), default=0.0) for g in grades), default=None)
-
     def _unprobed(self, architecture: Point) -> tuple[Member, ...]:
         """Return the members of the family to probe; none where the time left is needed for teaching."""
         most = self._study.config.final_members
@@ -234,7 +154,7 @@ class Finals:
         cost_s = len(members) * pace.probe_s(self._study) + pace.teach_s(self._study)
         return members if cost_s <= self._left_s() else ()
 
-    def _shared(self, lead: _Lead) -> tuple[int, int]:
+    def _shared(self, lead: Lead) -> tuple[int, int]:
         """Return the optimiser steps of a finalist and how many members are taught as long, as far as the time must be shared."""
         config = self._study.config
         least = min(self._workers, len(lead.members))  # who are taught beside each other share no time

@@ -79,7 +79,7 @@ def in_order(study: Study) -> tuple[Pupil, ...]:
 
 def _worst(study: Study, cost: Traded, of_front: Rows) -> float:
     """Return the log cost that still counts."""
-    known = next(readings(study)).slacks
+    known = readings(study)[0].slacks
     limit = next((slack.bound for slack in known if slack.limit == cost), None)
     if limit is not None:
         return math.log(limit)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from autokd_edge.core.events import Probed, Taught
 from autokd_edge.core.limits import Slack
@@ -46,17 +46,45 @@ class Reading:
         return next((slack.reading for slack in self.slacks if slack.limit == "latency"), self.measurement.slowness)
 
 
-def readings(study: Study) -> Iterator[Reading]:
-    """Yield the measured members, in order of events."""
-    for probed in study.probes:
-        if isinstance(probed.outcome, Screened):
-            best = study.best(probed.outcome)
-            yield Reading(member=probed.member, cost=probed.outcome.cost, measurement=best, slacks=study.slacks(best))
+class _Same:
+    """A study that equals itself alone: comparing one value by value would take longer than what is remembered of it."""
+
+    __slots__ = ("study",)
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def __hash__(self) -> int:
+        return id(self.study)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.study is other.study
+
+
+def readings(study: Study) -> tuple[Reading, ...]:
+    """Return the measured members, in order of events."""
+    return _readings(_Same(study))
 
 
 def fitting(study: Study) -> tuple[Reading, ...]:
     """Return the measured members that keep all device limits, in order of events."""
-    return tuple(reading for reading in readings(study) if reading.fits)
+    return _fitting(_Same(study))
+
+
+# A choice asks for them ten times over, of the study and of what it was when a batch began.
+@lru_cache(maxsize=2)
+def _readings(of: _Same) -> tuple[Reading, ...]:
+    found = []
+    for probed in of.study.probes:
+        if isinstance(probed.outcome, Screened):
+            best = of.study.best(probed.outcome)
+            found.append(Reading(member=probed.member, cost=probed.outcome.cost, measurement=best, slacks=of.study.slacks(best)))
+    return tuple(found)
+
+
+@lru_cache(maxsize=2)
+def _fitting(of: _Same) -> tuple[Reading, ...]:
+    return tuple(reading for reading in readings(of.study) if reading.fits)
 
 
 def refused(study: Study) -> tuple[Member, ...]:

@@ -61,7 +61,7 @@ class Satisfiability:
 
 def satisfiability(study: Study) -> Satisfiability:
     """Count what fits, and find the extremes."""
-    known = tuple(readings(study))
+    known = readings(study)
     fitting = sum(keeps(reading.slacks) for reading in known)
     shares = []
     for i, slack in enumerate(known[0].slacks if known else ()):

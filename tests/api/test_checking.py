@@ -1,22 +1,12 @@
 """The check of limits on real digits with the fake backend."""
 
 import json
-from pathlib import Path
 
 import pytest
 from fakes.command import run_here
-from fakes.plugin import install_plugin, write_target
 
 pytestmark = pytest.mark.slow
 ASKED = ["check", "--data", "digits", "--teacher", "example:digits", "--target", "fake.toml", "--probes", "10", "--json"]
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("check")
-    install_plugin(folder / "site")
-    write_target(folder / "fake.toml")
-    return folder
 
 
 def test_the_share_that_fits_is_said_and_nothing_is_left_behind(here):

@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import pytest
 from fakes.command import held_by, run_apart, run_here, start
-from fakes.plugin import install_plugin, write_target
 from pipeline.world import timeless
 
 import autokd_edge
@@ -51,21 +50,6 @@ def argv(**changes: str) -> list[str]:
 
 
 ARGV = argv()
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory) -> Path:
-    """A folder to stand in, with the target; the fake backend is installed beside it."""
-    folder = tmp_path_factory.mktemp("search")
-    install_plugin(folder / "site")
-    write_target(folder / "fake.toml")
-    return folder
-
-
-@pytest.fixture
-def _standing_there(here, monkeypatch):
-    monkeypatch.chdir(here)
-    monkeypatch.syspath_prepend(here / "site")
 
 
 @pytest.fixture(scope="module")

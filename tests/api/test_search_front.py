@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from fakes.command import run_apart, run_here, start
-from fakes.plugin import install_plugin, write_target
 from pipeline.world import timeless
 
 import autokd_edge
@@ -22,7 +21,7 @@ from autokd_edge.core.front import front_of
 from autokd_edge.core.study import fold
 from autokd_edge.store.journal import SQLJournal
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_standing_there")]
 WANTED = {
     "data": "digits",
     "teacher": "example:digits",
@@ -51,20 +50,6 @@ def events_of(root: Path) -> list[Event]:
 
 def unshipped(events: list[Event]) -> list[Event]:
     return [event for event in timeless(events) if not isinstance(event, Shipped)]
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("front")
-    install_plugin(folder / "site")
-    write_target(folder / "fake.toml")
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _standing_there(here, monkeypatch):
-    monkeypatch.chdir(here)
-    monkeypatch.syspath_prepend(here / "site")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import torch
 
 from autokd_edge.search import acquisition
 from autokd_edge.search.front import Reference
-from autokd_edge.search.gain import Better, Wider
+from autokd_edge.search.gain import MOST_BASELINE, Better, Wider
 from autokd_edge.search.surrogate import Columns, Unfit, fit, predict, steady
 
 X = np.linspace(0, 1, 41)[:, None]
@@ -97,3 +97,25 @@ def test_for_one_best_student_it_is_the_improvement_over_the_best(accuracy):
         assert gain.sift(X, None, 5).tolist() == acquisition.sift(accuracy, X, X[[4]], None, 5).tolist()
         (best,) = acquisition.take(gain.function((), 0), torch.from_numpy(X), 1)
     assert abs(X[best, 0] - np.pi / 6) < 0.15
+
+
+def test_a_baseline_of_many_is_cut_to_those_that_lead_and_the_choice_is_still_the_best(accuracy):
+    many = np.random.default_rng(0).random((200, 1)) * 0.3  # all far from the best
+    few = many[np.sort(np.argsort(-many[:, 0])[:MOST_BASELINE])]  # accuracy rises with x up to pi / 6
+    with steady():
+        taken = [acquisition.take(Better(model=accuracy, baseline=rows).function((), 0), torch.from_numpy(X), 1) for rows in (many, few)]
+    assert taken[0] == taken[1]
+    assert abs(X[taken[0][0], 0] - np.pi / 6) < 0.15
+
+
+def test_a_baseline_of_many_keeps_its_front(accuracy):
+    rng = np.random.default_rng(0)
+    front, behind = X[:20], rng.random((200, 1)) * 0.45
+    baseline = np.concatenate([np.concatenate([behind, behind + 0.3], axis=1), np.concatenate([front, front], axis=1)])  # 0.3 costlier
+    x = with_costs(X)
+    with steady():
+        function = Wider(model=accuracy, baseline=baseline, reference=REFERENCE).function((), 0)
+        (taken,) = acquisition.take(function, torch.from_numpy(x), 1)
+    assert len(function._X_baseline) <= MOST_BASELINE
+    assert {tuple(row) for row in function._X_baseline.tolist()} <= {tuple(row) for row in with_costs(front).tolist()}
+    assert X[taken, 0] > front.max()
