@@ -94,7 +94,7 @@ class SearchJob:
             DeviceError: the device cannot be reached, or lacks a runtime.
         """
         options.check()
-        asked, budget = options.goals(), options.budgeted()
+        asked = options.goals()
         wiring.family_named(options.family)
         pareto = options.traded()
         wiring.policy_named(options.policy, rungs=options.rungs, workers=options.workers, front=bool(pareto))
@@ -109,30 +109,7 @@ class SearchJob:
         names = ", ".join(f"'{goal.target.name}'" for goal in goals)
         check_tunable(options.qat_steps, [v for goal in goals for v in goal.target.variants], of=f"target {names}")
         protocols = {name: supporting(load_protocol(name)[0], goals) for name in (SCREEN, FINAL)}
-        spaces = (wiring.family_named(options.family).space(_task(data, goals)), loss_space(loss))
-        earlier = None if options.warm_from is None else Path(options.warm_from)
-        config = StudyConfig(
-            goals=tuple(goal.goal for goal in goals),
-            data=data.name,
-            data_digest=data.digest,
-            teacher=NONE if teacher is None else teacher.name,
-            teacher_digest=digest_of_json([NONE]) if teacher is None else teacher.digest,
-            family=options.family,
-            policy=options.policy,
-            loss=loss,
-            budget=budget,
-            search_steps=options.search_steps,
-            rungs=options.rungs,
-            eta=options.eta,
-            final_steps=options.final_steps_for(len(data.train)),
-            final_members=options.final_members,
-            seed=options.seed,
-            qat_steps=options.qat_steps,
-            protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
-            starts=tuple(start_of(text, spaces) for text in options.start),
-            workers=options.workers,
-            recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
-        )
+        config = _config(options, goals, data, teacher, loss=loss, protocols=protocols)
         # A short name is enough for people; the configuration itself is compared when a study goes on.
         name = options.study or f"{data.name}-{'-'.join(goal.target.name for goal in goals)}-{digest_of_json(encode(config))[:8]}"
         folder = RunFolder(Path(options.out) if options.out else Path("runs") / name, store=options.store)
@@ -284,6 +261,42 @@ class SearchJob:
             )
             for goal in self.goals
         )
+
+
+def _config(
+    options: SearchOptions,
+    goals: tuple[PlacedGoal, ...],
+    data: TeachingData,
+    teacher: Teacher | None,
+    *,
+    loss: str,
+    protocols: Mapping[str, Protocol],
+) -> StudyConfig:
+    """Return what a study is known by; raises InputError where a guess or an earlier study is not of its spaces."""
+    spaces = (wiring.family_named(options.family).space(_task(data, goals)), loss_space(loss))
+    earlier = None if options.warm_from is None else Path(options.warm_from)
+    return StudyConfig(
+        goals=tuple(goal.goal for goal in goals),
+        data=data.name,
+        data_digest=data.digest,
+        teacher=NONE if teacher is None else teacher.name,
+        teacher_digest=digest_of_json([NONE]) if teacher is None else teacher.digest,
+        family=options.family,
+        policy=options.policy,
+        loss=loss,
+        budget=options.budgeted(),
+        search_steps=options.search_steps,
+        rungs=options.rungs,
+        eta=options.eta,
+        final_steps=options.final_steps_for(len(data.train)),
+        final_members=options.final_members,
+        seed=options.seed,
+        qat_steps=options.qat_steps,
+        protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
+        starts=tuple(start_of(text, spaces) for text in options.start),
+        workers=options.workers,
+        recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
+    )
 
 
 def _task(data: TeachingData, goals: tuple[PlacedGoal, ...]) -> Task:
