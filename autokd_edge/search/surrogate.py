@@ -19,6 +19,7 @@ from botorch.models.transforms.outcome import Standardize
 from gpytorch.means import Mean, ZeroMean
 from linear_operator.utils.warnings import NumericalWarning
 from scipy.linalg import LinAlgError
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from autokd_edge.search.encode import Rows
@@ -185,13 +186,13 @@ def steady() -> Iterator[None]:
     must give the same choice whatever else was drawn in the process.
 
     One thread: matrices of a few hundred rows gain nothing from more, next to a training job they lose
-    a factor of five, and the same study gives the same choices on any number of cores. The number of
-    threads is put back at the end.
+    a factor of five, and the same study gives the same choices on any number of cores. That holds for
+    numpy's and scipy's BLAS too. The numbers of threads are put back at the end.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
             for category in (BotorchWarning, NumericalWarning):
                 warnings.simplefilter("ignore", category)
             with torch.random.fork_rng(devices=[]):
