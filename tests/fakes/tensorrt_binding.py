@@ -70,12 +70,13 @@ class Runtime:
 
     def deserialize_cuda_engine(self, serialized_engine):
         import onnx
+        from google.protobuf.message import DecodeError
 
         head, _, body = bytes(serialized_engine).partition(b"\n")
         try:
             header, model = json.loads(head), onnx.load_from_string(body)
             onnx.checker.check_model(model)
-        except Exception:  # noqa: BLE001  whatever is wrong with the bytes, TensorRT says this one thing
+        except (ValueError, DecodeError, onnx.checker.ValidationError):
             return self._refuse("1: [stdArchiveReader.cpp::StdArchiveReader::30]\nError Code 1: Serialization")
         if (header["version"], header["gpu"]) != (_spelt(), os.environ["FAKE_GPU"]) or not _plugins:
             return self._refuse("6: The engine plan file is not compatible with this version of TensorRT")
