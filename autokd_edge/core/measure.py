@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -71,6 +71,11 @@ class Fingerprint:
     throttled: tuple[str, ...] = ()  # what held the clocks down
     power_mode: str = ""  # nvpmodel's, where there is one
     counts_instructions: bool = False  # an emulator that can; no processor is asked
+
+    @property
+    def lasting(self) -> Fingerprint:
+        """The same without what changes from minute to minute: free memory, clock and temperature."""
+        return replace(self, available_bytes=0, clock_khz=0, temperature_c=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -267,7 +267,7 @@ def provenance(outcome: Outcome) -> str:
 def _alike(teacher: Measurement, student: Measurement) -> bool:
     pairs = (
         (teacher.origin, student.origin),
-        (teacher.fingerprint, student.fingerprint),
+        (teacher.fingerprint.lasting, student.fingerprint.lasting),
         (wording.runtime(teacher), wording.runtime(student)),
         (teacher.protocol_digest, student.protocol_digest),
     )

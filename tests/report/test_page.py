@@ -2,6 +2,7 @@ import dataclasses
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -72,14 +73,26 @@ def test_measured_is_not_said_of_replayed_readings(text: str) -> None:
 
 def test_readings_that_are_not_alike_are_not_said_to_be(text: str) -> None:
     assert "Both ran in the same runtime, on the same device, by the same protocol" in text
+    for html in (_page_of(threads=4), _page_of(fingerprint={"throttled": ("thermal",)})):
+        assert "Both ran in the same runtime" not in html
+        assert "were not taken under the same conditions" in html
+
+
+def test_readings_some_minutes_apart_on_one_machine_are_alike() -> None:
+    minutes_later = {"available_bytes": 123, "clock_khz": 456, "temperature_c": 78.0}
+    assert "Both ran in the same runtime" in _page_of(fingerprint=minutes_later)
+
+
+def _page_of(fingerprint: Mapping[str, object] | None = None, **changes: object) -> str:
+    """Make the page of the sample with changes in the reading of its student, or in the fingerprint of that."""
     outcome = sample_outcome()
     assert outcome.best is not None
     assert outcome.grade is not None
-    elsewhere = dataclasses.replace(outcome.grade.measurement, threads=4)
-    best = dataclasses.replace(outcome.best, outcome=dataclasses.replace(outcome.grade, measurement=elsewhere))
-    html = page((dataclasses.replace(outcome, best=best),))
-    assert "Both ran in the same runtime" not in html
-    assert "were not taken under the same conditions" in html
+    reading = outcome.grade.measurement
+    machine = dataclasses.replace(reading.fingerprint, **(fingerprint or {}))
+    reading = dataclasses.replace(reading, fingerprint=machine, **changes)
+    best = dataclasses.replace(outcome.best, outcome=dataclasses.replace(outcome.grade, measurement=reading))
+    return page((dataclasses.replace(outcome, best=best),))
 
 
 def test_equal_outcomes_give_equal_pages(text: str) -> None:
