@@ -149,6 +149,13 @@ def _optuna(
     return UngatedPolicy(OptunaProposer(architectures, distillations, sampler), target.variants, members=members)
 
 
+def _ax(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
+    from autokd_edge.search.ax_search import AxProposer
+    from autokd_edge.search.ungated import UngatedPolicy
+
+    return UngatedPolicy(AxProposer(architectures, distillations), target.variants, members=members)
+
+
 def _bohb_paper(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:
     from autokd_edge.search.bohb import BOHBProposer
     from autokd_edge.search.ungated import UngatedPolicy
@@ -211,6 +218,7 @@ POLICIES: Mapping[str, PolicyMaker] = {
     "bohb-paper": _bohb_paper,
     "optuna-tpe": partial(_optuna, "tpe"),
     "optuna-gp": partial(_optuna, "gp"),
+    "ax": _ax,
 }
 # What searches for a front of students; the others know of one accuracy alone.
 FRONT_POLICIES: Mapping[str, PolicyMaker] = {"edge-bo": _front_bo, "random": _random}

@@ -30,6 +30,7 @@ VENDORS = (
     "tvm",
     "tvm_ffi",
     "optuna",
+    "ax",
 )
 # What teaches or models is torch (or SciPy) by nature; everything else must load without it.
 TORCH_BY_NATURE = (

@@ -70,7 +70,7 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
     family: Annotated[str, typer.Option(help="Family of students: nago, mbconv, or a hand-designed one; several as nago,mbconv.")] = "nago",
     policy: Annotated[
         str,
-        typer.Option(help="edge-bo; or a baseline: random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp."),
+        typer.Option(help="edge-bo; or a baseline: random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp, ax."),
     ] = "edge-bo",
     search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
     rungs: Annotated[int, typer.Option(help="Judge students on so many rungs: the lowest has steps / eta^(rungs - 1).")] = 1,

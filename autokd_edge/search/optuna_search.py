@@ -1,7 +1,7 @@
 """Optuna's samplers as baselines: TPE and GP, told the limits as constraints (Watanabe and Hutter, 2023; Optuna 5).
 
 Each proposal begins with a new Optuna study that is told the teachings so far, so that it is a pure
-function of ours. A name is ``architecture.N_t`` or ``distillation.tau``; a rising list of numbers is its index.
+function of ours.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
-from autokd_edge.core.pupil import Lesson, Member, Pupil
-from autokd_edge.core.space import Choice, Integer, Ordinal, Parameter, Point, Real, SearchSpace, Value
+from autokd_edge.core.pupil import Pupil
+from autokd_edge.core.space import Choice, Integer, Ordinal, Parameter, Real, SearchSpace
 from autokd_edge.core.study import Study
 from autokd_edge.errors import InputError
 from autokd_edge.search.draw import stream
-from autokd_edge.search.history import asked, readings, refused, searched
+from autokd_edge.search.history import asked, refused
+from autokd_edge.search.joint_space import JointSpace, told
 from autokd_edge.search.random_search import RandomProposer
 
 if TYPE_CHECKING:
     import optuna
 
 _TRIES = 8  # proposals that were taught already, before one is drawn at random: a repetition teaches nothing here
-_PARTS = ("architecture", "distillation")
 
 
 class OptunaProposer:
     """Proposals of Optuna's multivariate TPE or of its GP sampler."""
 
     def __init__(self, architectures: SearchSpace, distillations: SearchSpace, sampler: Literal["tpe", "gp"]) -> None:
-        self._spaces = dict(zip(_PARTS, (architectures, distillations), strict=True))
+        self._space = JointSpace(architectures, distillations)
         self._sampler: Literal["tpe", "gp"] = sampler
         self._random = RandomProposer(architectures, distillations)
 
@@ -66,39 +66,17 @@ class OptunaProposer:
         """Return a finished trial for each lesson, with log(reading / limit) as constraints, and a failed one for each refusal."""
         import optuna
 
-        ratios = {reading.member: reading.log_ratios for reading in readings(study)}
+        distributions = {name: _distribution(parameter) for name, parameter in self._space.parameters.items()}
         trials = []
-        for taught in searched(study):
-            if isinstance(taught.outcome, Lesson) and taught.pupil.member in ratios:  # another goal's pupil may not build here
-                params, distributions = self._written(taught.pupil)
-                attributes: dict[str, Any] = {"constraints": list(ratios[taught.pupil.member])}
-                trials.append(
-                    optuna.trial.create_trial(
-                        value=taught.outcome.accuracy, params=params, distributions=distributions, system_attrs=attributes
-                    )
-                )
+        for lesson in told(study):
+            params = self._space.values(lesson.pupil)
+            attributes: dict[str, Any] = {"constraints": list(lesson.log_ratios)}
+            active = {name: distributions[name] for name in params}
+            trials.append(optuna.trial.create_trial(value=lesson.accuracy, params=params, distributions=active, system_attrs=attributes))
         return trials + [optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL) for _ in refused(study)]
 
-    def _written(self, pupil: Pupil) -> tuple[dict[str, Any], dict[str, Any]]:
-        params, distributions = {}, {}
-        for part, point in zip(_PARTS, (pupil.member.architecture, pupil.distillation), strict=True):
-            for parameter in self._spaces[part].parameters:
-                if parameter.name in point:
-                    name = f"{part}.{parameter.name}"
-                    distributions[name], params[name] = _distribution(parameter), _outside(parameter, point[parameter.name])
-        return params, distributions
-
     def _suggested(self, trial: optuna.trial.Trial) -> Pupil:
-        points = [self._point(trial, part) for part in _PARTS]
-        return Pupil(member=Member(architecture=points[0], index=0), distillation=points[1])
-
-    def _point(self, trial: optuna.trial.Trial, part: str) -> Point:
-        space, taken = self._spaces[part], dict[str, Value]()
-        for parameter in space.parameters:
-            when = parameter.when
-            if when is None or (when.parameter in taken and when.met(taken[when.parameter])):
-                taken[parameter.name] = _inside(parameter, trial._suggest(f"{part}.{parameter.name}", _distribution(parameter)))  # noqa: SLF001  the one verb for every kind
-        return space.point(taken)
+        return self._space.pupil(lambda name, parameter: trial._suggest(name, _distribution(parameter)))  # noqa: SLF001  the one verb for every kind
 
 
 def _distribution(parameter: Parameter) -> Any:  # noqa: ANN401  one of Optuna's, which may not be installed
@@ -113,11 +91,3 @@ def _distribution(parameter: Parameter) -> Any:  # noqa: ANN401  one of Optuna's
             return optuna.distributions.IntDistribution(0, len(parameter.values) - 1)
         case Choice():
             return optuna.distributions.CategoricalDistribution(parameter.values)
-
-
-def _outside(parameter: Parameter, value: Value) -> Value:
-    return parameter.values.index(int(value)) if isinstance(parameter, Ordinal) else value
-
-
-def _inside(parameter: Parameter, value: Value) -> Value:
-    return parameter.values[int(value)] if isinstance(parameter, Ordinal) else value

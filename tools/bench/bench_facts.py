@@ -22,6 +22,7 @@ PACKAGES = (
     "botorch",
     "gpytorch",
     "optuna",
+    "ax-platform",
     "numpy",
     "scipy",
 )

@@ -13,8 +13,8 @@ with the runs that the JSON file lacks.
 ``edge-bo`` is told the paths of a cell, ``edge-bo-one-hot`` its operations alone, as the others are.
 ``edge-bo-warm`` recalls the 20 teachings of an earlier ``edge-bo`` study, by ``--warm-accuracy``; ``edge-bo-misled``
 the same ones with their accuracies shuffled.
-``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random``, ``bohb-paper`` and Optuna's
-samplers teach what they propose, and learn its latency with its accuracy.
+``edge-bo``, ``random-gate`` and ``evolution`` ask the device first; ``random``, ``bohb-paper``, Optuna's
+samplers and ``ax`` teach what they propose, and learn its latency with its accuracy.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table, 
 from autokd_edge.core.events import Confirm, GradeEngine, Probe, Stop, Teach
 from autokd_edge.core.study import Study
 from autokd_edge.ports import Policy
+from autokd_edge.search.ax_search import AxProposer
 from autokd_edge.search.bohb import BOHBProposer
 from autokd_edge.search.evolution import EvolutionChooser
 from autokd_edge.search.optuna_search import OptunaProposer
@@ -144,6 +145,10 @@ def _optuna(sampler: Literal["tpe", "gp"], table: Table, probes: int) -> Policy:
     return UngatedPolicy(OptunaProposer(table.space, NOTHING, sampler), (VARIANT,), _plan(probes))
 
 
+def _ax(table: Table, probes: int) -> Policy:
+    return UngatedPolicy(AxProposer(table.space, NOTHING), (VARIANT,), _plan(probes))
+
+
 POLICIES: Mapping[str, Callable[[Table, int], Policy]] = {
     "edge-bo": _edge_bo,
     "edge-bo-warm": _edge_bo,
@@ -155,6 +160,7 @@ POLICIES: Mapping[str, Callable[[Table, int], Policy]] = {
     "bohb-paper": _bohb,
     "optuna-tpe": partial(_optuna, "tpe"),
     "optuna-gp": partial(_optuna, "gp"),
+    "ax": _ax,
 }
 
 
