@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autokd_edge.api.folder import RunFolder
+from autokd_edge.core.codec import encode
+from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.core.pupil import Lesson, Recalled
 from autokd_edge.core.space import Choice, Integer, Ordinal, Parameter, Point, SearchSpace, Value
 from autokd_edge.core.study import fold
@@ -102,6 +104,11 @@ def _range(parameter: Parameter) -> str:
     if isinstance(parameter, Choice | Ordinal):
         return f"one of {', '.join(map(str, parameter.values))}"
     return f"{'a whole number ' if isinstance(parameter, Integer) else ''}{parameter.low:g} to {parameter.high:g}"
+
+
+def spaces_digest(spaces: Sequence[SearchSpace]) -> Digest:
+    """Return by what a study knows the spaces of its architectures and of its distillation points again."""
+    return Digest(digest_of_json([encode(space) for space in spaces]))
 
 
 def _holds(space: SearchSpace, point: Point) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from autokd_edge import wiring
 from autokd_edge.api.deliveries import deliveries, outcome_of
 from autokd_edge.api.folder import RunFolder
+from autokd_edge.api.knowledge import spaces_digest
 from autokd_edge.core.explanation import Explanation
 from autokd_edge.core.study import Study, fold
 from autokd_edge.errors import StoreError
@@ -44,7 +45,10 @@ def _outcome(name: str, view: Study, bundle: Path, folder: RunFolder) -> Outcome
 
 
 def explained(study: Study, folder: RunFolder) -> Explanation | None:
-    """Ask the study's models why it came to what it did; None before there is a reading, or where torch or BoTorch is missing."""
+    """Ask the study's models why it came to what it did.
+
+    None before there is a reading, where torch or BoTorch is missing, and for a study of a version with other spaces.
+    """
     task = folder.task()
     if task is None or study.reference is None:
         return None
@@ -53,7 +57,10 @@ def explained(study: Study, folder: RunFolder) -> Explanation | None:
         from autokd_edge.teaching.trainer import loss_space
     except ModuleNotFoundError:  # the core alone is installed: the rest of the report needs no models
         return None
-    return explain(study, wiring.family_named(study.config.family).space(task), loss_space(study.config.loss))
+    spaces = (wiring.family_named(study.config.family).space(task), loss_space(study.config.loss))
+    if study.config.spaces_digest != spaces_digest(spaces):  # another version chose from another space
+        return None
+    return explain(study, *spaces)
 
 
 def latest_run(runs: Path) -> Path:

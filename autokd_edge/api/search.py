@@ -13,7 +13,7 @@ from autokd_edge.api.distilling import classroom_of, distilling, silence_for
 from autokd_edge.api.fine_tuning import check_tunable
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
-from autokd_edge.api.knowledge import recalled_from, start_of
+from autokd_edge.api.knowledge import recalled_from, spaces_digest, start_of
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
@@ -292,6 +292,7 @@ def _config(
         final_members=options.final_members,
         seed=options.seed,
         qat_steps=options.qat_steps,
+        spaces_digest=spaces_digest(spaces),
         protocols={name: Digest(digest_of_json(encode(protocol))) for name, protocol in protocols.items()},
         starts=tuple(start_of(text, spaces) for text in options.start),
         workers=options.workers,

@@ -41,6 +41,7 @@ class StudyConfig:
     recalled: tuple[Recalled, ...] = ()  # what an earlier study of another target, teacher or data set taught
     workers: int = 1  # pupils that are taught at the same time
     qat_steps: int = 0  # optimiser steps of tuning an INT8 graph whose engine loses too much; 0: none is tuned
+    spaces_digest: Digest | None = None  # of all that can be chosen, which another version may change; studies of before have none
 
     def __post_init__(self) -> None:
         names = [goal.target for goal in self.goals]

@@ -1,7 +1,7 @@
 import pytest
 from fakes.study import sample_events
 
-from autokd_edge.api.knowledge import recalled_from, split_start, start_of
+from autokd_edge.api.knowledge import recalled_from, spaces_digest, split_start, start_of
 from autokd_edge.core.events import Opened, Taught
 from autokd_edge.core.pupil import Lesson
 from autokd_edge.core.space import Choice, Integer, Ordinal, Real, SearchSpace, When
@@ -56,6 +56,12 @@ def spaces_of(events):
 
     taught = [event.pupil for event in events if isinstance(event, Taught)]
     return space([pupil.member.architecture for pupil in taught]), space([pupil.distillation for pupil in taught])
+
+
+def test_spaces_are_known_again_until_one_choice_of_theirs_is_another():
+    wider = SearchSpace(parameters=(*FIRST.parameters, Choice(name="block", values=("inverted", "fused"))))
+    assert spaces_digest(SPACES) == spaces_digest((SearchSpace(parameters=FIRST.parameters), SECOND))
+    assert len({spaces_digest(spaces) for spaces in (SPACES, (wider, SECOND), (SECOND, FIRST))}) == 3
 
 
 def record(root, taught=7):

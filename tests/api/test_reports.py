@@ -5,6 +5,7 @@ from fakes.study import sample_events, sample_spec
 
 from autokd_edge.api.folder import RunFolder
 from autokd_edge.api.reports import latest_run, outcomes_of
+from autokd_edge.core.student import Task
 from autokd_edge.core.study import fold
 from autokd_edge.errors import StoreError
 from autokd_edge.store.journal import SQLJournal, sqlite_url
@@ -33,6 +34,14 @@ def test_a_study_in_which_nothing_fits_is_told_with_the_closest_candidate(tmp_pa
     (outcome,), _ = outcomes_of(tmp_path)
     assert outcome.best is None
     assert outcome.closest.startswith("the closest candidate")
+
+
+def test_the_models_of_a_study_that_chose_from_other_spaces_are_not_asked(tmp_path):
+    record(tmp_path)
+    RunFolder(tmp_path).write_task(Task(image=(1, 28, 28), classes=10, channel_multiple=8))
+    (outcome,), _ = outcomes_of(tmp_path)
+    assert outcome.study.config.spaces_digest is None  # as in studies of before
+    assert outcome.explanation is None
 
 
 def test_a_study_that_only_began_is_told(tmp_path):
