@@ -1,8 +1,8 @@
-"""Chains of inverted residual blocks: depth, kernel and expansion of each stage, stem and width are searched.
+"""Chains of inverted residual blocks: block, depth, kernel and expansion of each stage, stem and width are searched.
 
-The blocks are MobileNetV2's (Sandler et al., 2018, arXiv 1801.04381), the parameters those that MnasNet
-(Tan et al., 2019, arXiv 1807.11626) searches stage by stage. Ranges and proportions are choices of this
-project; docs/decisions/0013-families.md has the reasons.
+The blocks are MobileNetV2's (Sandler et al., 2018, arXiv 1801.04381) or EfficientNetV2's fused ones (Tan and Le, 2021,
+arXiv 2104.00298), the parameters those that MnasNet (Tan et al., 2019, arXiv 1807.11626) searches stage by stage.
+Ranges and proportions are choices of this project; docs/decisions/0013-families.md has the reasons.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class MBConvFamily:
     name = "mbconv"
 
     def space(self, task: Task) -> SearchSpace:
-        """Return stem, width, and each stage's depth, kernel and expansion; the last stage may have no block."""
+        """Return stem, width, and each stage's depth, block, kernel and expansion; the last stage may have no block."""
         stages = len(_ratios(task))
         inner = [parameter for stage in range(1, stages + 1) for parameter in _stage(stage, least=int(stage < stages))]
         return SearchSpace(
@@ -66,6 +66,7 @@ class MBConvFamily:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stage:
     depth: int
+    fused: bool
     kernel: int
     expansion: int
     ratio: int
@@ -76,6 +77,7 @@ def _stage(number: int, *, least: int) -> tuple[Parameter, ...]:
     when = When(parameter=depth, above=0) if least == 0 else None
     return (
         Integer(name=depth, low=least, high=DEEPEST),
+        Choice(name=f"block_{number}", values=("inverted", "fused"), when=when),
         Choice(name=f"kernel_{number}", values=(3, 5), when=when),
         Ordinal(name=f"expansion_{number}", values=(1, 2, 4, 6), when=when),
     )
@@ -86,6 +88,7 @@ def _stages(architecture: Point, task: Task) -> tuple[_Stage, ...]:
     return tuple(
         _Stage(
             depth=architecture.integer(f"depth_{number}"),
+            fused=architecture[f"block_{number}"] == "fused",
             kernel=architecture.integer(f"kernel_{number}"),
             expansion=architecture.integer(f"expansion_{number}"),
             ratio=ratio,
@@ -105,7 +108,8 @@ def _write(stages: tuple[_Stage, ...], task: Task, step: int, *, halvings: int, 
         for block in range(stage.depth):
             inner = stage.expansion * graph.channels(x)
             stride = first if block == 0 else 1
-            x = write_inverted(graph, x, Inverted(inner=inner, out=out, kernel=stage.kernel, stride=stride, activation=Relu()))
+            shape = Inverted(inner=inner, out=out, kernel=stage.kernel, stride=stride, activation=Relu(), fused=stage.fused)
+            x = write_inverted(graph, x, shape)
     x = graph.put(Relu(), graph.conv_norm(x, HEAD * widths[-1], 1))
     x = graph.put(Dropout(rate=DROPOUT), graph.put(GlobalAvgPool(), x))
     graph.put(Linear(out_features=task.classes), x)

@@ -32,7 +32,7 @@ class TestLargeImages(FamilyContract):
 def point(task=SMALL, **others) -> Point:
     values = {"stem": "full", "width": FAMILY.space(task).parameters[1].values[10]}
     for stage in range(1, 4 + (task is LARGE)):
-        values |= {f"depth_{stage}": 2, f"kernel_{stage}": 3, f"expansion_{stage}": 4}
+        values |= {f"depth_{stage}": 2, f"block_{stage}": "inverted", f"kernel_{stage}": 3, f"expansion_{stage}": 4}
     return FAMILY.space(task).point({**values, **others})
 
 
@@ -51,6 +51,16 @@ def test_every_stage_has_its_depth_kernel_and_expansion():
 def test_an_expansion_of_one_leaves_the_first_convolution_of_a_block_out():
     counts = [len(convolutions(FAMILY.spec(point(expansion_2=expansion), SMALL, 0))) for expansion in (1, 4)]
     assert counts[1] - counts[0] == 2  # one in each of the two blocks
+
+
+def test_a_fused_block_is_one_dense_convolution_in_place_of_the_first_two():
+    """EfficientNetV2's (arXiv 2104.00298, figure 2): 3x3 to the inner channels, 1x1 back; with expansion 1 the 3x3 alone."""
+    spec = FAMILY.spec(point(block_1="fused", block_2="fused", block_3="fused", expansion_2=1, kernel_3=5), SMALL, 0)
+    stem, *blocks, head = convolutions(spec)
+    assert [(op.kernel, op.stride) for op in blocks] == [(3, 1), (1, 1)] * 2 + [(3, 2), (3, 1)] + [(5, 2), (1, 1), (5, 1), (1, 1)]
+    assert all(op.groups == 1 for op in (stem, *blocks, head))
+    assert blocks[0].out_channels == 4 * stem.out_channels
+    assert sum(isinstance(layer.op, Add) for layer in spec.layers) == 4  # the first block keeps the stem's channels, two change them
 
 
 def test_a_last_stage_without_blocks_leaves_its_parameters_without_effect():
@@ -77,8 +87,8 @@ def test_the_channels_are_the_largest_that_keep_the_parameter_budget(task):
 
 @pytest.mark.parametrize("task", [SMALL, LARGE], ids=["small", "large"])
 def test_both_lowerings_compute_the_same_numbers(task):
-    for index, stem in enumerate(("full", "halved")):
-        values = {"stem": stem, "kernel_2": 5, "width": FAMILY.space(task).parameters[1].values[6 + index]}
+    for index, (stem, block) in enumerate((("full", "inverted"), ("halved", "fused"))):
+        values = {"stem": stem, "kernel_2": 5, "block_1": block, "width": FAMILY.space(task).parameters[1].values[6 + index]}
         difference, largest = largest_difference(FAMILY.spec(point(task, **values), task, index), seed=index)
         assert difference <= 1e-4
         assert largest > 0.01
