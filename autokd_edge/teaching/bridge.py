@@ -24,15 +24,31 @@ SAME = 1e-4  # 0.03 of a grey level: no network tells these apart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """How a network reads images: shape ``(c, h, w)``, and mean and std by channel in units of pixel / 255."""
+    """How a network reads images: shape ``(c, h, w)``, and mean and std by channel in units of pixel / 255.
+
+    Where ``before_crop`` says a height and a width, images are brought to it and ``image`` is their centre.
+    """
 
     image: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    before_crop: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if min(np.subtract(self.whole, self.image[1:])) < 0:
+            raise ValueError(f"an image {self.image} must be cut from one of its size or more; got {self.before_crop}")
         if not len(self.mean) == len(self.std) == self.image[0] or min(self.std, default=0.0) <= 0 or min(self.image) < 1:
             raise ValueError(f"an image {self.image} needs a mean and a positive std for each channel; got {self.mean} and {self.std}")
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Height and width of what ``image`` is cut from."""
+        return self.before_crop or self.image[1:]
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What tells it from another, for digests."""
+        return (self.image, self.mean, self.std, *(() if self.before_crop is None else (self.before_crop,)))
 
 
 def reads_of(data: TeachingData) -> Reads:
@@ -57,19 +73,29 @@ class Bridge(nn.Module):
         wide = [np.broadcast_to(np.array(values, np.float64), teacher.image[0]) for values in (student.mean, student.std)]
         mean, std = np.array(teacher.mean), np.array(teacher.std)
         self.copies = teacher.image[0] // student.image[0]
-        self.size = None if teacher.image[1:] == student.image[1:] else teacher.image[1:]
+        self.size = None if teacher.whole == student.image[1:] else teacher.whole
+        self.crop = None if teacher.whole == teacher.image[1:] else _centre(teacher)
         equal = np.allclose([wide[0] - mean, wide[1] - std], 0, atol=SAME)
         self.normalises = not equal
         self.register_buffer("scale", torch.tensor(wide[1] / std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("shift", torch.tensor((wide[0] - mean) / std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Bring a batch to the teacher's channels, size and normalisation."""
+        """Bring a batch to the teacher's channels, size, crop and normalisation."""
         if self.copies > 1:
             images = torch.cat([images] * self.copies, dim=1)
         if self.size is not None:
             images = nn.functional.interpolate(images, size=self.size, mode="bilinear", align_corners=False)
+        if self.crop is not None:
+            (top, left), (bottom, right) = self.crop
+            images = images[:, :, top:bottom, left:right]
         return images * self.scale + self.shift if self.normalises else images
+
+
+def _centre(reads: Reads) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (top, left) and (bottom, right) of the centre, rounded as torchvision does."""
+    top, left = (round((whole - part) / 2) for whole, part in zip(reads.whole, reads.image[1:], strict=True))
+    return (top, left), (top + reads.image[1], left + reads.image[2])
 
 
 def bridged_graph(model: onnx.ModelProto, bridge: Bridge, student: Reads) -> onnx.ModelProto:
@@ -118,6 +144,9 @@ def _nodes(bridge: Bridge, student: Reads) -> tuple[list[onnx.NodeProto], list[o
     if bridge.size is not None:
         size = constant("bridge_size", np.array([1, bridge.copies * student.image[0], *bridge.size], np.int64))
         value = put("Resize", value, "", "", size, mode="linear", coordinate_transformation_mode="half_pixel")
+    if bridge.crop is not None:
+        ends = [constant(f"bridge_crop_{n}", np.array(end, np.int64)) for n, end in enumerate((*bridge.crop, (2, 3)))]
+        value = put("Slice", value, *ends)
     if bridge.normalises:
         value = put("Mul", value, constant("bridge_scale", bridge.scale.numpy()))
         value = put("Add", value, constant("bridge_shift", bridge.shift.numpy()))

@@ -14,12 +14,16 @@ from autokd_edge.teaching.samples import TeachingData
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What is said; ``mean`` and ``std`` in units of pixel / 255, ``image`` as ``(c, h, w)``. What is not said is as the data has it."""
+    """What is said; ``mean`` and ``std`` in units of pixel / 255, ``image`` as ``(c, h, w)``. What is not said is as the data has it.
+
+    ``before_crop`` is ``(h, w)`` of what ``image`` is the centre of; where it is not said, the image is whole.
+    """
 
     classes: tuple[str, ...] | None = None
     image: tuple[int, int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    before_crop: tuple[int, int] | None = None
 
     def reads(self, data: TeachingData, name: str) -> Reads:
         """Return how the teacher reads images; raises TeacherError where its numbers contradict one another."""
@@ -27,7 +31,7 @@ class Card:
         channels = reads.image[0] if self.image is None else self.image[0]
         wide = [v * channels if len(v) == 1 else v for v in (reads.mean, reads.std)]
         try:
-            return Reads(image=self.image or reads.image, mean=self.mean or wide[0], std=self.std or wide[1])
+            return Reads(image=self.image or reads.image, mean=self.mean or wide[0], std=self.std or wide[1], before_crop=self.before_crop)
         except ValueError as error:
             raise TeacherError(f"the card of teacher '{name}' must be about one kind of images: {error}") from error
 
@@ -39,6 +43,7 @@ class Card:
             image=self.image or other.image,
             mean=self.mean or other.mean,
             std=self.std or other.std,
+            before_crop=self.before_crop or other.before_crop,
         )
 
 
@@ -54,7 +59,7 @@ def card_beside(path: Path) -> Card:
     try:
         return decode(Card, json.loads(place.read_text()))
     except (OSError, ValueError, CodecError) as error:
-        raise TeacherError(f"teacher card '{place}' must hold classes, image, mean or std: {error}") from error
+        raise TeacherError(f"teacher card '{place}' must hold classes, image, mean, std or before_crop: {error}") from error
 
 
 def check_classes(name: str, known: tuple[str, ...] | None, count: int, data: TeachingData) -> None:

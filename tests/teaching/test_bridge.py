@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +14,8 @@ from autokd_edge.teaching.bridge import Bridge, Reads, bridged_graph
 GRAY = Reads(image=(1, 6, 8), mean=(0.3,), std=(0.2,))
 COLOUR = Reads(image=(3, 6, 8), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 LARGE = Reads(image=(3, 12, 10), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+CROPPED = Reads(image=(3, 12, 10), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), before_crop=(17, 16))
+CENTRE = Reads(image=(1, 4, 4), mean=(0.3,), std=(0.2,), before_crop=(6, 8))
 NEAR = Reads(image=(1, 6, 8), mean=(0.30005,), std=(0.2,))
 
 
@@ -22,7 +26,10 @@ def identity(reads: Reads) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
-@pytest.mark.parametrize(("student", "teacher"), [(GRAY, COLOUR), (GRAY, LARGE), (COLOUR, LARGE), (GRAY, GRAY), (GRAY, NEAR)])
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [(GRAY, COLOUR), (GRAY, LARGE), (COLOUR, LARGE), (GRAY, GRAY), (GRAY, NEAR), (GRAY, CROPPED), (COLOUR, CROPPED), (GRAY, CENTRE)],
+)
 def test_the_bridge_in_torch_and_in_the_graph_are_the_same(student, teacher):
     bridge = Bridge(student, teacher, name="t")
     image = torch.randn(1, *student.image)
@@ -36,6 +43,18 @@ def test_the_teacher_sees_the_pixels_by_its_own_mean_and_deviation():
     seen = Bridge(GRAY, COLOUR, name="t")((pixels - 0.3) / 0.2)
     for channel in range(3):
         assert torch.allclose(seen[:, channel], (pixels[:, 0] - COLOUR.mean[channel]) / COLOUR.std[channel], atol=1e-5)
+
+
+def test_the_centre_is_cut_after_resizing():
+    image = torch.randn(1, 1, 6, 8)
+    assert torch.equal(Bridge(GRAY, CENTRE, name="t")(image), image[:, :, 1:5, 2:6])
+    whole = replace(CROPPED, image=(3, 17, 16), before_crop=None)
+    assert torch.equal(Bridge(GRAY, CROPPED, name="t")(image), Bridge(GRAY, whole, name="t")(image)[:, :, 2:14, 3:13])
+
+
+def test_a_crop_larger_than_what_it_is_cut_from_is_refused():
+    with pytest.raises(ValueError, match=r"must be cut from one of its size or more; got \(11, 16\)"):
+        replace(CROPPED, before_crop=(11, 16))
 
 
 def test_where_nothing_differs_there_is_no_bridge():

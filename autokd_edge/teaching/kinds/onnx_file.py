@@ -74,7 +74,7 @@ def _digest(path: Path, model: onnx.ModelProto, reads: Reads) -> Digest:
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             content.update(tensor.raw_data)
-    return digest_of_json(["onnx", content.hexdigest(), reads.image, reads.mean, reads.std])
+    return digest_of_json(["onnx", content.hexdigest(), *reads.facts])
 
 
 class _Session:
@@ -107,4 +107,4 @@ class _Session:
 
 
 def _size_before(bridge: Bridge, reads: Reads) -> tuple[int, int]:
-    return reads.image[1:] if bridge.size is None else (8, 8)
+    return reads.whole if bridge.size is None else (8, 8)

@@ -89,7 +89,7 @@ def torch_teacher(name: str, module: nn.Module, source: Digest, card: Card, data
 
     return Teacher(
         name=name,
-        digest=digest_of_json(["torch", source, _weights(module), reads.image, reads.mean, reads.std]),
+        digest=digest_of_json(["torch", source, _weights(module), *reads.facts]),
         classes=len(data.classes),
         answers=lambda: answers,
         write_graph=None if graph is None else write,

@@ -13,7 +13,7 @@ import torch
 class data:
     @staticmethod
     def resolve_model_data_config(model):
-        return {"input_size": (3, 16, 16), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+        return {"input_size": (3, 16, 16), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "crop_pct": 1.0}
 def create_model(name, pretrained):
     if name != "tiny":
         raise RuntimeError(f"Unknown model ({name})")
@@ -26,32 +26,39 @@ def create_model(name, pretrained):
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A folder of packages, first on the path; what was imported from it is forgotten."""
+def install(tmp_path, monkeypatch):
+    """Put a stand-in for a package first on the path; a real one is put aside meanwhile, and no server is asked."""
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("timm", "torchvision", "transformers"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield tmp_path
-    for name in ("timm", "torchvision", "transformers"):
-        sys.modules.pop(name, None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    installed = []
+
+    def write(package: str, text: str) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
+        (tmp_path / f"{package}.py").write_text(text)
+        installed.append(package)
+
+    yield write
+    for package in installed:
+        sys.modules.pop(package, None)
 
 
-def test_a_network_of_timm_is_read_with_its_own_preprocessing(site):
-    (site / "timm.py").write_text(FAKE_TIMM)
+def test_a_network_of_timm_is_read_with_its_own_preprocessing(install):
+    install("timm", FAKE_TIMM)
     teacher = load_teacher("timm:tiny", DATA)
     assert teacher.name == "timm:tiny"
     assert torch.equal(teacher.answers()(IMAGES), teacher.answers()(IMAGES))
     assert teacher.cost.parameters >= 768 * 3 + 3
 
 
-def test_a_network_that_the_library_does_not_have_is_refused(site):
-    (site / "timm.py").write_text(FAKE_TIMM)
+def test_a_network_that_the_library_does_not_have_is_refused(install):
+    install("timm", FAKE_TIMM)
     with pytest.raises(TeacherError, match=r"timm must have the pretrained network 'huge'; RuntimeError: Unknown model \(huge\)"):
         load_teacher("timm:huge", DATA)
 
 
-def test_classes_of_another_data_set_are_refused(site):
-    (site / "timm.py").write_text(FAKE_TIMM.replace('"left"', '"tench"'))
+def test_classes_of_another_data_set_are_refused(install):
+    install("timm", FAKE_TIMM.replace('"left"', '"tench"'))
     with pytest.raises(TeacherError, match="must have the same classes; 'timm:tiny' knows 3 classes \\(tench"):
         load_teacher("timm:tiny", DATA)
 
@@ -60,13 +67,13 @@ def test_classes_of_another_data_set_are_refused(site):
     ("name", "package", "extra"),
     [("timm:a", "timm", "timm"), ("torchvision:a", "torchvision", "torchvision"), ("hf:a", "transformers", "transformers")],
 )
-def test_a_library_that_is_not_installed_is_said_with_the_command_that_installs_it(site, name, package, extra):
-    (site / f"{package}.py").write_text(f'raise ModuleNotFoundError("No module named {package}")')
+def test_a_library_that_is_not_installed_is_said_with_the_command_that_installs_it(install, name, package, extra):
+    install(package, f'raise ModuleNotFoundError("No module named {package}")')
     with pytest.raises(TeacherError, match=rf"needs {package}, which is not installed. Hint: pip install 'autokd-edge\[{extra}\]'"):
         load_teacher(name, DATA)
 
 
-def test_a_library_that_does_not_fit_the_installed_torch_is_said(site):
-    (site / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+def test_a_library_that_does_not_fit_the_installed_torch_is_said(install):
+    install("torchvision", "raise RuntimeError('operator torchvision::nms does not exist')")
     with pytest.raises(TeacherError, match=r"does not import \(operator torchvision::nms does not exist\).* --teacher FILE\.pt2"):
         load_teacher("torchvision:resnet18", DATA)
