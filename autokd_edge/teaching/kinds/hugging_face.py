@@ -51,7 +51,7 @@ def _check_folder(name: str) -> None:
         )
 
 
-def _card(reads: Mapping[str, Any], config: Any) -> Card:  # noqa: ANN401
+def _card(reads: Mapping[str, Any], config: Any) -> Card:  # noqa: ANN401  a vendor's class
     """Put what a processor does to a pixel, ``(level * factor - offset - mean) / std``, into units of pixel / 255."""
     channels = int(getattr(config, "num_channels", 3))
     mean, std = [0.0] * channels, [1.0] * channels
@@ -81,12 +81,12 @@ def _sizes(reads: Mapping[str, Any]) -> tuple[tuple[int, int], tuple[int, int]]:
     return image, whole
 
 
-def _edges(size: Any) -> tuple[int, int]:  # noqa: ANN401
+def _edges(size: Any) -> tuple[int, int]:  # noqa: ANN401  as the vendor has it
     edges = dict(size)
     return int(edges.get("height") or edges["shortest_edge"]), int(edges.get("width") or edges["shortest_edge"])
 
 
-def _classes(config: Any) -> tuple[str, ...] | None:  # noqa: ANN401
+def _classes(config: Any) -> tuple[str, ...] | None:  # noqa: ANN401  a vendor's class
     """Return the names of the classes; None where they are those that transformers makes up."""
     names = tuple(str(config.id2label[number]) for number in range(config.num_labels))
     return None if names == tuple(f"LABEL_{number}" for number in range(len(names))) else names

@@ -95,7 +95,7 @@ def _weights_only() -> Iterator[None]:
             os.environ[_FORCED] = before
 
 
-def _without(library: str, vendor: Any, name: str, error: Exception) -> TeacherError:  # noqa: ANN401
+def _without(library: str, vendor: Any, name: str, error: Exception) -> TeacherError:  # noqa: ANN401  a vendor's module
     """Say why there is no such network, and what helps."""
     if isinstance(error, UnpicklingError) or isinstance(error.__cause__, UnpicklingError):
         return TeacherError(
@@ -112,7 +112,7 @@ def _without(library: str, vendor: Any, name: str, error: Exception) -> TeacherE
     return TeacherError(f"{vendor.__name__} must have the pretrained network '{name}'; {type(error).__name__}: {why}", hint=hints[library])
 
 
-def _timm(timm: Any, name: str) -> tuple[nn.Module, Card]:  # noqa: ANN401
+def _timm(timm: Any, name: str) -> tuple[nn.Module, Card]:  # noqa: ANN401  a vendor's module
     module = timm.create_model(name, pretrained=True)
     said = timm.data.resolve_model_data_config(module)
     _, height, width = said["input_size"]
@@ -125,7 +125,7 @@ def _timm(timm: Any, name: str) -> tuple[nn.Module, Card]:  # noqa: ANN401
     )
 
 
-def _torchvision(torchvision: Any, name: str) -> tuple[nn.Module, Card]:  # noqa: ANN401
+def _torchvision(torchvision: Any, name: str) -> tuple[nn.Module, Card]:  # noqa: ANN401  a vendor's module
     weights = torchvision.models.get_model_weights(name).DEFAULT
     reads = weights.transforms()
     if not hasattr(reads, "crop_size"):
@@ -140,5 +140,5 @@ def _torchvision(torchvision: Any, name: str) -> tuple[nn.Module, Card]:  # noqa
     )
 
 
-def _texts(names: Any) -> tuple[str, ...] | None:  # noqa: ANN401
+def _texts(names: Any) -> tuple[str, ...] | None:  # noqa: ANN401  as the vendor has it
     return None if names is None else tuple(str(name) for name in names)

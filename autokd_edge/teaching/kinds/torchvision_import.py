@@ -33,7 +33,7 @@ def import_torchvision_if_there() -> None:
 
 
 @cache  # they are declared as long as the library lives
-def _declared_operators() -> Any:  # noqa: ANN401
+def _declared_operators() -> Any:  # noqa: ANN401  torch gives its libraries no type
     make: Any = torch.library.Library  # without types
     library = make(_NAME, "FRAGMENT")
     for schema in _DESCRIBED:
