@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -12,15 +13,19 @@ from pathlib import Path
 
 from autokd_edge.errors import MeasureError
 
+_log = logging.getLogger(__name__)
+
 _POLL_S = 0.05  # short beside the shortest reading (0.5 s), long beside a system call
 
 
 class Lease:
     """The right to measure on this machine, held by one process at a time; not re-entrant."""
 
-    def __init__(self, path: Path, *, wait_s: float = 300.0) -> None:
+    def __init__(self, path: Path, *, wait_s: float = 300.0, patience_s: float = 30.0) -> None:
+        """Make a lease by its lock file; who waits is told for whom after ``patience_s``, and no longer waits after ``wait_s``."""
         self._path = path
         self._wait_s = wait_s
+        self._patience_s = patience_s
 
     @contextmanager
     def hold(self, purpose: str) -> Iterator[None]:
@@ -46,17 +51,21 @@ class Lease:
             os.close(descriptor)  # closing frees the lock
 
     def _acquire(self, descriptor: int) -> None:
-        deadline = time.monotonic() + self._wait_s
+        began, told = time.monotonic(), False
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= deadline:
+                waited_s = time.monotonic() - began
+                if waited_s >= self._wait_s:
                     raise MeasureError(
                         f"one measures at a time; {_holder(descriptor)} held '{self._path}' for more than {self._wait_s:g} s",
                         hint="wait for it to end, then run the same command again",
                         retryable=True,
                     ) from None
+                if waited_s >= self._patience_s and not told:
+                    _log.warning("waiting to measure: one measures at a time, and %s does", _holder(descriptor))
+                    told = True
                 time.sleep(_POLL_S)
             else:
                 return

@@ -36,6 +36,14 @@ def test_who_waits_too_long_is_told_who_measures(holder, tmp_path):
     assert caught.value.retryable
 
 
+def test_who_waits_is_told_once_for_whom(holder, tmp_path, caplog):
+    lease = Lease(tmp_path / "deep" / "lock", wait_s=0.4, patience_s=0.1)
+    with pytest.raises(MeasureError), lease.hold("me"):
+        pass
+    said = f"waiting to measure: one measures at a time, and process {holder.pid} (measuring by protocol 'final') does"
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
 def test_a_holder_that_dies_frees_the_lease(holder, tmp_path):
     holder.kill()
     with Lease(tmp_path / "deep" / "lock", wait_s=10).hold("me"):
