@@ -248,6 +248,7 @@ CHANGES = {
     "eta": 2,
     "workers": 2,
     "qat_steps": 100,
+    "spaces_digest": OTHER,
     "starts": (Point(values=(("tau", 4.0),)),),
     "recalled": (
         Recalled(pupil=Pupil(member=Member(architecture=Point(values=()), index=0), distillation=Point(values=())), accuracy=90.0),
