@@ -1,20 +1,14 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, FakeWorld, config
+from search.proposers import assert_uses_up_a_finite_space, proposed_apart
 
 from autokd_edge.core.events import Probe, Teach
 from autokd_edge.core.limits import Budget
-from autokd_edge.core.space import Choice, Ordinal, SearchSpace
 from autokd_edge.core.study import fold
 from autokd_edge.search.ax_search import AxProposer, _import, _quiet
 from autokd_edge.search.history import lessons, readings
 from autokd_edge.search.ungated import UngatedPolicy
 
-pytest.importorskip("ax")
-TESTS = Path(__file__).parent.parent
 BEFORE_THE_MODEL = 5  # the centre and four Sobol points
 
 
@@ -106,42 +100,17 @@ def test_what_cannot_be_built_is_told_as_a_failed_trial_and_asked_no_more():
 
 
 def test_a_finite_space_with_rising_numbers_is_used_up_without_repetition():
-    space = SearchSpace(parameters=(Choice(name="op", values=("a", "b")), Ordinal(name="width", values=(8, 16, 32))))
-    proposer = AxProposer(space, SearchSpace(parameters=()))
-    world = FakeWorld(broken_probe=True)
-    world.open(config())
-    policy = UngatedPolicy(proposer, (FP32,))
-    for _ in range(6):
-        world.do(policy.next(world.study))
-    assert len({probed.member.architecture for probed in world.study.probes}) == 6
-    assert proposer.propose(world.study) is None
-
-
-PROPOSE = """
-import sys
-{before}
-from search.fake_world import ARCHITECTURES, DISTILLATIONS, FakeWorld, config
-from autokd_edge.search.ax_search import AxProposer, _import, _quiet
-world = FakeWorld(); world.open(config())
-try:
-    print(AxProposer(ARCHITECTURES, DISTILLATIONS).propose(world.study))
-except Exception as error:  # its class is what is asked about, and is printed
-    print(type(error).__name__, error)
-"""
-
-
-def proposed(before: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", PROPOSE.format(before=before)], capture_output=True, text=True, check=True, cwd=TESTS)
+    assert_uses_up_a_finite_space(AxProposer)
 
 
 def test_without_ax_one_sentence_says_what_to_type():
-    done = proposed("sys.modules['ax'] = None")
+    done = proposed_apart("autokd_edge.search.ax_search", "AxProposer", before="sys.modules['ax'] = None")
     assert done.stdout.startswith("InputError")
     assert "pip install 'autokd-edge[baselines]'" in done.stdout
 
 
 @pytest.mark.slow
 def test_ax_says_nothing_of_its_own():
-    done = proposed("")
+    done = proposed_apart("autokd_edge.search.ax_search", "AxProposer")
     assert done.stdout.startswith("Pupil(")
     assert done.stderr == ""

@@ -1,12 +1,11 @@
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 from search.fake_world import ARCHITECTURES, DISTILLATIONS, FP32, FakeWorld, config
+from search.proposers import assert_uses_up_a_finite_space, proposed_apart
 
 from autokd_edge.core.events import Teach
 from autokd_edge.core.limits import Budget
-from autokd_edge.core.space import Choice, Ordinal, SearchSpace
 from autokd_edge.core.study import fold
 from autokd_edge.search.optuna_search import OptunaProposer
 from autokd_edge.search.ungated import UngatedPolicy
@@ -55,29 +54,10 @@ def test_what_cannot_be_built_is_told_as_a_failed_trial_and_asked_no_more():
 
 
 def test_a_finite_space_with_rising_numbers_is_used_up_without_repetition():
-    space = SearchSpace(parameters=(Choice(name="op", values=("a", "b")), Ordinal(name="width", values=(8, 16, 32))))
-    proposer = OptunaProposer(space, SearchSpace(parameters=()), "tpe")
-    world = FakeWorld(broken_probe=True)
-    world.open(config())
-    policy = UngatedPolicy(proposer, (FP32,))
-    for _ in range(6):
-        world.do(policy.next(world.study))
-    assert len({probed.member.architecture for probed in world.study.probes}) == 6
-    assert proposer.propose(world.study) is None
+    assert_uses_up_a_finite_space(partial(OptunaProposer, sampler="tpe"))
 
 
 def test_without_optuna_one_sentence_says_what_to_type():
-    program = """
-import sys
-sys.modules["optuna"] = None
-from search.fake_world import ARCHITECTURES, DISTILLATIONS, FakeWorld, config
-from autokd_edge.search.optuna_search import OptunaProposer
-world = FakeWorld(); world.open(config())
-try:
-    OptunaProposer(ARCHITECTURES, DISTILLATIONS, "tpe").propose(world.study)
-except Exception as error:  # its class is what is asked about, and is printed
-    print(type(error).__name__, error)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=__file__.rsplit("/", 2)[0])
+    done = proposed_apart("autokd_edge.search.optuna_search", "OptunaProposer", more=', "tpe"', before='sys.modules["optuna"] = None')
     assert done.stdout.startswith("InputError")
     assert "pip install 'autokd-edge[baselines]'" in done.stdout

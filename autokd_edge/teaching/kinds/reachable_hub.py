@@ -29,8 +29,13 @@ def cache_where_unreachable() -> Iterator[None]:
 
 
 def _answers(hub: Any) -> bool:  # noqa: ANN401  a vendor's module
+    session = hub.utils.get_session()
+    packages = (
+        sys.modules[kind.__module__.partition(".")[0]] for kind in type(session).__mro__
+    )  # requests, httpx or httpx2, by its version
+    errors = tuple(package.HTTPError for package in packages if hasattr(package, "HTTPError"))
     try:
-        hub.utils.get_session().head(hub.constants.ENDPOINT, timeout=PATIENCE_S)
-    except Exception:  # noqa: BLE001  of requests, httpx or httpx2, by its version
+        session.head(hub.constants.ENDPOINT, timeout=PATIENCE_S)
+    except (OSError, *errors):
         return False
     return True

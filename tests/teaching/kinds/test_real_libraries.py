@@ -3,7 +3,6 @@
 import json
 import time
 from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -19,10 +18,6 @@ from autokd_edge.teaching.kinds.hugging_face import hugging_face_network
 from autokd_edge.teaching.kinds.torchvision_import import import_torchvision_if_there
 from autokd_edge.teaching.samples import DataSource, LabelledImages
 from autokd_edge.teaching.teachers import load_teacher
-
-
-def needs(package: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed: pip install 'autokd-edge[{package}]'")
 
 
 def imported(package: str):
@@ -77,7 +72,6 @@ def seen_by(folder) -> torch.Tensor:
     return reads(pictures(PIXELS), return_tensors="pt")["pixel_values"]
 
 
-@needs("transformers")
 def test_a_folder_of_transformers_answers_as_there_and_has_a_graph(tmp_path):
     write_resnet(tmp_path, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
     teacher = load_teacher(f"hf:{tmp_path}", DATA)
@@ -87,7 +81,6 @@ def test_a_folder_of_transformers_answers_as_there_and_has_a_graph(tmp_path):
     assert teacher.cost.parameters > 0
 
 
-@needs("transformers")
 @pytest.mark.parametrize(
     "said",
     [
@@ -105,7 +98,6 @@ def test_images_are_prepared_as_the_image_processor_prepares_them(tmp_path, said
     assert_seen(card, seen_by(tmp_path))
 
 
-@needs("transformers")
 def test_a_network_that_reads_blue_first_gets_blue_first(tmp_path):
     write_resnet(tmp_path)
     plain, _ = hugging_face_network(imported("transformers"), str(tmp_path))
@@ -116,7 +108,6 @@ def test_a_network_that_reads_blue_first_gets_blue_first(tmp_path):
         assert torch.equal(flipped.eval()(images).logits, plain.eval()(images.flip(1)).logits)
 
 
-@needs("transformers")
 def test_made_up_names_of_classes_are_none(tmp_path):
     write_resnet(tmp_path, classes=("LABEL_0", "LABEL_1", "LABEL_2"))
     assert load_teacher(f"hf:{tmp_path}", DATA).classes == 3
@@ -125,7 +116,6 @@ def test_made_up_names_of_classes_are_none(tmp_path):
         load_teacher(f"hf:{tmp_path}", DATA)
 
 
-@needs("transformers")
 def test_a_network_in_halves_answers_in_float32(tmp_path):
     write_resnet(tmp_path)
     whole = load_teacher(f"hf:{tmp_path}", DATA).answers()(as_students_read(PIXELS))
@@ -133,7 +123,6 @@ def test_a_network_in_halves_answers_in_float32(tmp_path):
     torch.testing.assert_close(load_teacher(f"hf:{tmp_path}", DATA).answers()(as_students_read(PIXELS)), whole, rtol=0.02, atol=0.02)
 
 
-@needs("transformers")
 def test_a_folder_that_only_holds_a_pickle_is_refused(tmp_path):
     write_resnet(tmp_path)
     torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
@@ -144,7 +133,6 @@ def test_a_folder_that_only_holds_a_pickle_is_refused(tmp_path):
         load_teacher(f"hf:{tmp_path}", DATA)
 
 
-@needs("transformers")
 def test_a_network_without_a_trained_head_is_refused(tmp_path):
     write_resnet(tmp_path)
     weights = {key: value for key, value in load_file(tmp_path / "model.safetensors").items() if not key.startswith("classifier")}
@@ -153,7 +141,6 @@ def test_a_network_without_a_trained_head_is_refused(tmp_path):
         load_teacher(f"hf:{tmp_path}", DATA)
 
 
-@needs("transformers")
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     with pytest.raises(TeacherError, match=r"teacher folder must exist; '.*none' does not. Hint: --teacher hf:FOLDER"):
         load_teacher(f"hf:{tmp_path}/none", DATA)
@@ -167,7 +154,6 @@ def write_timm(folder, **reads) -> None:
     timm.models.save_for_hf(network, folder, model_config={"label_names": list(CLASSES)}, safe_serialization=True)
 
 
-@needs("timm")
 @pytest.mark.parametrize("share", [1.0, 0.875])
 def test_a_folder_of_timm_reads_images_as_there(tmp_path, share):
     timm = imported("timm")
@@ -191,7 +177,6 @@ class Touches:
         return type(self.path).touch, (self.path,)
 
 
-@needs("timm")
 def test_a_checkpoint_of_timm_runs_no_code(tmp_path):
     write_timm(tmp_path)
     torch.save({**load_file(tmp_path / "model.safetensors"), "more": Touches(tmp_path / "ran")}, tmp_path / "pytorch_model.bin")
@@ -201,9 +186,7 @@ def test_a_checkpoint_of_timm_runs_no_code(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("timm:test_resnet", marks=needs("timm")), pytest.param("hf:a/b", marks=needs("transformers"))]
-)
+@pytest.mark.parametrize("name", ["timm:test_resnet", "hf:a/b"])
 def test_where_the_server_does_not_answer_it_is_asked_once(tmp_path, monkeypatch, name):
     hub = import_module("huggingface_hub")
     monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
@@ -235,7 +218,6 @@ def write_squeezenet(home, monkeypatch, **more) -> torch.nn.Module:
     return network.eval()
 
 
-@needs("torchvision")
 def test_a_network_of_torchvision_reads_images_as_there(tmp_path, monkeypatch):
     network = write_squeezenet(tmp_path, monkeypatch)
     data = imagenet().teaching()
@@ -248,7 +230,6 @@ def test_a_network_of_torchvision_reads_images_as_there(tmp_path, monkeypatch):
     assert teacher.write_graph is not None
 
 
-@needs("torchvision")
 def test_a_checkpoint_of_torchvision_runs_no_code(tmp_path, monkeypatch):
     write_squeezenet(tmp_path, monkeypatch, more=Touches(tmp_path / "ran"))
     with pytest.raises(TeacherError, match="must come as weights alone; its file is a pickle of more"):
@@ -256,7 +237,6 @@ def test_a_checkpoint_of_torchvision_runs_no_code(tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-@needs("torchvision")
 def test_a_network_that_does_not_classify_is_refused():
     with pytest.raises(TeacherError, match="must classify images; its weights are for SemanticSegmentation"):
         load_teacher("torchvision:lraspp_mobilenet_v3_large", DATA)
