@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,11 +152,10 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed; the same search goes on from there.
         """
-        with self.folder.held(self.name), self._clocks(), self._distilling() as distiller:
+        with self.folder.held(self.name), self._clocks(), self._evaluating() as evaluators:
             journal = SQLJournal(self.folder.journal_url)
             if self.teacher is not None and self.teacher.spec is not None:
                 self.folder.write_teacher(self.teacher.spec)
-            evaluators = self.evaluators(distiller)
             self.folder.write_task(evaluators[0].task)
             policy = GoalsInTurn([self._policy(evaluator) for evaluator in evaluators])
             loop = StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=policy, watch=watch)
@@ -178,8 +177,7 @@ class SearchJob:
             StageError: the teacher could not be read on the target.
             DeviceError: the device, or the way to it, failed.
         """
-        with self.folder.held(self.name), self._clocks(), self._distilling() as distiller:
-            evaluators = self.evaluators(distiller)
+        with self.folder.held(self.name), self._clocks(), self._evaluating() as evaluators:
             journal = SQLJournal(self.folder.journal_url)
             made = GoalsInTurn([policy(one.family.space(one.task), one.distiller.space) for one in evaluators])
             return StudyLoop(name=self.name, journal=journal, evaluators=evaluators, policy=made, watch=watch).run(self.config)[0]
@@ -194,8 +192,12 @@ class SearchJob:
     def _distiller(self) -> KDDistiller:
         return KDDistiller(self.data, self.teacher, seed=self.config.seed, cache=self.folder.work / "logits", loss=self.config.loss)
 
-    def _distilling(self) -> AbstractContextManager[Distiller]:
-        return distilling(self._distiller(), self.config, self.classroom, self.folder)
+    @contextmanager
+    def _evaluating(self) -> Iterator[tuple[Evaluator, ...]]:
+        """Yield what carries out the actions for each goal; workers, where they teach, end with the context."""
+        own = self._distiller()
+        with distilling(own, self.config, self.classroom, self.folder) as distiller:
+            yield self._evaluators(own, distiller)
 
     def _policy(self, evaluator: Evaluator) -> TakesTurns:
         front = any(goal.pareto for goal in self.config.goals)
@@ -230,16 +232,17 @@ class SearchJob:
         folder = self.folder.work / "backends"
         return wiring.backends_of(goal.target, folder if len(self.goals) == 1 else folder / goal.target.name, goal.device)
 
-    def evaluators(self, distiller: Distiller | None = None) -> tuple[Evaluator, ...]:
-        """Put together what carries out the actions for each goal, its files in the run's folder; teaching is shared.
+    def evaluators(self) -> tuple[Evaluator, ...]:
+        """Put together what carries out the actions for each goal, its files in the run's folder; this process teaches."""
+        own = self._distiller()
+        return self._evaluators(own, own)
 
-        By default this process teaches.
-        """
+    def _evaluators(self, own: KDDistiller, distiller: Distiller) -> tuple[Evaluator, ...]:
+        """Return what carries out the actions where ``distiller`` teaches for all goals; it is this process that fine-tunes."""
         work = self.folder.work
         images, store = PreparedImages(self.source, self.data, work / "inputs"), FolderStore(self.folder.artifacts)
         task = _task(self.data, self.goals)
-        distiller = distiller or self._distiller()
-        fine_tuner = self._distiller().fine_tuner(self.config.qat_steps) if self.config.qat_steps else None
+        fine_tuner = own.fine_tuner(self.config.qat_steps) if self.config.qat_steps else None
         teacher = None if self.teacher is None else teacher_network(self.teacher, self.data)
         family = wiring.family_named(self.config.family)
         return tuple(

@@ -75,7 +75,14 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "counts": _counts(outcome),
         "boards_put_aside": [{"device": gone.device, "reason": gone.reason, "at_s": gone.at_s} for gone in study.put_aside],
         "variants_screened": [
-            {"variant": str(c.variant), "read": len(c.ratios), "tried": len(c.lost), "median_ratio": c.median_ratio, "skipped": c.skipped}
+            {
+                "variant": str(c.variant),
+                "read": len(c.ratios),
+                "tried": len(c.lost),
+                "median_ratio": c.median_ratio,
+                "skipped": c.skipped,
+                "absent": c.absent or None,
+            }
             for c in comparisons(study)
         ],
         "refused": [{"stage": r.stage, "reason": r.reason, "count": r.count, "example": r.example} for r in refusals(study)],

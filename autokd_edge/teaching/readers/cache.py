@@ -49,7 +49,8 @@ class PartsCache:
                 return None
             parts = {
                 name: LabelledImages(
-                    images=np.load(place / f"{name}.images.npy", mmap_mode="r", allow_pickle=False),
+                    # Copy on write: the file cannot change, and torch warns of arrays that cannot be written.
+                    images=np.load(place / f"{name}.images.npy", mmap_mode="c", allow_pickle=False),
                     labels=np.load(place / f"{name}.labels.npy", allow_pickle=False),
                 )
                 for name in facts["parts"]

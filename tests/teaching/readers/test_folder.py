@@ -50,6 +50,17 @@ def test_a_second_reading_opens_no_image_and_gives_the_same(folder):
     assert np.array_equal(second.train.images, first.train.images)
 
 
+def test_what_is_written_into_cached_images_stays_out_of_the_cache(tmp_path):
+    for part, count in (("train", 60), ("val", 20), ("test", 30)):
+        write_folder(tmp_path / part, count, seed=count)
+    first, second = (image_folder(tmp_path, None, cache=tmp_path / "cache").teaching().train.images for _ in range(2))
+    second[0] = 255 - second[0]  # torch takes no array that cannot be written without a warning
+    assert not np.array_equal(first[0], second[0])
+    third = image_folder(tmp_path, None, cache=tmp_path / "cache").teaching().train.images
+    assert isinstance(third, np.memmap)
+    assert np.array_equal(third, first)
+
+
 def test_a_changed_image_is_read_again_even_where_its_file_keeps_its_size(tmp_path):
     write_folder(tmp_path / "maps", 60, suffix="bmp")
     first = image_folder(tmp_path / "maps", None, cache=tmp_path / "cache").teaching()
