@@ -82,7 +82,7 @@ def main() -> None:
     args = _arguments()
     done: list[dict[str, Any]] = json.loads(args.json.read_text())["runs"] if args.json.exists() else []
     tables = [read_table(args.table, args.accuracy, latency) for latency in args.latency]
-    for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
         for policy in args.policies.split(","):
             key = {"accuracy": args.accuracy, "quantile": args.quantile, "teachings": args.teachings, "policy": policy, "seed": seed}
             if any(all(run[name] == value for name, value in key.items()) for run in done):
@@ -147,6 +147,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--policies", default="edge-bo,random-gate")
     parser.add_argument("--teachings", type=int, default=20, help="in all: together, or divided among searches of one target")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0, help="others are other pools")
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args()
     if len(args.latency) < 2 or args.teachings < len(args.latency):
