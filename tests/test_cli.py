@@ -227,6 +227,15 @@ class TestTargets:
         assert "cores" in run_here("targets", "intel-n100", folder=folder).out
 
 
+class TestDoctor:
+    def test_what_mends_it_is_below_the_table_in_whole_lines(self, folder):
+        done = run_here("doctor", "--target", "jetson-nano", folder=folder)
+        assert (done.status, done.err) == (1, "")
+        _, _, mends = done.out.partition("What mends it:\n")
+        assert "\n  runtime tensorrt: --device ssh://user@host leads to a Jetson\n" in mends
+        assert mends.endswith("a search cannot run there\n")
+
+
 class TestReport:
     def test_a_study_that_only_began_is_told(self, folder):
         SQLJournal(sqlite_url(folder / "journal.db")).append("mine", sample_events(probes=2, taught=1)[0])

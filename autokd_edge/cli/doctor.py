@@ -54,10 +54,15 @@ def _print(seen: Examination) -> None:
         console.print(line, soft_wrap=True, markup=False)
     place = "this machine" if seen.device is None else seen.device
     table = Table(title=Text(f"target '{seen.target}' on {place}"), title_justify="left", header_style="bold")
-    for column in ("What", "The descriptor", "The device", "", "What mends it"):
+    for column in ("What", "The descriptor", "The device", ""):
         table.add_column(column, overflow="fold")
     for finding in seen.findings:
         mark = Text(finding.weight, style=_STYLES[finding.weight])
-        table.add_row(Text(finding.what), Text(finding.descriptor, style="dim"), Text(finding.device), mark, Text(finding.mend))
+        table.add_row(Text(finding.what), Text(finding.descriptor, style="dim"), Text(finding.device), mark)
     console.print(table)
+    mends = [finding for finding in seen.findings if finding.mend]
+    if mends:
+        console.print("What mends it:")
+    for finding in mends:  # below the table and unbroken: commands are there to be copied
+        console.print(f"  {finding.what}: {finding.mend}", soft_wrap=True, markup=False, highlight=False)
     console.print("a search can run there" if seen.fit else "a search cannot run there", soft_wrap=True)

@@ -72,8 +72,10 @@ def _identity(target: Target, machine: Fingerprint, facts: Facts) -> Iterator[Fi
     except TargetError as error:
         yield Finding(what="target", descriptor=target.name, device=error.args[0], weight="wrong", mend=error.hint)
     said = facts.get(MODEL, "").strip()
-    yield _fact("architecture", target.architecture, machine.machine)
-    yield Finding(what="processor", descriptor=target.description, device=f"{machine.processor}{f', {said}' if said else ''}", weight="ok")
+    architecture = _fact("architecture", target.architecture, machine.machine)
+    yield architecture
+    processor = f"{machine.processor}{f', {said}' if said else ''}"
+    yield Finding(what="processor", descriptor=target.description, device=processor, weight=architecture.weight)
     release = _L4T.search(facts.get(TEGRA_RELEASE, ""))
     l4t = f", L4T {release[1]}.{release[2]}" if release else ""
     yield Finding(what="system", descriptor="", device=f"{machine.system}{l4t}", weight="ok")
