@@ -7,6 +7,9 @@ because borders are padded with ``zero`` itself. Rounding is to the nearest, of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
@@ -14,7 +17,8 @@ from autokd_edge.backends.tvm import kernels
 from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
 from autokd_edge.backends.tvm.intrinsics import activations_of
-from autokd_edge.backends.tvm.network import ANCHOR, Array, Quantisation, Value
+from autokd_edge.backends.tvm.network import ANCHOR, Array, Quantisation, Sums, Value
+from autokd_edge.backends.tvm.processor import Processor
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
@@ -30,24 +34,58 @@ def fits(graph: Graph, value: Value, weight: str, *, axis: int) -> bool:
 
 def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
     """Round real numbers to 8-bit ones."""
-    from tvm import tirx
-
-    value = graph.value(node.input[0])
+    value = graph.raw(node.input[0])
     scale, zero = np.asarray(graph.array(node, 1)), np.asarray(graph.array(node, 2))
     dtype = str(zero.dtype)
     if scale.size != 1 or dtype not in _LIMITS:
         raise UnsupportedError(f"QuantizeLinear '{node.name}' must have one scale and an 8-bit zero point; got {scale.size} and {dtype}")
     meaning = Quantisation(scale=np.float32(scale.reshape(())), zero=int(zero.reshape(())))
-    low, high = _LIMITS[dtype]
-    inverse, offset = np.array([1 / np.float64(meaning.scale)], np.float32), np.array([meaning.zero], np.float32)
-
-    def rounded(x: kernels.Expression, by: kernels.Expression, to: kernels.Expression) -> kernels.Expression:
-        whole = tirx.nearbyint(x * by) + to
-        within = tirx.min(tirx.max(whole, tirx.const(low, "float32")), tirx.const(high, "float32"))
-        return within.astype("int32").astype(dtype)
-
-    made = graph.network.pointwise("quantize", rounded, value, inverse, offset)
+    if value.quantisation == meaning and value.dtype == dtype:
+        return value  # these very numbers, dequantised and quantised again
+    inverse, narrowed = 1 / np.float64(meaning.scale), _narrowing(graph.processor, dtype)
+    if value.made_of is not None:
+        # One factor and one addend from the sums to the quanta, the zero point included.
+        factor, addend = (array.astype(np.float64) * inverse for array in (value.made_of.factor, value.made_of.addend))
+        made = graph.network.pointwise(
+            "requantize",
+            lambda s, f, a: narrowed(_nearest(s.astype("float32") * f + a)),
+            value.made_of.sums,
+            factor.astype(np.float32),
+            (addend + meaning.zero).astype(np.float32),
+        )
+    else:
+        made = graph.network.pointwise(
+            "quantize",
+            lambda x, by, to: narrowed(_nearest(x * by) + to),
+            graph.network.real(value),
+            np.array([inverse], np.float32),
+            np.array([meaning.zero], np.float32),
+        )
     return Value(var=made.var, shape=made.shape, channels_last=made.channels_last, quantisation=meaning)
+
+
+def _narrowing(processor: Processor, dtype: str) -> Callable[[kernels.Expression], kernels.Expression]:
+    """Return how whole float32 numbers become 8-bit ones, those beyond the limits the limits themselves.
+
+    Arm's conversions to int32 saturate, and so do its narrowing ones to half the bits, which LLVM makes of these minima
+    and maxima; elsewhere what does not fit in int32 would become its lowest number.
+    """
+    from tvm import tirx
+
+    def within(x: kernels.Expression, low: int, high: int, kind: str) -> kernels.Expression:
+        return tirx.min(tirx.max(x, tirx.const(low, kind)), tirx.const(high, kind))
+
+    low, high = _LIMITS[dtype]
+    if processor.triple.startswith("aarch64"):
+        return lambda x: within(within(x.astype("int32"), -(2**15), 2**15 - 1, "int32").astype("int16"), low, high, "int16").astype(dtype)
+    return lambda x: within(x, low, high, "float32").astype("int32").astype(dtype)
+
+
+def _nearest(x: kernels.Expression) -> kernels.Expression:
+    """Round to the nearest, as an instruction of LLVM's: TVM makes no vectors of its own ``nearbyint``."""
+    from tvm import tirx
+
+    return tirx.call_llvm_pure_intrin("float32", "llvm.nearbyint", x)
 
 
 def dequantized(graph: Graph, node: onnx.NodeProto) -> Value:
@@ -64,7 +102,10 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
     """Convolve 8-bit pixels with 8-bit weights ``(o, c / groups, u, v)``; real numbers come out."""
     network, whole = graph.network, weight[0]
     meaning = _meaning(image)
-    if is_depthwise(whole, window):
+    dot = image.dtype == activations_of(graph.processor.dot)
+    if dot and is_depthwise(whole, window) and whole.shape[0] % 4 == 0 and window.dilation[0] == 1:
+        sums = _dot_depthwise(graph, image, whole[:, 0], window, meaning.zero)
+    elif is_depthwise(whole, window):
         padded = network.padded(network.image(image), window.pads, meaning.zero)
         sums = network.emit(
             "depthwise_int8",
@@ -74,7 +115,7 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
             pattern=ANCHOR,
             like=padded,
         )
-    elif window.groups == 1 and whole.shape[0] % 4 == 0 and image.dtype == activations_of(graph.processor.dot):
+    elif window.groups == 1 and whole.shape[0] % 4 == 0 and dot:
         sums = _dot_convolution(graph, image, whole, window, meaning.zero)
     else:
         padded = network.padded(network.image(image), window.pads, meaning.zero)
@@ -102,6 +143,28 @@ def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window, 
     )
 
 
+def _dot_depthwise(graph: Graph, image: Value, weight: Array, window: Window, zero: int) -> Value:
+    """Sum the products of up to four rows of a window at a time; rows are filled up to whole parts with weights of 0."""
+    size = weight.shape[1]  # (c, u, v)
+    parts = -(-size // 4)
+    rows = -(-size // parts)
+    more = parts * rows - size
+    (top, bottom), sides = window.pads[1], window.pads[2:]
+    padded = graph.network.padded(graph.network.image(image), (window.pads[0], (top, bottom + more), *sides), zero)
+    filled = np.pad(weight, ((0, 0), (0, more), (0, 0)))
+    channels, _, columns = filled.shape
+    packed = np.zeros((columns, parts, channels, 4), np.int8)
+    packed[..., :rows] = filled.reshape(channels, parts, rows, columns).transpose(3, 1, 0, 2)
+    return graph.network.emit(
+        "depthwise_int8",
+        lambda x, w: kernels.dot_depthwise(x, w, window.stride, window.dilation, rows),
+        padded,
+        packed,
+        pattern=ANCHOR,
+        like=padded,
+    )
+
+
 def dense(graph: Graph, features: Value, weight: Quantised, bias: Array | None) -> Value:
     """Multiply 8-bit features ``(1, k)`` by 8-bit weights, outputs along the scales' axis; real numbers come out."""
     whole, _, axis = weight
@@ -119,16 +182,21 @@ def mean(graph: Graph, image: Value) -> Value:
     pixels = size[0] * size[1]
     factor = np.array([np.float64(meaning.scale) / pixels], np.float32)
     addend = np.array([-meaning.zero * np.float64(meaning.scale)], np.float32)
-    return graph.network.pointwise("mean", lambda s, f, a: s.astype("float32") * f + a, sums, factor, addend)
+    return _scaled(graph, "mean", Sums(sums=sums, factor=factor, addend=addend))
 
 
 def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None, *, taken: Array) -> Value:
-    """Turn int32 sums into real numbers: less the zero point's share, times both scales, plus the bias."""
+    """Turn int32 sums into real numbers: times both scales, plus the bias less the zero point's share."""
     outputs = sums.shape[-1]
-    shift = (-meaning.zero * taken).astype(np.int32)
-    factor = np.broadcast_to(np.float64(meaning.scale) * weight[1], outputs).astype(np.float32)
-    addend = np.zeros(outputs, np.float32) if bias is None else np.broadcast_to(bias.astype(np.float32), outputs)
-    return graph.network.pointwise("requantize", lambda s, t, f, b: (s + t).astype("float32") * f + b, sums, shift, factor, addend)
+    factor = np.broadcast_to(np.float64(meaning.scale) * weight[1], outputs)
+    addend = (0 if bias is None else np.broadcast_to(bias.astype(np.float64), outputs)) - meaning.zero * taken * factor
+    return _scaled(graph, "real", Sums(sums=sums, factor=factor, addend=addend))
+
+
+def _scaled(graph: Graph, name: str, made_of: Sums) -> Value:
+    factor, addend = made_of.factor.astype(np.float32), made_of.addend.astype(np.float32)
+    value = graph.network.pointwise(name, lambda s, f, a: s.astype("float32") * f + a, made_of.sums, factor, addend)
+    return replace(value, made_of=made_of)
 
 
 def _meaning(value: Value) -> Quantisation:

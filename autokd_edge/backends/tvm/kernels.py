@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+DOT_DEPTHWISE = "dot_depthwise"  # the schedule knows it by its name
+
 Tensor = Any  # te.Tensor
 Expression = Any  # a scalar expression of TVM's
 Pointwise = Callable[..., Expression]
@@ -80,6 +82,25 @@ def depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Se
         return te.sum(pixel.astype(accumulator) * weight[u, v, c].astype(accumulator), axis=[u, v])
 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), channels), value, name="depthwise")
+
+
+def dot_depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], rows: int) -> Tensor:
+    """Convolve each channel of a padded image of 8-bit numbers with its own ``(v, u / rows, c, 4)``: ``rows`` products a sum.
+
+    The last rows of the last quad may be of weights 0; the image has pixels for them.
+    """
+    from tvm import te
+
+    n, height, width, channels = map(int, image.shape)
+    columns, parts, _, _ = map(int, weight.shape)
+    v, k, j = (te.reduce_axis((0, size), name) for size, name in ((columns, "v"), (parts, "k"), (rows, "j")))
+
+    def value(b: Expression, y: Expression, x: Expression, c: Expression) -> Expression:
+        pixel = image[b, y * stride[0] + k * rows + j, x * stride[1] + v * dilation[1], c]
+        return te.sum(pixel.astype("int32") * weight[v, k, c, j].astype("int32"), axis=[v, k, j])
+
+    size = windows((height, width), (parts * rows, columns), stride, (1, dilation[1]))
+    return te.compute((n, *size, channels), value, name=DOT_DEPTHWISE)
 
 
 def dense(features: Tensor, weight: Tensor, accumulator: str) -> Tensor:

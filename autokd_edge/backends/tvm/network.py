@@ -29,6 +29,15 @@ class Quantisation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """What real numbers were made of: int32 ``sums``, times a factor and plus an addend, (1,) or one for each channel."""
+
+    sums: Value
+    factor: Array
+    addend: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """A tensor: its variable, its shape as it lies in memory, and what it means."""
 
@@ -36,6 +45,7 @@ class Value:
     shape: tuple[int, ...]
     channels_last: bool = False  # an image as (n, h, w, c) where ONNX says (n, c, h, w)
     quantisation: Quantisation | None = None
+    made_of: Sums | None = None  # whoever quantises these real numbers again takes the sums themselves
 
     @property
     def dtype(self) -> str:
@@ -112,7 +122,7 @@ class Network:
         """Give a plain tensor another shape."""
         source = value if _pixels(value) == 1 else self.plain(value)
         if source.shape == tuple(shape):
-            return replace(source, channels_last=False)
+            return replace(source, channels_last=False, made_of=None)
         made = self.emit("reshape", lambda tensor: kernels.reshaped(tensor, shape), source)
         return replace(made, quantisation=value.quantisation)
 
