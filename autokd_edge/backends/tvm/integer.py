@@ -17,7 +17,7 @@ from autokd_edge.backends.tvm import kernels
 from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
 from autokd_edge.backends.tvm.intrinsics import activations_of
-from autokd_edge.backends.tvm.network import ANCHOR, Array, Quantisation, Sums, Value
+from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Value
 from autokd_edge.backends.tvm.processor import Processor
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
@@ -127,7 +127,7 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
             pattern=ANCHOR,
             like=padded,
         )
-    return _real(graph, sums, meaning, weight, bias, taken=whole.sum(axis=(1, 2, 3), dtype=np.int64))
+    return _real(graph, sums, meaning, weight, bias)
 
 
 def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window, zero: int) -> Value:
@@ -167,12 +167,21 @@ def _dot_depthwise(graph: Graph, image: Value, weight: Array, window: Window, ze
 
 def dense(graph: Graph, features: Value, weight: Quantised, bias: Array | None) -> Value:
     """Multiply 8-bit features ``(1, k)`` by 8-bit weights, outputs along the scales' axis; real numbers come out."""
-    whole, _, axis = weight
-    by_output = whole.T if axis == 0 else whole  # (k, o)
-    sums = graph.network.emit(
-        "dense_int8", lambda x, w: kernels.dense(x, w, "int32"), graph.network.plain(features), by_output, pattern=ANCHOR
-    )
-    return _real(graph, sums, _meaning(features), weight, bias, taken=by_output.sum(axis=0, dtype=np.int64))
+    network, (whole, scales, axis), meaning = graph.network, weight, _meaning(features)
+    by_output = whole if axis == 0 else whole.T  # (o, k)
+    flat, (outputs, depth) = network.plain(features), by_output.shape
+    if features.dtype != activations_of(graph.processor.dot) or depth % 4:
+        sums = network.emit("dense_int8", lambda x, w: kernels.dense(x, w, "int32"), flat, by_output.T, pattern=ANCHOR)
+        return _real(graph, sums, meaning, (by_output, scales, 0), bias)
+    more = -outputs % 4  # outputs are filled up to a multiple of 4 with weights of 0
+    filled = np.pad(by_output, ((0, more), (0, 0)))
+    packed = filled.reshape(outputs + more, -1, 4).transpose(1, 0, 2)  # (k / 4, o, 4)
+    sums = network.emit("dense_int8", kernels.dot_dense, flat, packed, pattern=ANCHOR)
+    if not more:
+        return _real(graph, sums, meaning, (by_output, scales, 0), bias)
+    whole_bias = None if bias is None else np.pad(np.broadcast_to(bias, outputs), (0, more))
+    real = _real(graph, sums, meaning, (filled, np.pad(np.broadcast_to(scales, outputs), (0, more)), 0), whole_bias)
+    return network.emit("part", lambda x: kernels.part(x, (0, 0), (1, outputs), (1, 1)), real, pattern=OPAQUE)
 
 
 def mean(graph: Graph, image: Value) -> Value:
@@ -185,9 +194,10 @@ def mean(graph: Graph, image: Value) -> Value:
     return _scaled(graph, "mean", Sums(sums=sums, factor=factor, addend=addend))
 
 
-def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None, *, taken: Array) -> Value:
-    """Turn int32 sums into real numbers: times both scales, plus the bias less the zero point's share."""
+def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None) -> Value:
+    """Turn int32 sums into real numbers: times both scales, plus the bias less the zero point's share; weights are ``(o, ...)``."""
     outputs = sums.shape[-1]
+    taken = weight[0].reshape(outputs, -1).sum(axis=1, dtype=np.int64)
     factor = np.broadcast_to(np.float64(meaning.scale) * weight[1], outputs)
     addend = (0 if bias is None else np.broadcast_to(bias.astype(np.float64), outputs)) - meaning.zero * taken * factor
     return _scaled(graph, "real", Sums(sums=sums, factor=factor, addend=addend))

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-DOT_DEPTHWISE = "dot_depthwise"  # the schedule knows it by its name
+# The schedule knows these by their names.
+DOT_DEPTHWISE, DOT_DENSE = "dot_depthwise", "dot_dense"
 
 Tensor = Any  # te.Tensor
 Expression = Any  # a scalar expression of TVM's
@@ -112,6 +113,19 @@ def dense(features: Tensor, weight: Tensor, accumulator: str) -> Tensor:
         (int(features.shape[0]), int(weight.shape[1])),
         lambda n, o: te.sum(features[n, k].astype(accumulator) * weight[k, o].astype(accumulator), axis=[k]),
         name="dense",
+    )
+
+
+def dot_dense(features: Tensor, weight: Tensor) -> Tensor:
+    """Multiply 8-bit ``(n, k)``, k a multiple of 4, by ``(k / 4, o, 4)``: four products a sum."""
+    from tvm import te
+
+    quads, out, four = map(int, weight.shape)
+    k, j = te.reduce_axis((0, quads), "k"), te.reduce_axis((0, four), "j")
+    return te.compute(
+        (int(features.shape[0]), out),
+        lambda n, o: te.sum(features[n, k * 4 + j].astype("int32") * weight[k, o, j].astype("int32"), axis=[k, j]),
+        name=DOT_DENSE,
     )
 
 

@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 
 # TVM's OpPatternKind of an operation that takes pointwise operations behind it into its own loop.
 ANCHOR = 4
+OPAQUE = 8  # and of one that is a kernel of its own
 # In the names of kernels that sum integers.
 INTEGER = "_int8"
 

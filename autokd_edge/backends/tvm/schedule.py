@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from autokd_edge.backends.tvm.intrinsics import column_product, dot_product
-from autokd_edge.backends.tvm.kernels import DOT_DEPTHWISE
+from autokd_edge.backends.tvm.kernels import DOT_DENSE, DOT_DEPTHWISE
 from autokd_edge.backends.tvm.processor import Processor
 from autokd_edge.backends.tvm.tiles import Loops, Tile, allowed, lanes_for, neighbours, rule
 from autokd_edge.errors import BuildError
@@ -89,19 +89,26 @@ def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor) -> Loops:
     last = blocks[-1] if names[-1] != schedule.get(reduction).name_hint else reduction
     rank = len(schedule.get(reduction).iter_vars) - len(axes)
     extents = [_extent(schedule, loop) for loop in schedule.get_loops(last)][:rank]
-    window = math.prod(axes[:2]) if len(axes) > 1 else 1
-    by_channel = len(axes) == _WINDOW_AXES or _is_dot_depthwise(schedule, reduction)
+    dot = _dot_axes(schedule, reduction)
+    sums = axes[: len(axes) - 1] if dot else axes  # the last one is within an instruction
+    by_channel = len(sums) == _WINDOW_AXES
     # A 1x1 convolution: all pixels are one row.
     pixels = math.prod(extents[:-1]) if _is_pointwise(axes, rank) else extents[-2]
     return Loops(
         pixels=pixels,
         row=extents[-2],
         channels=extents[-1],
-        window=window,
-        depth=1 if by_channel else axes[0] if len(axes) == 1 else math.prod(axes[2:3]),
+        window=math.prod(sums[:2]) if len(sums) > 1 else 1,
+        depth=1 if by_channel else sums[-1],
         product=not by_channel,
-        lanes_least=4 if len(axes) == _DOT_AXES or _is_dot_depthwise(schedule, reduction) else 1,
+        lanes_least=4 if dot else 1,
     )
+
+
+def _dot_axes(schedule: Vendor, reduction: Vendor) -> int:
+    """Return how many axes a reduction by dot products has, the last one within an instruction; 0 for another."""
+    axes = len(_reduction_axes(schedule, reduction))
+    return axes if axes == _DOT_AXES or schedule.get(reduction).name_hint.startswith((DOT_DEPTHWISE, DOT_DENSE)) else 0
 
 
 def _is_dot_depthwise(schedule: Vendor, reduction: Vendor) -> bool:
@@ -153,10 +160,11 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, t
     schedule.unroll(pixel)
     schedule.compute_at(reduction, turns[-1], preserve_unit_loops=True)
     _share(schedule, turns, threads)
-    if _is_dot_depthwise(schedule, reduction):
-        _tile_dot_products(schedule, reduction, tile, 3, column_product(processor.dot, tile.lanes, axes[-1]))
-    elif len(axes) == _DOT_AXES:
-        _tile_dot_products(schedule, reduction, tile, _DOT_AXES, dot_product(processor.dot, tile.lanes))
+    dot = _dot_axes(schedule, reduction)
+    if dot and _is_dot_depthwise(schedule, reduction):
+        _tile_dot_products(schedule, reduction, tile, dot, column_product(processor.dot, tile.lanes, axes[-1]))
+    elif dot:
+        _tile_dot_products(schedule, reduction, tile, dot, dot_product(processor.dot, tile.lanes))
     else:
         _tile_accumulator(schedule, reduction, tile, len(axes))
 
