@@ -7,6 +7,7 @@ because borders are padded with ``zero`` itself. Rounding is to the nearest, of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,7 +18,8 @@ from autokd_edge.backends.tvm import kernels
 from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
 from autokd_edge.backends.tvm.intrinsics import activations_of
-from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Value
+from autokd_edge.backends.tvm.lookup import looks_up
+from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Table, Value
 from autokd_edge.backends.tvm.processor import Processor
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
@@ -42,6 +44,8 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
     meaning = Quantisation(scale=np.float32(scale.reshape(())), zero=int(zero.reshape(())))
     if value.quantisation == meaning and value.dtype == dtype:
         return value  # these very numbers, dequantised and quantised again
+    if value.table is not None and looks_up(graph.processor, math.prod(value.shape)):
+        return _looked_up(graph, value.table, meaning, dtype)
     inverse, narrowed = 1 / np.float64(meaning.scale), _narrowing(graph.processor, dtype)
     if value.made_of is not None:
         # One factor and one addend from the sums to the quanta, the zero point included.
@@ -62,6 +66,14 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
             np.array([meaning.zero], np.float32),
         )
     return Value(var=made.var, shape=made.shape, channels_last=made.channels_last, quantisation=meaning)
+
+
+def _looked_up(graph: Graph, table: Table, meaning: Quantisation, dtype: str) -> Value:
+    """Round each of the 256 real numbers that there can be, and look them up."""
+    whole = np.clip(np.rint(table.reals / meaning.scale) + np.float32(meaning.zero), *_LIMITS[dtype])
+    made = graph.network.looked_up(table.source, whole.astype(dtype))
+    reals = (whole - np.float32(meaning.zero)) * meaning.scale
+    return replace(made, quantisation=meaning, table=Table(source=table.source, reals=reals))
 
 
 def _narrowing(processor: Processor, dtype: str) -> Callable[[kernels.Expression], kernels.Expression]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 # The schedule knows these by their names.
@@ -16,7 +17,17 @@ DOT_DEPTHWISE, DOT_DENSE = "dot_depthwise", "dot_dense"
 
 Tensor = Any  # te.Tensor
 Expression = Any  # a scalar expression of TVM's
-Pointwise = Callable[..., Expression]
+Pointwise = Callable[..., Expression]  # of expressions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maths:
+    """What scalar functions are written in: expressions of TVM's, or numpy's arrays where a table is made of them."""
+
+    larger: Callable[[Any, Any], Any]
+    smaller: Callable[[Any, Any], Any]
+    exp: Callable[[Any], Any]
+    number: Callable[[float], Any]
 
 
 def pointwise(function: Pointwise, *tensors: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autokd_edge.backends.tvm import kernels
+from autokd_edge.backends.tvm import kernels, lookup
 
 Vendor = Any  # TVM's objects, which have no types
 Array = npt.NDArray[Any]
 
+_NUMPY = kernels.Maths(larger=np.maximum, smaller=np.minimum, exp=np.exp, number=np.float32)
 # TVM's OpPatternKind of an operation that takes pointwise operations behind it into its own loop.
 ANCHOR = 4
 OPAQUE = 8  # and of one that is a kernel of its own
@@ -39,6 +41,14 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What numbers stand for that are a function of 8-bit ones: a real number for each of 256, by ``lookup.numbers_of``."""
+
+    source: Value
+    reals: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """A tensor: its variable, its shape as it lies in memory, and what it means."""
 
@@ -46,7 +56,9 @@ class Value:
     shape: tuple[int, ...]
     channels_last: bool = False  # an image as (n, h, w, c) where ONNX says (n, c, h, w)
     quantisation: Quantisation | None = None
-    made_of: Sums | None = None  # whoever quantises these real numbers again takes the sums themselves
+    # Whoever quantises these real numbers again takes what they were made of instead.
+    made_of: Sums | None = None
+    table: Table | None = None
 
     @property
     def dtype(self) -> str:
@@ -76,6 +88,30 @@ class Network:
     def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array) -> Value:
         """Apply a scalar function; arrays are scalars ``(1,)``, per channel, or of the first value's own layout."""
         return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, like=first)
+
+    def applied(self, name: str, function: Callable[..., Vendor], first: Value, *others: Value | Array) -> Value:
+        """Apply a scalar function of ``Maths`` and numbers, and remember what it makes of each 8-bit number where it reads one."""
+        from tvm import tirx
+
+        maths = kernels.Maths(larger=tirx.max, smaller=tirx.min, exp=tirx.exp, number=self.number)
+        made = self.pointwise(name, lambda *numbers: function(maths, *numbers), first, *others)
+        if first.table is None:
+            return made
+        reals = [_reals(first.table.source, operand) for operand in (first, *others)]
+        if any(operand is None for operand in reals):
+            return made
+        with np.errstate(all="ignore"):  # what is infinite in between is so in the kernel too
+            return replace(made, table=Table(source=first.table.source, reals=function(_NUMPY, *reals)))
+
+    def looked_up(self, source: Value, table: Array) -> Value:
+        """Add one kernel that looks 8-bit numbers up in a table, ``lookup.numbers_of`` of their type in its order."""
+        from tvm import relax
+
+        made = lookup.kernel(math.prod(source.shape), source.dtype, str(table.dtype)).with_attr("op_pattern", OPAQUE)
+        call = relax.call_tir(
+            self._builder.add_func(made, "lookup"), [source.var, relax.const(table)], relax.TensorType(source.shape, str(table.dtype))
+        )
+        return Value(var=self._builder.emit(call), shape=source.shape, channels_last=source.channels_last)
 
     def number(self, value: float) -> Vendor:
         """Return a constant real number."""
@@ -110,7 +146,9 @@ class Network:
             return value
         # The numbers are arguments, not part of the code: kernels that differ in them alone are one kernel.
         zero, scale = np.array([meaning.zero], np.float32), np.array([meaning.scale], np.float32)
-        return self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale)
+        made = self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale)
+        numbers = lookup.numbers_of(value.dtype).astype(np.float32)
+        return replace(made, table=value.table or Table(source=value, reals=(numbers - zero) * scale))
 
     def padded(self, value: Value, pads: Sequence[tuple[int, int]], number: float) -> Value:
         """Put borders around a value where there are any."""
@@ -123,7 +161,7 @@ class Network:
         """Give a plain tensor another shape."""
         source = value if _pixels(value) == 1 else self.plain(value)
         if source.shape == tuple(shape):
-            return replace(source, channels_last=False, made_of=None)
+            return replace(source, channels_last=False, made_of=None, table=None)
         made = self.emit("reshape", lambda tensor: kernels.reshaped(tensor, shape), source)
         return replace(made, quantisation=value.quantisation)
 
@@ -135,6 +173,13 @@ class Network:
             if same:
                 return self.emit(name, lambda tensor: kernels.reshaped(tensor, shape), value)
         return self.emit(name, lambda tensor: kernels.transposed(tensor, order), value)
+
+
+def _reals(source: Value, operand: Value | Array) -> Array | None:
+    """Return what an operand is for each number of a source, or the one number that it is; None for any other."""
+    if isinstance(operand, Value):
+        return operand.table.reals if operand.table is not None and operand.table.source is source else None
+    return operand if operand.size == 1 else None
 
 
 def _pixels(value: Value) -> int:

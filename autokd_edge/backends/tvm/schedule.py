@@ -14,6 +14,7 @@ from typing import Any
 
 from autokd_edge.backends.tvm.intrinsics import column_product, dot_product
 from autokd_edge.backends.tvm.kernels import DOT_DENSE, DOT_DEPTHWISE
+from autokd_edge.backends.tvm.lookup import BLOCK
 from autokd_edge.backends.tvm.processor import Processor
 from autokd_edge.backends.tvm.tiles import Loops, Tile, allowed, lanes_for, neighbours, rule
 from autokd_edge.errors import BuildError
@@ -44,7 +45,7 @@ def scheduled(function: Vendor, processor: Processor, threads: int = 1, tile: Ti
         if tile is not None and not allowed(tile, loops, processor):
             raise BuildError(f"a tile must divide its kernel's loops and fit in the registers; got {tile} for {loops}")
         _tile_reduction(schedule, blocks, reductions[0], tile or rule(loops, processor), processor, threads)
-    elif not reductions:
+    elif not reductions and schedule.get(blocks[-1]).name_hint != BLOCK:  # a look-up is written as it is to run
         for block in blocks[:-1]:
             schedule.compute_inline(block)
         _share(schedule, _vectorize(schedule, blocks[-1], processor.lanes), threads)
