@@ -10,12 +10,14 @@ window move along a row together, so that LLVM interleaves each column of pixels
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from autokd_edge.backends.tvm.processor import Dot
 
 Vendor = Any
+_QUADS: Mapping[Dot, int] = {"vnni": 1, "sdot": 4, "": 1}
 _DTYPES = {"vnni": "uint8", "sdot": "int8"}
 _X86 = {16: "llvm.x86.avx512.vpdpbusd.512", 8: "llvm.x86.avx512.vpdpbusd.256", 4: "llvm.x86.avx512.vpdpbusd.128"}
 
@@ -25,14 +27,18 @@ def activations_of(dot: Dot) -> str:
     return _DTYPES.get(dot, "")
 
 
-def dot_product(dot: Dot, lanes: int) -> str:
-    """Register the instruction for ``lanes`` outputs and return its name."""
+def quads_of(dot: Dot, depth: int) -> int:
+    """Return how many of the quads of a sum are taken at once: Arm's instruction reads one of the four in a register."""
+    return math.gcd(depth, _QUADS[dot])
+
+
+def dot_product(dot: Dot, lanes: int, quads: int) -> str:
+    """Register the instructions for ``lanes`` outputs and some quads, and return their name."""
     from tvm.s_tir import TensorIntrin
 
-    name = f"autokd_{dot}_{lanes}"
+    name = f"autokd_{dot}_{lanes}x{quads}"
     if TensorIntrin.get(name, allow_missing=True) is None:
-        make = _vnni if dot == "vnni" else _sdot
-        TensorIntrin.register(name, _description(_DTYPES[dot], lanes), make(lanes))
+        TensorIntrin.register(name, *(_vnni(lanes) if dot == "vnni" else _sdot(lanes, quads)))
     return name
 
 
@@ -126,7 +132,45 @@ def _sdot_column(pixels: list[Vendor], b: Vendor, c: Vendor, lanes: int) -> Vend
     return sums[0] if len(sums) == 1 else T.Shuffle(sums, list(range(lanes)))
 
 
-def _description(dtype: str, lanes: int) -> Vendor:
+def _vnni(lanes: int) -> tuple[Vendor, Vendor]:
+    def summed(a: Vendor, b: Vendor, c: Vendor) -> Vendor:
+        from tvm.script import tirx as T
+
+        return T.call_llvm_pure_intrin(
+            T.llvm_lookup_intrinsic_id(_X86[lanes]),
+            c.vload([0], dtype=f"int32x{lanes}"),
+            T.reinterpret(T.broadcast(T.reinterpret(a.vload([0], "uint8x4"), dtype="int32"), lanes), dtype=f"int8x{4 * lanes}"),
+            b.vload([0, 0], dtype=f"int8x{4 * lanes}"),
+            dtype=f"int32x{lanes}",
+        )
+
+    return _quad("uint8", lanes, summed)
+
+
+def _sdot(lanes: int, quads: int) -> tuple[Vendor, Vendor]:
+    if lanes != 4:
+        raise ValueError(f"sdot gives 4 sums; got {lanes} lanes")
+
+    def summed(a: Vendor, b: Vendor, c: Vendor) -> Vendor:
+        from tvm.script import tirx as T
+
+        pixels = T.reinterpret(a.vload([0], f"int8x{4 * quads}"), dtype="int32" if quads == 1 else f"int32x{quads}")
+        value = c.vload([0], dtype="int32x4")
+        for quad in range(quads):
+            pixel = pixels if quads == 1 else T.Shuffle([pixels], [quad])
+            value = T.call_llvm_pure_intrin(
+                T.llvm_lookup_intrinsic_id("llvm.aarch64.neon.sdot.v4i32.v16i8"),
+                value,
+                b.vload([0, 0] if quads == 1 else [quad, 0, 0], dtype="int8x16"),
+                T.reinterpret(T.broadcast(pixel, 4), dtype="int8x16"),  # where the instruction has it: one quad of four
+                dtype="int32x4",
+            )
+        return value
+
+    return _quad("int8", lanes, summed) if quads == 1 else _quads("int8", lanes, quads, summed)
+
+
+def _quad(dtype: str, lanes: int, summed: Callable[[Vendor, Vendor, Vendor], Vendor]) -> tuple[Vendor, Vendor]:
     from tvm.script import tirx as T
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM's script is not typed
@@ -143,53 +187,47 @@ def _description(dtype: str, lanes: int) -> Vendor:
                         vi, vk = T.axis.remap("SR", [i, k])
                         C[vi] = C[vi] + T.cast(A[vk], "int32") * T.cast(B[vi, vk], "int32")
 
-    return description
-
-
-def _vnni(lanes: int) -> Vendor:
-    from tvm.script import tirx as T
-
-    instruction, bytes_, sums = _X86[lanes], f"int8x{4 * lanes}", f"int32x{lanes}"
-
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM's script is not typed
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)  # noqa: N806
+        A = T.match_buffer(a, (4,), dtype, offset_factor=1)  # noqa: N806
         B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)  # noqa: N806
         C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")  # noqa: N806
         with T.sblock("root"):
             T.reads(C[0:lanes], A[0:4], B[0:lanes, 0:4])
             T.writes(C[0:lanes])
-            C[T.ramp(T.int32(0), 1, lanes)] = T.call_llvm_pure_intrin(
-                T.llvm_lookup_intrinsic_id(instruction),
-                C.vload([0], dtype=sums),
-                T.reinterpret(T.broadcast(T.reinterpret(A.vload([0], "uint8x4"), dtype="int32"), lanes), dtype=bytes_),
-                B.vload([0, 0], dtype=bytes_),
-                dtype=sums,
-            )
+            C[T.ramp(T.int32(0), 1, lanes)] = summed(A, B, C)
 
-    return implementation
+    return description, implementation
 
 
-def _sdot(lanes: int) -> Vendor:
+def _quads(dtype: str, lanes: int, quads: int, summed: Callable[[Vendor, Vendor, Vendor], Vendor]) -> tuple[Vendor, Vendor]:
     from tvm.script import tirx as T
 
-    if lanes != 4:
-        raise ValueError(f"sdot gives 4 sums; got {lanes} lanes")
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM's script is not typed
+    def description(a: T.handle, b: T.handle, c: T.handle) -> None:
+        quad = T.int32()
+        A = T.match_buffer(a, (4 * quads,), dtype, offset_factor=1)  # noqa: N806
+        B = T.match_buffer(b, (quads, lanes, 4), "int8", offset_factor=1, strides=[quad, 4, 1])  # noqa: N806
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")  # noqa: N806
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0 : 4 * quads], B[0:quads, 0:lanes, 0:4])
+            T.writes(C[0:lanes])
+            for i in T.serial(0, lanes):
+                for q in T.serial(0, quads):
+                    for k in T.serial(0, 4):
+                        with T.sblock("update"):
+                            vi, vq, vk = T.axis.remap("SRR", [i, q, k])
+                            C[vi] = C[vi] + T.cast(A[vq * 4 + vk], "int32") * T.cast(B[vq, vi, vk], "int32")
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM's script is not typed
     def implementation(a: T.handle, b: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4,), "int8", offset_factor=1)  # noqa: N806
-        B = T.match_buffer(b, (4, 4), "int8", offset_factor=1)  # noqa: N806
-        C = T.match_buffer(c, (4,), "int32", offset_factor=1, scope="local")  # noqa: N806
+        quad = T.int32()
+        A = T.match_buffer(a, (4 * quads,), dtype, offset_factor=1)  # noqa: N806
+        B = T.match_buffer(b, (quads, lanes, 4), "int8", offset_factor=1, strides=[quad, 4, 1])  # noqa: N806
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")  # noqa: N806
         with T.sblock("root"):
-            T.reads(C[0:4], A[0:4], B[0:4, 0:4])
-            T.writes(C[0:4])
-            C[T.ramp(T.int32(0), 1, 4)] = T.call_llvm_pure_intrin(
-                T.llvm_lookup_intrinsic_id("llvm.aarch64.neon.sdot.v4i32.v16i8"),
-                C.vload([0], dtype="int32x4"),
-                T.reinterpret(T.broadcast(T.reinterpret(A.vload([0], "int8x4"), dtype="int32"), 4), dtype="int8x16"),
-                B.vload([0, 0], dtype="int8x16"),
-                dtype="int32x4",
-            )
+            T.reads(C[0:lanes], A[0 : 4 * quads], B[0:quads, 0:lanes, 0:4])
+            T.writes(C[0:lanes])
+            C[T.ramp(T.int32(0), 1, lanes)] = summed(A, B, C)
 
-    return implementation
+    return description, implementation

@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from autokd_edge.backends.tvm.intrinsics import column_product, dot_product
+from autokd_edge.backends.tvm.intrinsics import column_product, dot_product, quads_of
 from autokd_edge.backends.tvm.kernels import DOT_DENSE, DOT_DEPTHWISE
 from autokd_edge.backends.tvm.lookup import BLOCK
 from autokd_edge.backends.tvm.processor import Processor
@@ -41,7 +41,7 @@ def scheduled(function: Vendor, processor: Processor, threads: int = 1, tile: Ti
     if _operations(schedule, blocks) < _SHARED_LEAST:
         threads = 1
     if len(reductions) == 1:
-        loops = _loops(schedule, blocks, reductions[0])
+        loops = _loops(schedule, blocks, reductions[0], processor)
         if tile is not None and not allowed(tile, loops, processor):
             raise BuildError(f"a tile must divide its kernel's loops and fit in the registers; got {tile} for {loops}")
         _tile_reduction(schedule, blocks, reductions[0], tile or rule(loops, processor), processor, threads)
@@ -57,7 +57,7 @@ def other_tiles(function: Vendor, processor: Processor, most: int) -> tuple[Tile
     schedule, blocks, reductions = _read(function)
     if len(reductions) != 1:
         return ()
-    return neighbours(_loops(schedule, blocks, reductions[0]), _of_type(function, schedule, reductions, processor), most)
+    return neighbours(_loops(schedule, blocks, reductions[0], processor), _of_type(function, schedule, reductions, processor), most)
 
 
 def _of_type(function: Vendor, schedule: Vendor, reductions: list[Vendor], processor: Processor) -> Processor:
@@ -83,7 +83,7 @@ def _read(function: Vendor) -> tuple[Vendor, list[Vendor], list[Vendor]]:
     return schedule, blocks, [block for block in blocks if _reduction_axes(schedule, block)]
 
 
-def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor) -> Loops:
+def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor: Processor) -> Loops:
     """Read what there is to tile around a reduction."""
     axes = _reduction_axes(schedule, reduction)
     names = [schedule.get(block).name_hint for block in blocks]
@@ -100,7 +100,7 @@ def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor) -> Loops:
         row=extents[-2],
         channels=extents[-1],
         window=math.prod(sums[:2]) if len(sums) > 1 else 1,
-        depth=1 if by_channel else sums[-1],
+        depth=1 if by_channel else sums[-1] // (quads_of(processor.dot, sums[-1]) if dot else 1),
         product=not by_channel,
         lanes_least=4 if dot else 1,
     )
@@ -165,7 +165,8 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, t
     if dot and _is_dot_depthwise(schedule, reduction):
         _tile_dot_products(schedule, reduction, tile, dot, column_product(processor.dot, tile.lanes, axes[-1]))
     elif dot:
-        _tile_dot_products(schedule, reduction, tile, dot, dot_product(processor.dot, tile.lanes))
+        quads = quads_of(processor.dot, axes[-2])
+        _tile_dot_products(schedule, reduction, tile, dot, dot_product(processor.dot, tile.lanes, quads), quads)
     else:
         _tile_accumulator(schedule, reduction, tile, len(axes))
 
@@ -184,14 +185,17 @@ def _tile_accumulator(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int
     schedule.decompose_reduction(reduction, reduced[0])
 
 
-def _tile_dot_products(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int, instruction: str) -> None:
-    """Order as ``_tile_accumulator`` does, with a vector of channels and a quad as one instruction."""
+def _tile_dot_products(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int, instruction: str, quads: int = 1) -> None:
+    """Order as ``_tile_accumulator`` does, with a vector of channels and some quads, or a column, as one instruction."""
     rank = len(schedule.get(reduction).iter_vars)
     inner = schedule.get_loops(reduction)[-rank:]
-    spatial, reduced, four = inner[: rank - axes], inner[rank - axes : -1], inner[-1]
+    spatial, reduced, within = inner[: rank - axes], inner[rank - axes : -1], [inner[-1]]
+    if quads > 1:
+        turns, quad = schedule.split(reduced[-1], [None, quads])
+        reduced, within = [*reduced[:-1], turns], [quad, *within]
     vectors, lane = schedule.split(spatial[-1], [tile.vectors, tile.lanes])
     reduced, written = _written_out(schedule, reduced, tile)
-    schedule.reorder(*reduced, *spatial[:-1], vectors, lane, four)
+    schedule.reorder(*reduced, *spatial[:-1], vectors, lane, *within)
     for loop in (vectors, *spatial[:-1], *written):
         schedule.unroll(loop)
     start = schedule.decompose_reduction(reduction, reduced[0])
