@@ -19,7 +19,7 @@ from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
 from autokd_edge.backends.tvm.intrinsics import activations_of
 from autokd_edge.backends.tvm.lookup import looks_up
-from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Table, Value
+from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Table, Value, is_image
 from autokd_edge.backends.tvm.processor import Processor
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
@@ -47,25 +47,33 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
     if value.table is not None and looks_up(graph.processor, math.prod(value.shape)):
         return _looked_up(graph, value.table, meaning, dtype)
     inverse, narrowed = 1 / np.float64(meaning.scale), _narrowing(graph.processor, dtype)
+    value = graph.network.real(value)
     if value.made_of is not None:
-        # One factor and one addend from the sums to the quanta, the zero point included.
-        factor, addend = (array.astype(np.float64) * inverse for array in (value.made_of.factor, value.made_of.addend))
-        made = graph.network.pointwise(
-            "requantize",
-            lambda s, f, a: narrowed(_nearest(s.astype("float32") * f + a)),
-            value.made_of.sums,
-            factor.astype(np.float32),
-            (addend + meaning.zero).astype(np.float32),
-        )
+        # One factor for each term and one addend, from the integers to the quanta, the zero point included.
+        numbers, factors = zip(*value.made_of.terms, strict=True)
+        arrays = [array * inverse for array in (*factors, value.made_of.addend)]
+        arrays[-1] = arrays[-1] + meaning.zero
+
+        def summed(*given: kernels.Expression) -> kernels.Expression:
+            total = given[-1]
+            for number, factor in zip(given[: len(numbers)], given[len(numbers) :], strict=False):
+                total = number.astype("float32") * factor + total
+            return narrowed(_nearest(total))
+
+        made = graph.network.pointwise("requantize", summed, *numbers, *(array.astype(np.float32) for array in arrays))
     else:
-        made = graph.network.pointwise(
-            "quantize",
-            lambda x, by, to: narrowed(_nearest(x * by) + to),
-            graph.network.real(value),
-            np.array([inverse], np.float32),
-            np.array([meaning.zero], np.float32),
-        )
+        arrays = [np.array([number], np.float32) for number in (inverse, meaning.zero)]
+        # What is to be transposed, or repeated for each pixel, is rounded once.
+        pattern = None if is_image(value) else OPAQUE
+        made = graph.network.pointwise("quantize", lambda x, f, a: narrowed(_nearest(x * f) + a), value, *arrays, pattern=pattern)
     return Value(var=made.var, shape=made.shape, channels_last=made.channels_last, quantisation=meaning)
+
+
+def added(left: Value, right: Value) -> Sums | None:
+    """Return what the sum of two tensors of one shape is made of, where both are known."""
+    if left.made_of is None or right.made_of is None or left.shape != right.shape:
+        return None
+    return Sums(terms=left.made_of.terms + right.made_of.terms, addend=left.made_of.addend + right.made_of.addend)
 
 
 def _looked_up(graph: Graph, table: Table, meaning: Quantisation, dtype: str) -> Value:
@@ -201,9 +209,8 @@ def mean(graph: Graph, image: Value) -> Value:
     meaning, size = _meaning(image), (image.shape[1], image.shape[2])
     sums = graph.network.emit("mean_int8", lambda x: kernels.window_sum(x, size, (1, 1), "int32"), image, pattern=ANCHOR, like=image)
     pixels = size[0] * size[1]
-    factor = np.array([np.float64(meaning.scale) / pixels], np.float32)
-    addend = np.array([-meaning.zero * np.float64(meaning.scale)], np.float32)
-    return _scaled(graph, "mean", Sums(sums=sums, factor=factor, addend=addend))
+    factor = np.array([np.float64(meaning.scale) / pixels])
+    return _scaled(graph, "mean", sums, factor, -meaning.zero * factor * pixels)
 
 
 def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None) -> Value:
@@ -212,13 +219,13 @@ def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, b
     taken = weight[0].reshape(outputs, -1).sum(axis=1, dtype=np.int64)
     factor = np.broadcast_to(np.float64(meaning.scale) * weight[1], outputs)
     addend = (0 if bias is None else np.broadcast_to(bias.astype(np.float64), outputs)) - meaning.zero * taken * factor
-    return _scaled(graph, "real", Sums(sums=sums, factor=factor, addend=addend))
+    return _scaled(graph, "real", sums, factor, addend)
 
 
-def _scaled(graph: Graph, name: str, made_of: Sums) -> Value:
-    factor, addend = made_of.factor.astype(np.float32), made_of.addend.astype(np.float32)
-    value = graph.network.pointwise(name, lambda s, f, a: s.astype("float32") * f + a, made_of.sums, factor, addend)
-    return replace(value, made_of=made_of)
+def _scaled(graph: Graph, name: str, sums: Value, factor: Array, addend: Array) -> Value:
+    arrays = (array.astype(np.float32) for array in (factor, addend))
+    value = graph.network.pointwise(name, lambda s, f, a: s.astype("float32") * f + a, sums, *arrays)
+    return replace(value, made_of=Sums(terms=((sums, factor),), addend=addend))
 
 
 def _meaning(value: Value) -> Quantisation:

@@ -33,10 +33,9 @@ class Quantisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """What real numbers were made of: int32 ``sums``, times a factor and plus an addend, (1,) or one for each channel."""
+    """What real numbers were made of: integers, each times its factor, and an addend; these are (1,) or one for each channel."""
 
-    sums: Value
-    factor: Array
+    terms: tuple[tuple[Value, Array], ...]
     addend: Array
 
 
@@ -85,9 +84,9 @@ class Network:
         shape = tuple(int(d) for d in var.ty.shape)
         return Value(var=var, shape=shape, channels_last=like is not None and like.channels_last and len(shape) == 4)
 
-    def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array) -> Value:
+    def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array, pattern: int | None = None) -> Value:
         """Apply a scalar function; arrays are scalars ``(1,)``, per channel, or of the first value's own layout."""
-        return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, like=first)
+        return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, pattern=pattern, like=first)
 
     def applied(self, name: str, function: Callable[..., Vendor], first: Value, *others: Value | Array) -> Value:
         """Apply a scalar function of ``Maths`` and numbers, and remember what it makes of each 8-bit number where it reads one."""
@@ -148,7 +147,8 @@ class Network:
         zero, scale = np.array([meaning.zero], np.float32), np.array([meaning.scale], np.float32)
         made = self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale)
         numbers = lookup.numbers_of(value.dtype).astype(np.float32)
-        return replace(made, table=value.table or Table(source=value, reals=(numbers - zero) * scale))
+        made_of = Sums(terms=((value, scale.astype(np.float64)),), addend=-zero * scale.astype(np.float64))
+        return replace(made, made_of=made_of, table=value.table or Table(source=value, reals=(numbers - zero) * scale))
 
     def padded(self, value: Value, pads: Sequence[tuple[int, int]], number: float) -> Value:
         """Put borders around a value where there are any."""
@@ -180,6 +180,11 @@ def _reals(source: Value, operand: Value | Array) -> Array | None:
     if isinstance(operand, Value):
         return operand.table.reals if operand.table is not None and operand.table.source is source else None
     return operand if operand.size == 1 else None
+
+
+def is_image(value: Value) -> bool:
+    """Say whether a value has several pixels, as NHWC."""
+    return value.channels_last and _pixels(value) > 1
 
 
 def _pixels(value: Value) -> int:

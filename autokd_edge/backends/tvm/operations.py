@@ -110,7 +110,8 @@ def _binary(function: Callable[[Expression, Expression], Expression]) -> Operati
         other = network.image(graph.value(right))
         if value.channels_last != other.channels_last:
             raise UnsupportedError(f"{node.op_type} '{node.name}' must have inputs of one rank; got {value.shape} and {other.shape}")
-        return network.applied(name, lambda _, x, y: function(x, y), value, other)
+        made = network.applied(name, lambda _, x, y: function(x, y), value, other)
+        return replace(made, made_of=integer.added(value, other)) if node.op_type == "Add" else made
 
     return operation
 

@@ -48,7 +48,7 @@ def scheduled(function: Vendor, processor: Processor, threads: int = 1, tile: Ti
     elif not reductions and schedule.get(blocks[-1]).name_hint != BLOCK:  # a look-up is written as it is to run
         for block in blocks[:-1]:
             schedule.compute_inline(block)
-        _share(schedule, _vectorize(schedule, blocks[-1], processor.lanes), threads)
+        _share(schedule, _vectorize(schedule, blocks[-1], _lanes_out(schedule, processor.lanes)), threads)
     return schedule.mod["main"]
 
 
@@ -156,8 +156,7 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, t
     channel_tiles, channel = schedule.split(loops[-1], [None, tile.vectors * tile.lanes])
     turns = [*outer, pixel_tiles, channel_tiles] if tile.outer == "pixels" else [channel_tiles, *outer, pixel_tiles]
     schedule.reorder(*turns, pixel, channel)
-    narrow = str(schedule.mod["main"].params[-1].dtype) in {"int8", "uint8"}
-    _unrolled_vectors(schedule, channel, tile, max(_BYTES, tile.lanes) if narrow else tile.lanes)
+    _unrolled_vectors(schedule, channel, tile, _lanes_out(schedule, tile.lanes))
     schedule.unroll(pixel)
     schedule.compute_at(reduction, turns[-1], preserve_unit_loops=True)
     _share(schedule, turns, threads)
@@ -211,6 +210,11 @@ def _written_out(schedule: Vendor, reduced: list[Vendor], tile: Tile) -> tuple[l
         return reduced, []
     turns, few = schedule.split(reduced[-1], [None, tile.unrolled])
     return [*reduced[:-1], turns, few], [few]
+
+
+def _lanes_out(schedule: Vendor, lanes: int) -> int:
+    """Return how many numbers of what a kernel makes are written at a time."""
+    return max(_BYTES, lanes) if str(schedule.mod["main"].params[-1].dtype) in {"int8", "uint8"} else lanes
 
 
 def _unrolled_vectors(schedule: Vendor, loop: Vendor, tile: Tile, lanes: int) -> None:
