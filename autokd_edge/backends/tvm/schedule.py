@@ -103,6 +103,7 @@ def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor:
         depth=1 if by_channel else sums[-1] // (quads_of(processor.dot, sums[-1]) if dot else 1),
         product=not by_channel,
         lanes_least=4 if dot else 1,
+        bytes_out=_makes_bytes(schedule),
     )
 
 
@@ -214,7 +215,11 @@ def _written_out(schedule: Vendor, reduced: list[Vendor], tile: Tile) -> tuple[l
 
 def _lanes_out(schedule: Vendor, lanes: int) -> int:
     """Return how many numbers of what a kernel makes are written at a time."""
-    return max(_BYTES, lanes) if str(schedule.mod["main"].params[-1].dtype) in {"int8", "uint8"} else lanes
+    return max(_BYTES, lanes) if _makes_bytes(schedule) else lanes
+
+
+def _makes_bytes(schedule: Vendor) -> bool:
+    return str(schedule.mod["main"].params[-1].dtype) in {"int8", "uint8"}
 
 
 def _unrolled_vectors(schedule: Vendor, loop: Vendor, tile: Tile, lanes: int) -> None:

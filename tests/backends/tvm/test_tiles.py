@@ -19,7 +19,7 @@ def test_a_vector_divides_the_channels(channels, lanes):
 @given(st.integers(1, 56), st.integers(1, 56), st.integers(1, 512), st.sampled_from([WIDE, NARROW]), st.sampled_from([1, 4]))
 def test_a_tile_divides_its_loops_and_fits_in_the_registers(height, row, channels, processor, most):
     for pixels in (row, height * row):  # a row, or all pixels of a 1x1 convolution
-        tile = tile_for(pixels, row, channels, processor, vectors_most=most)
+        tile = tile_for(pixels, row, channels, processor, vectors=range(1, most + 1))
         assert pixels % tile.pixels == 0
         assert channels % (tile.vectors * tile.lanes) == 0
         assert tile.pixels * tile.vectors <= processor.accumulators
@@ -28,7 +28,7 @@ def test_a_tile_divides_its_loops_and_fits_in_the_registers(height, row, channel
 
 @pytest.mark.parametrize(("row", "channels", "pixels", "vectors"), [(28, 64, 4, 4), (7, 64, 7, 2), (14, 32, 7, 2), (14, 16, 14, 1)])
 def test_the_tile_is_the_one_with_the_fewest_loads_for_each_product(row, channels, pixels, vectors):
-    tile = tile_for(row, row, channels, WIDE, vectors_most=4)
+    tile = tile_for(row, row, channels, WIDE, vectors=range(1, 5))
     assert (tile.pixels, tile.vectors) == (pixels, vectors)
 
 
