@@ -93,6 +93,7 @@ def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor:
     dot = _dot_axes(schedule, reduction)
     sums = axes[: len(axes) - 1] if dot else axes  # the last one is within an instruction
     by_channel = len(sums) == _WINDOW_AXES
+    quads = quads_of(processor.dot, sums[-1]) if dot and not by_channel else 1
     # A 1x1 convolution: all pixels are one row.
     pixels = math.prod(extents[:-1]) if _is_pointwise(axes, rank) else extents[-2]
     return Loops(
@@ -100,9 +101,10 @@ def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor:
         row=extents[-2],
         channels=extents[-1],
         window=math.prod(sums[:2]) if len(sums) > 1 else 1,
-        depth=1 if by_channel else sums[-1] // (quads_of(processor.dot, sums[-1]) if dot else 1),
+        depth=1 if by_channel else sums[-1] // quads,
         product=not by_channel,
         lanes_least=4 if dot else 1,
+        quads=quads,
         bytes_out=_makes_bytes(schedule),
     )
 
