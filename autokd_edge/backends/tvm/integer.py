@@ -23,6 +23,7 @@ from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation
 from autokd_edge.backends.tvm.processor import Processor
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
+Narrowing = Callable[[kernels.Expression], kernels.Expression]
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
@@ -46,27 +47,30 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
         return value  # these very numbers, dequantised and quantised again
     if value.table is not None and looks_up(graph.processor, math.prod(value.shape)):
         return _looked_up(graph, value.table, meaning, dtype)
-    inverse, narrowed = 1 / np.float64(meaning.scale), _narrowing(graph.processor, dtype)
-    value = graph.network.real(value)
+    value, narrowed = graph.network.real(value), _narrowing(graph.processor, dtype)
+    inverse = 1 / np.float64(meaning.scale)
     if value.made_of is not None:
-        # One factor for each term and one addend, from the integers to the quanta, the zero point included.
-        numbers, factors = zip(*value.made_of.terms, strict=True)
-        arrays = [array * inverse for array in (*factors, value.made_of.addend)]
-        arrays[-1] = arrays[-1] + meaning.zero
-
-        def summed(*given: kernels.Expression) -> kernels.Expression:
-            total = given[-1]
-            for number, factor in zip(given[: len(numbers)], given[len(numbers) :], strict=False):
-                total = number.astype("float32") * factor + total
-            return narrowed(_nearest(total))
-
-        made = graph.network.pointwise("requantize", summed, *numbers, *(array.astype(np.float32) for array in arrays))
+        made = _requantized(graph, value.made_of, inverse, meaning.zero, narrowed)
     else:
         arrays = [np.array([number], np.float32) for number in (inverse, meaning.zero)]
         # What is to be transposed, or repeated for each pixel, is rounded once.
         pattern = None if is_image(value) else OPAQUE
         made = graph.network.pointwise("quantize", lambda x, f, a: narrowed(_nearest(x * f) + a), value, *arrays, pattern=pattern)
     return Value(var=made.var, shape=made.shape, channels_last=made.channels_last, quantisation=meaning)
+
+
+def _requantized(graph: Graph, made_of: Sums, inverse: np.float64, zero: int, narrowed: Narrowing) -> Value:
+    """Round what real numbers were made of: one factor for each term and one addend, the zero point included."""
+    numbers, factors = zip(*made_of.terms, strict=True)
+    arrays = [factor * inverse for factor in factors] + [made_of.addend * inverse + zero]
+
+    def rounded(*given: kernels.Expression) -> kernels.Expression:
+        total = given[-1]
+        for number, factor in zip(given[: len(numbers)], given[len(numbers) : -1], strict=True):
+            total = number.astype("float32") * factor + total
+        return narrowed(_nearest(total))
+
+    return graph.network.pointwise("requantize", rounded, *numbers, *(array.astype(np.float32) for array in arrays))
 
 
 def added(left: Value, right: Value) -> Sums | None:
@@ -84,7 +88,7 @@ def _looked_up(graph: Graph, table: Table, meaning: Quantisation, dtype: str) ->
     return replace(made, quantisation=meaning, table=Table(source=table.source, reals=reals))
 
 
-def _narrowing(processor: Processor, dtype: str) -> Callable[[kernels.Expression], kernels.Expression]:
+def _narrowing(processor: Processor, dtype: str) -> Narrowing:
     """Return how whole float32 numbers become 8-bit ones, those beyond the limits the limits themselves.
 
     Arm's conversions to int32 saturate, and so do its narrowing ones to half the bits, which LLVM makes of these minima

@@ -145,7 +145,8 @@ class Network:
             return value
         # The numbers are arguments, not part of the code: kernels that differ in them alone are one kernel.
         zero, scale = np.array([meaning.zero], np.float32), np.array([meaning.scale], np.float32)
-        made = self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale)
+        pattern = None if is_image(value) else OPAQUE  # what is transposed, or repeated for each pixel, is computed once
+        made = self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale, pattern=pattern)
         numbers = lookup.numbers_of(value.dtype).astype(np.float32)
         made_of = Sums(terms=((value, scale.astype(np.float64)),), addend=-zero * scale.astype(np.float64))
         return replace(made, made_of=made_of, table=value.table or Table(source=value, reals=(numbers - zero) * scale))

@@ -69,13 +69,19 @@ def quantum_of(model):
     return float(next(numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == node.input[1]))
 
 
+def samples_of(image):
+    return np.random.default_rng(7).standard_normal((8, *image), dtype=np.float32)
+
+
 @pytest.fixture
 def ours_and_theirs(builder, quantizer, int8, tmp_path):
-    def run(graph, image, board, target):
-        samples = np.random.default_rng(7).standard_normal((8, *image), dtype=np.float32)
+    def run(graph, image, board, target, *, times=1.0):
+        samples = samples_of(image)
         np.save(tmp_path / "samples.npy", samples)
         quantizer.quantize(graph, tmp_path / "samples.npy", variant=int8, target=target, out=tmp_path / "q.onnx")
         builder.build(tmp_path / "q.onnx", variant=int8, target=target, out=tmp_path / "engine")
+        samples *= np.float32(times)
+        np.save(tmp_path / "samples.npy", samples)
         board.infer(tmp_path / "engine", tmp_path / "samples.npy", variant=int8, target=target, out=tmp_path / "logits.npy")
         model = onnx.load(tmp_path / "q.onnx")
         return np.load(tmp_path / "logits.npy"), run_onnx(model, samples), quantum_of(model)
@@ -106,6 +112,52 @@ def test_a_function_of_quantised_numbers_is_that_of_the_quantised_graph(name, co
     graph = write_layer(tmp_path / "layer.onnx", layer, FUNCTIONS[name])
     # A tie in the convolution is a quantum of its own, which may be more than one of the function's.
     assert_within_a_quantum(*ours_and_theirs(graph, layer[0], *map(request.getfixturevalue, (core, machine))), quanta=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("core", "machine"), [HOST, *ARM])
+def test_numbers_beyond_the_calibrated_range_become_its_ends(core, machine, ours_and_theirs, request, tmp_path):
+    graph, times = write_layer(tmp_path / "layer.onnx", LAYERS["1x1"]), 1e12  # more quanta than int32 has
+    assert_within_a_quantum(*ours_and_theirs(graph, LAYERS["1x1"][0], *map(request.getfixturevalue, (core, machine)), times=times))
+
+
+@pytest.fixture
+def kernels_of(builder, quantizer, int8, tmp_path):
+    def names(graph, image, board, target, change=None):
+        np.save(tmp_path / "samples.npy", samples_of(image))
+        quantizer.quantize(graph, tmp_path / "samples.npy", variant=int8, target=target, out=tmp_path / "q.onnx")
+        model = onnx.load(tmp_path / "q.onnx")
+        if change is not None:
+            change(model)
+        onnx.save(model, tmp_path / "q.onnx")
+        builder.build(tmp_path / "q.onnx", variant=int8, target=target, out=tmp_path / "engine")
+        return [layer.name for layer in board.layers(tmp_path / "engine", variant=int8, target=target)]
+
+    return names
+
+
+@pytest.mark.slow
+def test_a_function_of_quantised_numbers_is_one_look_up_on_arm(kernels_of, a76, pi5, tmp_path):
+    graph = write_layer(tmp_path / "layer.onnx", LAYERS["1x1"], FUNCTIONS["hard swish"])
+    found = kernels_of(graph, LAYERS["1x1"][0], a76, pi5)
+    assert len([name for name in found if "lookup" in name]) == 1
+    assert not any("sigmoid" in name or "mul" in name for name in found)
+
+
+@pytest.mark.slow
+def test_a_pair_that_undoes_and_does_again_the_same_is_no_kernel(kernels_of, board, target, tmp_path):
+    def doubled(model):
+        """Put the pair before the convolution behind itself."""
+        nodes = model.graph.node
+        place, reader = next((place, node) for place, node in enumerate(nodes) if node.op_type == "Conv")
+        undone = next(node for node in nodes if node.output[0] == reader.input[0])
+        parameters = undone.input[1:]
+        nodes.insert(place, helper.make_node("DequantizeLinear", ["again", *parameters], ["undone again"], name="undone again"))
+        nodes.insert(place, helper.make_node("QuantizeLinear", [undone.output[0], *parameters], ["again"], name="again"))
+        nodes[place + 2].input[0] = "undone again"
+
+    graph, image = write_layer(tmp_path / "layer.onnx", LAYERS["1x1"]), LAYERS["1x1"][0]
+    assert kernels_of(graph, image, board, target, doubled) == kernels_of(graph, image, board, target)
 
 
 def assert_within_a_quantum(ours, theirs, quantum, *, quanta=1):

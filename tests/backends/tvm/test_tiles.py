@@ -1,5 +1,7 @@
 """The rule's choices, and their neighbours."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from autokd_edge.backends.tvm.processor import Processor
 from autokd_edge.backends.tvm.tiles import Loops, allowed, lanes_for, neighbours, rule, tile_for
 
 WIDE = Processor(triple="", cpu="", features=(), lanes=16, registers=32, dot="")
+ARM = Processor(triple="", cpu="", features=(), lanes=4, registers=32, dot="sdot")
 NARROW = Processor(triple="", cpu="", features=(), lanes=8, registers=16, dot="")
 
 
@@ -51,3 +54,15 @@ def test_the_first_neighbour_is_the_rules_tile_in_another_order():
     first = neighbours(loops, WIDE, 1)[0]
     best = rule(loops, WIDE)
     assert (first.pixels, first.vectors, first.lanes, first.outer) == (best.pixels, best.vectors, best.lanes, "channels")
+
+
+@pytest.mark.parametrize(("depth", "vectors"), [(1, 4), (2, 4), (64, 2)])
+def test_short_sums_fill_a_vector_of_bytes_and_long_ones_save_loads(depth, vectors):
+    loops = Loops(pixels=24 * 24, row=24, channels=48, window=1, depth=depth, product=True, lanes_least=4, quads=4, bytes_out=True)
+    assert rule(loops, ARM).vectors == vectors
+
+
+def test_three_vectors_are_no_vector_of_bytes():
+    loops = Loops(pixels=64, row=8, channels=12, window=1, depth=8, product=True)
+    assert rule(loops, ARM).vectors == 3
+    assert rule(replace(loops, bytes_out=True), ARM).vectors == 1
