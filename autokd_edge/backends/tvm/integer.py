@@ -7,6 +7,10 @@ because borders are padded with ``zero`` itself. Rounding is to the nearest, of 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
@@ -14,9 +18,12 @@ from autokd_edge.backends.tvm import kernels
 from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
 from autokd_edge.backends.tvm.intrinsics import activations_of
-from autokd_edge.backends.tvm.network import ANCHOR, Array, Quantisation, Value
+from autokd_edge.backends.tvm.lookup import looks_up
+from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Table, Value, is_image
+from autokd_edge.backends.tvm.processor import Processor
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
+Narrowing = Callable[[kernels.Expression], kernels.Expression]
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
@@ -30,24 +37,79 @@ def fits(graph: Graph, value: Value, weight: str, *, axis: int) -> bool:
 
 def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
     """Round real numbers to 8-bit ones."""
-    from tvm import tirx
-
-    value = graph.value(node.input[0])
+    value = graph.raw(node.input[0])
     scale, zero = np.asarray(graph.array(node, 1)), np.asarray(graph.array(node, 2))
     dtype = str(zero.dtype)
     if scale.size != 1 or dtype not in _LIMITS:
         raise UnsupportedError(f"QuantizeLinear '{node.name}' must have one scale and an 8-bit zero point; got {scale.size} and {dtype}")
     meaning = Quantisation(scale=np.float32(scale.reshape(())), zero=int(zero.reshape(())))
-    low, high = _LIMITS[dtype]
-    inverse, offset = np.array([1 / np.float64(meaning.scale)], np.float32), np.array([meaning.zero], np.float32)
-
-    def rounded(x: kernels.Expression, by: kernels.Expression, to: kernels.Expression) -> kernels.Expression:
-        whole = tirx.nearbyint(x * by) + to
-        within = tirx.min(tirx.max(whole, tirx.const(low, "float32")), tirx.const(high, "float32"))
-        return within.astype("int32").astype(dtype)
-
-    made = graph.network.pointwise("quantize", rounded, value, inverse, offset)
+    if value.quantisation == meaning and value.dtype == dtype:
+        return value  # these very numbers, dequantised and quantised again
+    if value.table is not None and looks_up(graph.processor, math.prod(value.shape)):
+        return _looked_up(graph, value.table, meaning, dtype)
+    value, narrowed = graph.network.real(value), _narrowing(graph.processor, dtype)
+    inverse = 1 / np.float64(meaning.scale)
+    if value.made_of is not None:
+        made = _requantized(graph, value.made_of, inverse, meaning.zero, narrowed)
+    else:
+        arrays = [np.array([number], np.float32) for number in (inverse, meaning.zero)]
+        # What is to be transposed, or repeated for each pixel, is rounded once.
+        pattern = None if is_image(value) else OPAQUE
+        made = graph.network.pointwise("quantize", lambda x, f, a: narrowed(_nearest(x * f) + a), value, *arrays, pattern=pattern)
     return Value(var=made.var, shape=made.shape, channels_last=made.channels_last, quantisation=meaning)
+
+
+def _requantized(graph: Graph, made_of: Sums, inverse: np.float64, zero: int, narrowed: Narrowing) -> Value:
+    """Round what real numbers were made of: one factor for each term and one addend, the zero point included."""
+    numbers, factors = zip(*made_of.terms, strict=True)
+    arrays = [factor * inverse for factor in factors] + [made_of.addend * inverse + zero]
+
+    def rounded(*given: kernels.Expression) -> kernels.Expression:
+        total = given[-1]
+        for number, factor in zip(given[: len(numbers)], given[len(numbers) : -1], strict=True):
+            total = number.astype("float32") * factor + total
+        return narrowed(_nearest(total))
+
+    return graph.network.pointwise("requantize", rounded, *numbers, *(array.astype(np.float32) for array in arrays))
+
+
+def added(left: Value, right: Value) -> Sums | None:
+    """Return what the sum of two tensors of one shape is made of, where both are known."""
+    if left.made_of is None or right.made_of is None or left.shape != right.shape:
+        return None
+    return Sums(terms=left.made_of.terms + right.made_of.terms, addend=left.made_of.addend + right.made_of.addend)
+
+
+def _looked_up(graph: Graph, table: Table, meaning: Quantisation, dtype: str) -> Value:
+    """Round each of the 256 real numbers that there can be, and look them up."""
+    whole = np.clip(np.rint(table.reals / meaning.scale) + np.float32(meaning.zero), *_LIMITS[dtype])
+    made = graph.network.looked_up(table.source, whole.astype(dtype))
+    reals = (whole - np.float32(meaning.zero)) * meaning.scale
+    return replace(made, quantisation=meaning, table=Table(source=table.source, reals=reals))
+
+
+def _narrowing(processor: Processor, dtype: str) -> Narrowing:
+    """Return how whole float32 numbers become 8-bit ones, those beyond the limits the limits themselves.
+
+    Arm's conversions to int32 saturate, and so do its narrowing ones to half the bits, which LLVM makes of these minima
+    and maxima; elsewhere what does not fit in int32 would become its lowest number.
+    """
+    from tvm import tirx
+
+    def within(x: kernels.Expression, low: int, high: int, kind: str) -> kernels.Expression:
+        return tirx.min(tirx.max(x, tirx.const(low, kind)), tirx.const(high, kind))
+
+    low, high = _LIMITS[dtype]
+    if processor.triple.startswith("aarch64"):
+        return lambda x: within(within(x.astype("int32"), -(2**15), 2**15 - 1, "int32").astype("int16"), low, high, "int16").astype(dtype)
+    return lambda x: within(x, low, high, "float32").astype("int32").astype(dtype)
+
+
+def _nearest(x: kernels.Expression) -> kernels.Expression:
+    """Round to the nearest, as an instruction of LLVM's: TVM makes no vectors of its own ``nearbyint``."""
+    from tvm import tirx
+
+    return tirx.call_llvm_pure_intrin("float32", "llvm.nearbyint", x)
 
 
 def dequantized(graph: Graph, node: onnx.NodeProto) -> Value:
@@ -64,7 +126,10 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
     """Convolve 8-bit pixels with 8-bit weights ``(o, c / groups, u, v)``; real numbers come out."""
     network, whole = graph.network, weight[0]
     meaning = _meaning(image)
-    if is_depthwise(whole, window):
+    dot = image.dtype == activations_of(graph.processor.dot)
+    if dot and is_depthwise(whole, window) and whole.shape[0] % 4 == 0 and window.dilation[0] == 1:
+        sums = _dot_depthwise(graph, image, whole[:, 0], window, meaning.zero)
+    elif is_depthwise(whole, window):
         padded = network.padded(network.image(image), window.pads, meaning.zero)
         sums = network.emit(
             "depthwise_int8",
@@ -74,7 +139,7 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
             pattern=ANCHOR,
             like=padded,
         )
-    elif window.groups == 1 and whole.shape[0] % 4 == 0 and image.dtype == activations_of(graph.processor.dot):
+    elif window.groups == 1 and whole.shape[0] % 4 == 0 and dot:
         sums = _dot_convolution(graph, image, whole, window, meaning.zero)
     else:
         padded = network.padded(network.image(image), window.pads, meaning.zero)
@@ -86,7 +151,7 @@ def convolution(graph: Graph, image: Value, weight: Quantised, window: Window, b
             pattern=ANCHOR,
             like=padded,
         )
-    return _real(graph, sums, meaning, weight, bias, taken=whole.sum(axis=(1, 2, 3), dtype=np.int64))
+    return _real(graph, sums, meaning, weight, bias)
 
 
 def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window, zero: int) -> Value:
@@ -102,14 +167,45 @@ def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window, 
     )
 
 
+def _dot_depthwise(graph: Graph, image: Value, weight: Array, window: Window, zero: int) -> Value:
+    """Sum the products of up to four rows of a window at a time; rows are filled up to whole parts with weights of 0."""
+    size = weight.shape[1]  # (c, u, v)
+    parts = -(-size // 4)
+    rows = -(-size // parts)
+    more = parts * rows - size
+    (top, bottom), sides = window.pads[1], window.pads[2:]
+    padded = graph.network.padded(graph.network.image(image), (window.pads[0], (top, bottom + more), *sides), zero)
+    filled = np.pad(weight, ((0, 0), (0, more), (0, 0)))
+    channels, _, columns = filled.shape
+    packed = np.zeros((columns, parts, channels, 4), np.int8)
+    packed[..., :rows] = filled.reshape(channels, parts, rows, columns).transpose(3, 1, 0, 2)
+    return graph.network.emit(
+        "depthwise_int8",
+        lambda x, w: kernels.dot_depthwise(x, w, window.stride, window.dilation, rows),
+        padded,
+        packed,
+        pattern=ANCHOR,
+        like=padded,
+    )
+
+
 def dense(graph: Graph, features: Value, weight: Quantised, bias: Array | None) -> Value:
     """Multiply 8-bit features ``(1, k)`` by 8-bit weights, outputs along the scales' axis; real numbers come out."""
-    whole, _, axis = weight
-    by_output = whole.T if axis == 0 else whole  # (k, o)
-    sums = graph.network.emit(
-        "dense_int8", lambda x, w: kernels.dense(x, w, "int32"), graph.network.plain(features), by_output, pattern=ANCHOR
-    )
-    return _real(graph, sums, _meaning(features), weight, bias, taken=by_output.sum(axis=0, dtype=np.int64))
+    network, (whole, scales, axis), meaning = graph.network, weight, _meaning(features)
+    by_output = whole if axis == 0 else whole.T  # (o, k)
+    flat, (outputs, depth) = network.plain(features), by_output.shape
+    if features.dtype != activations_of(graph.processor.dot) or depth % 4:
+        sums = network.emit("dense_int8", lambda x, w: kernels.dense(x, w, "int32"), flat, by_output.T, pattern=ANCHOR)
+        return _real(graph, sums, meaning, (by_output, scales, 0), bias)
+    more = -outputs % 4  # outputs are filled up to a multiple of 4 with weights of 0
+    filled = np.pad(by_output, ((0, more), (0, 0)))
+    packed = filled.reshape(outputs + more, -1, 4).transpose(1, 0, 2)  # (k / 4, o, 4)
+    sums = network.emit("dense_int8", kernels.dot_dense, flat, packed, pattern=ANCHOR)
+    if not more:
+        return _real(graph, sums, meaning, (by_output, scales, 0), bias)
+    whole_bias = None if bias is None else np.pad(np.broadcast_to(bias, outputs), (0, more))
+    real = _real(graph, sums, meaning, (filled, np.pad(np.broadcast_to(scales, outputs), (0, more)), 0), whole_bias)
+    return network.emit("part", lambda x: kernels.part(x, (0, 0), (1, outputs), (1, 1)), real, pattern=OPAQUE)
 
 
 def mean(graph: Graph, image: Value) -> Value:
@@ -117,18 +213,23 @@ def mean(graph: Graph, image: Value) -> Value:
     meaning, size = _meaning(image), (image.shape[1], image.shape[2])
     sums = graph.network.emit("mean_int8", lambda x: kernels.window_sum(x, size, (1, 1), "int32"), image, pattern=ANCHOR, like=image)
     pixels = size[0] * size[1]
-    factor = np.array([np.float64(meaning.scale) / pixels], np.float32)
-    addend = np.array([-meaning.zero * np.float64(meaning.scale)], np.float32)
-    return graph.network.pointwise("mean", lambda s, f, a: s.astype("float32") * f + a, sums, factor, addend)
+    factor = np.array([np.float64(meaning.scale) / pixels])
+    return _scaled(graph, "mean", sums, factor, -meaning.zero * factor * pixels)
 
 
-def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None, *, taken: Array) -> Value:
-    """Turn int32 sums into real numbers: less the zero point's share, times both scales, plus the bias."""
+def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None) -> Value:
+    """Turn int32 sums into real numbers: times both scales, plus the bias less the zero point's share; weights are ``(o, ...)``."""
     outputs = sums.shape[-1]
-    shift = (-meaning.zero * taken).astype(np.int32)
-    factor = np.broadcast_to(np.float64(meaning.scale) * weight[1], outputs).astype(np.float32)
-    addend = np.zeros(outputs, np.float32) if bias is None else np.broadcast_to(bias.astype(np.float32), outputs)
-    return graph.network.pointwise("requantize", lambda s, t, f, b: (s + t).astype("float32") * f + b, sums, shift, factor, addend)
+    taken = weight[0].reshape(outputs, -1).sum(axis=1, dtype=np.int64)
+    factor = np.broadcast_to(np.float64(meaning.scale) * weight[1], outputs)
+    addend = (0 if bias is None else np.broadcast_to(bias.astype(np.float64), outputs)) - meaning.zero * taken * factor
+    return _scaled(graph, "real", sums, factor, addend)
+
+
+def _scaled(graph: Graph, name: str, sums: Value, factor: Array, addend: Array) -> Value:
+    arrays = (array.astype(np.float32) for array in (factor, addend))
+    value = graph.network.pointwise(name, lambda s, f, a: s.astype("float32") * f + a, sums, *arrays)
+    return replace(value, made_of=Sums(terms=((sums, factor),), addend=addend))
 
 
 def _meaning(value: Value) -> Quantisation:

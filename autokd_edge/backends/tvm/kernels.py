@@ -9,11 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+# The schedule knows these by their names.
+DOT_DEPTHWISE, DOT_DENSE = "dot_depthwise", "dot_dense"
 
 Tensor = Any  # te.Tensor
 Expression = Any  # a scalar expression of TVM's
-Pointwise = Callable[..., Expression]
+Pointwise = Callable[..., Expression]  # of expressions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maths:
+    """What scalar functions are written in: expressions of TVM's, or numpy's arrays where a table is made of them."""
+
+    larger: Callable[[Any, Any], Any]
+    smaller: Callable[[Any, Any], Any]
+    exp: Callable[[Any], Any]
+    number: Callable[[float], Any]
 
 
 def pointwise(function: Pointwise, *tensors: Tensor) -> Tensor:
@@ -82,6 +96,25 @@ def depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Se
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), channels), value, name="depthwise")
 
 
+def dot_depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], rows: int) -> Tensor:
+    """Convolve each channel of a padded image of 8-bit numbers with its own ``(v, u / rows, c, 4)``: ``rows`` products a sum.
+
+    The last rows of the last quad may be of weights 0; the image has pixels for them.
+    """
+    from tvm import te
+
+    n, height, width, channels = map(int, image.shape)
+    columns, parts, _, _ = map(int, weight.shape)
+    v, k, j = (te.reduce_axis((0, size), name) for size, name in ((columns, "v"), (parts, "k"), (rows, "j")))
+
+    def value(b: Expression, y: Expression, x: Expression, c: Expression) -> Expression:
+        pixel = image[b, y * stride[0] + k * rows + j, x * stride[1] + v * dilation[1], c]
+        return te.sum(pixel.astype("int32") * weight[v, k, c, j].astype("int32"), axis=[v, k, j])
+
+    size = windows((height, width), (parts * rows, columns), stride, (1, dilation[1]))
+    return te.compute((n, *size, channels), value, name=DOT_DEPTHWISE)
+
+
 def dense(features: Tensor, weight: Tensor, accumulator: str) -> Tensor:
     """Multiply ``(n, k)`` by ``(k, o)``."""
     from tvm import te
@@ -91,6 +124,19 @@ def dense(features: Tensor, weight: Tensor, accumulator: str) -> Tensor:
         (int(features.shape[0]), int(weight.shape[1])),
         lambda n, o: te.sum(features[n, k].astype(accumulator) * weight[k, o].astype(accumulator), axis=[k]),
         name="dense",
+    )
+
+
+def dot_dense(features: Tensor, weight: Tensor) -> Tensor:
+    """Multiply 8-bit ``(n, k)``, k a multiple of 4, by ``(k / 4, o, 4)``: four products a sum."""
+    from tvm import te
+
+    quads, out, four = map(int, weight.shape)
+    k, j = te.reduce_axis((0, quads), "k"), te.reduce_axis((0, four), "j")
+    return te.compute(
+        (int(features.shape[0]), out),
+        lambda n, o: te.sum(features[n, k * 4 + j].astype("int32") * weight[k, o, j].astype("int32"), axis=[k, j]),
+        name=DOT_DENSE,
     )
 
 

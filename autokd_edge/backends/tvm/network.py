@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autokd_edge.backends.tvm import kernels
+from autokd_edge.backends.tvm import kernels, lookup
 
 Vendor = Any  # TVM's objects, which have no types
 Array = npt.NDArray[Any]
 
+_NUMPY = kernels.Maths(larger=np.maximum, smaller=np.minimum, exp=np.exp, number=np.float32)
 # TVM's OpPatternKind of an operation that takes pointwise operations behind it into its own loop.
 ANCHOR = 4
+OPAQUE = 8  # and of one that is a kernel of its own
 # In the names of kernels that sum integers.
 INTEGER = "_int8"
 
@@ -29,6 +32,22 @@ class Quantisation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """What real numbers were made of: integers, each times its factor, and an addend; these are (1,) or one for each channel."""
+
+    terms: tuple[tuple[Value, Array], ...]
+    addend: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What numbers stand for that are a function of 8-bit ones: a real number for each of 256, by ``lookup.numbers_of``."""
+
+    source: Value
+    reals: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """A tensor: its variable, its shape as it lies in memory, and what it means."""
 
@@ -36,6 +55,9 @@ class Value:
     shape: tuple[int, ...]
     channels_last: bool = False  # an image as (n, h, w, c) where ONNX says (n, c, h, w)
     quantisation: Quantisation | None = None
+    # Whoever quantises these real numbers again takes what they were made of instead.
+    made_of: Sums | None = None
+    table: Table | None = None
 
     @property
     def dtype(self) -> str:
@@ -62,9 +84,33 @@ class Network:
         shape = tuple(int(d) for d in var.ty.shape)
         return Value(var=var, shape=shape, channels_last=like is not None and like.channels_last and len(shape) == 4)
 
-    def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array) -> Value:
+    def pointwise(self, name: str, function: kernels.Pointwise, first: Value, *others: Value | Array, pattern: int | None = None) -> Value:
         """Apply a scalar function; arrays are scalars ``(1,)``, per channel, or of the first value's own layout."""
-        return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, like=first)
+        return self.emit(name, lambda *tensors: kernels.pointwise(function, *tensors), first, *others, pattern=pattern, like=first)
+
+    def applied(self, name: str, function: Callable[..., Vendor], first: Value, *others: Value | Array) -> Value:
+        """Apply a scalar function of ``Maths`` and numbers, and remember what it makes of each 8-bit number where it reads one."""
+        from tvm import tirx
+
+        maths = kernels.Maths(larger=tirx.max, smaller=tirx.min, exp=tirx.exp, number=self.number)
+        made = self.pointwise(name, lambda *numbers: function(maths, *numbers), first, *others)
+        if first.table is None:
+            return made
+        reals = [_reals(first.table.source, operand) for operand in (first, *others)]
+        if any(operand is None for operand in reals):
+            return made
+        with np.errstate(all="ignore"):  # what is infinite in between is so in the kernel too
+            return replace(made, table=Table(source=first.table.source, reals=function(_NUMPY, *reals)))
+
+    def looked_up(self, source: Value, table: Array) -> Value:
+        """Add one kernel that looks 8-bit numbers up in a table, ``lookup.numbers_of`` of their type in its order."""
+        from tvm import relax
+
+        made = lookup.kernel(math.prod(source.shape), source.dtype, str(table.dtype)).with_attr("op_pattern", OPAQUE)
+        call = relax.call_tir(
+            self._builder.add_func(made, "lookup"), [source.var, relax.const(table)], relax.TensorType(source.shape, str(table.dtype))
+        )
+        return Value(var=self._builder.emit(call), shape=source.shape, channels_last=source.channels_last)
 
     def number(self, value: float) -> Vendor:
         """Return a constant real number."""
@@ -99,7 +145,11 @@ class Network:
             return value
         # The numbers are arguments, not part of the code: kernels that differ in them alone are one kernel.
         zero, scale = np.array([meaning.zero], np.float32), np.array([meaning.scale], np.float32)
-        return self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale)
+        pattern = None if is_image(value) else OPAQUE  # what is transposed, or repeated for each pixel, is computed once
+        made = self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale, pattern=pattern)
+        numbers = lookup.numbers_of(value.dtype).astype(np.float32)
+        made_of = Sums(terms=((value, scale.astype(np.float64)),), addend=-zero * scale.astype(np.float64))
+        return replace(made, made_of=made_of, table=value.table or Table(source=value, reals=(numbers - zero) * scale))
 
     def padded(self, value: Value, pads: Sequence[tuple[int, int]], number: float) -> Value:
         """Put borders around a value where there are any."""
@@ -112,7 +162,7 @@ class Network:
         """Give a plain tensor another shape."""
         source = value if _pixels(value) == 1 else self.plain(value)
         if source.shape == tuple(shape):
-            return replace(source, channels_last=False)
+            return replace(source, channels_last=False, made_of=None, table=None)
         made = self.emit("reshape", lambda tensor: kernels.reshaped(tensor, shape), source)
         return replace(made, quantisation=value.quantisation)
 
@@ -124,6 +174,18 @@ class Network:
             if same:
                 return self.emit(name, lambda tensor: kernels.reshaped(tensor, shape), value)
         return self.emit(name, lambda tensor: kernels.transposed(tensor, order), value)
+
+
+def _reals(source: Value, operand: Value | Array) -> Array | None:
+    """Return what an operand is for each number of a source, or the one number that it is; None for any other."""
+    if isinstance(operand, Value):
+        return operand.table.reals if operand.table is not None and operand.table.source is source else None
+    return operand if operand.size == 1 else None
+
+
+def is_image(value: Value) -> bool:
+    """Say whether a value has several pixels, as NHWC."""
+    return value.channels_last and _pixels(value) > 1
 
 
 def _pixels(value: Value) -> int:

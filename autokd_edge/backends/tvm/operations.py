@@ -13,10 +13,10 @@ import onnx
 from autokd_edge.backends.tvm import integer, kernels
 from autokd_edge.backends.tvm.convolution import Window, float_convolution, window_of
 from autokd_edge.backends.tvm.importer import Graph, Operation, UnsupportedError
+from autokd_edge.backends.tvm.kernels import Maths
 from autokd_edge.backends.tvm.network import ANCHOR, Array, Value
 
 Expression = kernels.Expression
-Number = Callable[[float], Expression]  # writes a constant of the network's type
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
@@ -68,51 +68,34 @@ def _dense(graph: Graph, features: Value, weight: Array, bias: Array | None) -> 
     return graph.network.pointwise("bias", lambda x, b: x + b, made, np.broadcast_to(bias, made.shape)[0].astype(np.float32))
 
 
-def _unary(function: Callable[[Expression, Number], Expression]) -> Operation:
+def _unary(function: Callable[[Maths, Expression], Expression]) -> Operation:
     def operation(graph: Graph, node: onnx.NodeProto) -> Value:
-        return graph.network.pointwise(node.op_type.lower(), lambda x: function(x, graph.network.number), graph.value(node.input[0]))
+        return graph.network.applied(node.op_type.lower(), function, graph.value(node.input[0]))
 
     return operation
 
 
 def _clip(graph: Graph, node: onnx.NodeProto) -> Value:
-    from tvm import tirx
-
     bounds = [float(graph.array(node, i)) if len(node.input) > i and node.input[i] else None for i in (1, 2)]
     given = attributes(node)
-    number = graph.network.number
     low, high = (given.get(name, bound) for name, bound in zip(("min", "max"), bounds, strict=True))
 
-    def clip(x: Expression) -> Expression:
-        x = x if low is None else tirx.max(x, number(low))
-        return x if high is None else tirx.min(x, number(high))
+    def clip(maths: Maths, x: Expression) -> Expression:
+        x = x if low is None else maths.larger(x, maths.number(low))
+        return x if high is None else maths.smaller(x, maths.number(high))
 
-    return graph.network.pointwise("clip", clip, graph.value(node.input[0]))
-
-
-def _relu(x: Expression, number: Number) -> Expression:
-    from tvm import tirx
-
-    return tirx.max(x, number(0))
+    return graph.network.applied("clip", clip, graph.value(node.input[0]))
 
 
 def _hard_sigmoid(graph: Graph, node: onnx.NodeProto) -> Value:
     given = {"alpha": 0.2, "beta": 0.5, **attributes(node)}
-    return graph.network.pointwise(
-        "hard_sigmoid", lambda x: _gate(x, given["alpha"], given["beta"], graph.network.number), graph.value(node.input[0])
+    return graph.network.applied(
+        "hard_sigmoid", lambda maths, x: _gate(maths, x, given["alpha"], given["beta"]), graph.value(node.input[0])
     )
 
 
-def _gate(x: Expression, alpha: float, beta: float, number: Number) -> Expression:
-    from tvm import tirx
-
-    return tirx.min(tirx.max(x * number(alpha) + number(beta), number(0)), number(1))
-
-
-def _sigmoid(x: Expression, number: Number) -> Expression:
-    from tvm import tirx
-
-    return number(1) / (number(1) + tirx.exp(-x))
+def _gate(maths: Maths, x: Expression, alpha: float, beta: float) -> Expression:
+    return maths.smaller(maths.larger(x * maths.number(alpha) + maths.number(beta), maths.number(0)), maths.number(1))
 
 
 def _binary(function: Callable[[Expression, Expression], Expression]) -> Operation:
@@ -120,14 +103,15 @@ def _binary(function: Callable[[Expression, Expression], Expression]) -> Operati
         network, (left, right), name = graph.network, node.input, node.op_type.lower()
         if left in graph.arrays:
             value = network.image(graph.value(right))
-            return network.pointwise(name, lambda x, c: function(c, x), value, _like(graph.arrays[left], value, node))
+            return network.applied(name, lambda _, x, c: function(c, x), value, _like(graph.arrays[left], value, node))
         value = network.image(graph.value(left))
         if right in graph.arrays:
-            return network.pointwise(name, function, value, _like(graph.arrays[right], value, node))
+            return network.applied(name, lambda _, x, c: function(x, c), value, _like(graph.arrays[right], value, node))
         other = network.image(graph.value(right))
         if value.channels_last != other.channels_last:
             raise UnsupportedError(f"{node.op_type} '{node.name}' must have inputs of one rank; got {value.shape} and {other.shape}")
-        return network.pointwise(name, function, value, other)
+        made = network.applied(name, lambda _, x, y: function(x, y), value, other)
+        return replace(made, made_of=integer.added(value, other)) if node.op_type == "Add" else made
 
     return operation
 
@@ -257,16 +241,16 @@ OPERATIONS: Mapping[str, Operation] = {
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average_pool,
     "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _unary(lambda x, number: x * _gate(x, 1 / 6, 0.5, number)),
+    "HardSwish": _unary(lambda maths, x: x * _gate(maths, x, 1 / 6, 0.5)),
     "Identity": _same,
     "MatMul": _matmul,
     "MaxPool": _max_pool,
     "Mul": _binary(lambda x, y: x * y),
     "QuantizeLinear": integer.quantized,
     "ReduceMean": _reduce_mean,
-    "Relu": _unary(_relu),
+    "Relu": _unary(lambda maths, x: maths.larger(x, maths.number(0))),
     "Reshape": _reshape,
-    "Sigmoid": _unary(_sigmoid),
+    "Sigmoid": _unary(lambda maths, x: maths.number(1) / (maths.number(1) + maths.exp(-x))),
     "Slice": _slice,
     "Sub": _binary(lambda x, y: x - y),
     "Transpose": _transpose,

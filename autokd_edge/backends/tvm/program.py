@@ -75,10 +75,9 @@ def lowered(module: Vendor, target: Vendor) -> Lowered:
     from tvm import relax
 
     passes = relax.transform
+    unused = passes.DeadCodeElimination(["main"])  # before fusing too, which would keep what another kernel reads as well
     with target:
-        fused = tvm.transform.Sequential(
-            [passes.AnnotateTIROpPattern(), passes.FuseOps(), passes.FuseTIR(), passes.DeadCodeElimination(["main"])]
-        )(module)
+        fused = tvm.transform.Sequential([unused, passes.AnnotateTIROpPattern(), passes.FuseOps(), passes.FuseTIR(), unused])(module)
     functions = {variable.name_hint: function for variable, function in fused.functions.items() if variable.name_hint != "main"}
     program, names = _program(fused["main"], functions)
     made = {kernel: functions[first] for first, kernel in names.items()}

@@ -12,7 +12,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from autokd_edge.backends.tvm.intrinsics import dot_product
+from autokd_edge.backends.tvm.intrinsics import column_product, dot_product, quads_of
+from autokd_edge.backends.tvm.kernels import DOT_DENSE, DOT_DEPTHWISE
+from autokd_edge.backends.tvm.lookup import BLOCK
 from autokd_edge.backends.tvm.processor import Processor
 from autokd_edge.backends.tvm.tiles import Loops, Tile, allowed, lanes_for, neighbours, rule
 from autokd_edge.errors import BuildError
@@ -21,6 +23,7 @@ Vendor = Any  # TVM's schedules, blocks and loops, which have no types
 # Rows, columns, quads of channels, and the four of a quad: the reduction of a convolution by dot products.
 _DOT_AXES = 4
 _WINDOW_AXES = 2  # a depthwise convolution or a pooling sums over its window alone
+_BYTES = 16  # in a vector of every processor: sums are narrowed to so many at a time
 # Operations of a kernel that are worth waking other threads for, which takes some microseconds.
 _SHARED_LEAST = 100_000
 
@@ -33,19 +36,19 @@ def scheduled(function: Vendor, processor: Processor, threads: int = 1, tile: Ti
     Raises:
         BuildError: the tile is not one of this function's.
     """
-    processor = _of_type(function, processor)
     schedule, blocks, reductions = _read(function)
+    processor = _of_type(function, schedule, reductions, processor)
     if _operations(schedule, blocks) < _SHARED_LEAST:
         threads = 1
     if len(reductions) == 1:
-        loops = _loops(schedule, blocks, reductions[0])
+        loops = _loops(schedule, blocks, reductions[0], processor)
         if tile is not None and not allowed(tile, loops, processor):
             raise BuildError(f"a tile must divide its kernel's loops and fit in the registers; got {tile} for {loops}")
         _tile_reduction(schedule, blocks, reductions[0], tile or rule(loops, processor), processor, threads)
-    elif not reductions:
+    elif not reductions and schedule.get(blocks[-1]).name_hint != BLOCK:  # a look-up is written as it is to run
         for block in blocks[:-1]:
             schedule.compute_inline(block)
-        _share(schedule, _vectorize(schedule, blocks[-1], processor.lanes), threads)
+        _share(schedule, _vectorize(schedule, blocks[-1], _lanes_out(schedule, processor.lanes)), threads)
     return schedule.mod["main"]
 
 
@@ -54,12 +57,20 @@ def other_tiles(function: Vendor, processor: Processor, most: int) -> tuple[Tile
     schedule, blocks, reductions = _read(function)
     if len(reductions) != 1:
         return ()
-    return neighbours(_loops(schedule, blocks, reductions[0]), _of_type(function, processor), most)
+    return neighbours(_loops(schedule, blocks, reductions[0], processor), _of_type(function, schedule, reductions, processor), most)
 
 
-def _of_type(function: Vendor, processor: Processor) -> Processor:
-    """Return a processor as it is for the numbers of a function: twice as many of 16 bits fit in a vector."""
-    return replace(processor, lanes=2 * processor.lanes) if str(function.params[-1].dtype) == "float16" else processor
+def _of_type(function: Vendor, schedule: Vendor, reductions: list[Vendor], processor: Processor) -> Processor:
+    """Return a processor as it is for the numbers of a function.
+
+    Twice as many numbers of 16 bits fit in a vector. A depthwise convolution of 8-bit numbers reads as many as 16 at once,
+    whose sums fill several vectors on Arm.
+    """
+    if str(function.params[-1].dtype) == "float16":
+        return replace(processor, lanes=2 * processor.lanes)
+    if any(_is_dot_depthwise(schedule, reduction) for reduction in reductions) and processor.lanes < _BYTES:
+        return replace(processor, lanes=_BYTES, registers=processor.registers * processor.lanes // _BYTES)
+    return processor
 
 
 def _read(function: Vendor) -> tuple[Vendor, list[Vendor], list[Vendor]]:
@@ -72,25 +83,40 @@ def _read(function: Vendor) -> tuple[Vendor, list[Vendor], list[Vendor]]:
     return schedule, blocks, [block for block in blocks if _reduction_axes(schedule, block)]
 
 
-def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor) -> Loops:
+def _loops(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, processor: Processor) -> Loops:
     """Read what there is to tile around a reduction."""
     axes = _reduction_axes(schedule, reduction)
     names = [schedule.get(block).name_hint for block in blocks]
     last = blocks[-1] if names[-1] != schedule.get(reduction).name_hint else reduction
     rank = len(schedule.get(reduction).iter_vars) - len(axes)
     extents = [_extent(schedule, loop) for loop in schedule.get_loops(last)][:rank]
-    window = math.prod(axes[:2]) if len(axes) > 1 else 1
+    dot = _dot_axes(schedule, reduction)
+    sums = axes[: len(axes) - 1] if dot else axes  # the last one is within an instruction
+    by_channel = len(sums) == _WINDOW_AXES
+    quads = quads_of(processor.dot, sums[-1]) if dot and not by_channel else 1
     # A 1x1 convolution: all pixels are one row.
     pixels = math.prod(extents[:-1]) if _is_pointwise(axes, rank) else extents[-2]
     return Loops(
         pixels=pixels,
         row=extents[-2],
         channels=extents[-1],
-        window=window,
-        depth=axes[0] if len(axes) == 1 else math.prod(axes[2:3]),
-        product=len(axes) != _WINDOW_AXES,
-        lanes_least=4 if len(axes) == _DOT_AXES else 1,
+        window=math.prod(sums[:2]) if len(sums) > 1 else 1,
+        depth=1 if by_channel else sums[-1] // quads,
+        product=not by_channel,
+        lanes_least=4 if dot else 1,
+        quads=quads,
+        bytes_out=_makes_bytes(schedule),
     )
+
+
+def _dot_axes(schedule: Vendor, reduction: Vendor) -> int:
+    """Return how many axes a reduction by dot products has, the last one within an instruction; 0 for another."""
+    axes = len(_reduction_axes(schedule, reduction))
+    return axes if axes == _DOT_AXES or schedule.get(reduction).name_hint.startswith((DOT_DEPTHWISE, DOT_DENSE)) else 0
+
+
+def _is_dot_depthwise(schedule: Vendor, reduction: Vendor) -> bool:
+    return bool(schedule.get(reduction).name_hint.startswith(DOT_DEPTHWISE))
 
 
 def _is_pointwise(axes: list[int], rank: int) -> bool:
@@ -133,12 +159,16 @@ def _tile_reduction(schedule: Vendor, blocks: list[Vendor], reduction: Vendor, t
     channel_tiles, channel = schedule.split(loops[-1], [None, tile.vectors * tile.lanes])
     turns = [*outer, pixel_tiles, channel_tiles] if tile.outer == "pixels" else [channel_tiles, *outer, pixel_tiles]
     schedule.reorder(*turns, pixel, channel)
-    _unrolled_vectors(schedule, channel, tile)
+    _unrolled_vectors(schedule, channel, tile, _lanes_out(schedule, tile.lanes))
     schedule.unroll(pixel)
     schedule.compute_at(reduction, turns[-1], preserve_unit_loops=True)
     _share(schedule, turns, threads)
-    if len(axes) == _DOT_AXES:
-        _tile_dot_products(schedule, reduction, tile, processor)
+    dot = _dot_axes(schedule, reduction)
+    if dot and _is_dot_depthwise(schedule, reduction):
+        _tile_dot_products(schedule, reduction, tile, dot, column_product(processor.dot, tile.lanes, axes[-1]))
+    elif dot:
+        quads = quads_of(processor.dot, axes[-2])
+        _tile_dot_products(schedule, reduction, tile, dot, dot_product(processor.dot, tile.lanes, quads), quads)
     else:
         _tile_accumulator(schedule, reduction, tile, len(axes))
 
@@ -157,19 +187,22 @@ def _tile_accumulator(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int
     schedule.decompose_reduction(reduction, reduced[0])
 
 
-def _tile_dot_products(schedule: Vendor, reduction: Vendor, tile: Tile, processor: Processor) -> None:
-    """Order as ``_tile_accumulator`` does, with a vector of channels and a quad as one instruction."""
+def _tile_dot_products(schedule: Vendor, reduction: Vendor, tile: Tile, axes: int, instruction: str, quads: int = 1) -> None:
+    """Order as ``_tile_accumulator`` does, with a vector of channels and some quads, or a column, as one instruction."""
     rank = len(schedule.get(reduction).iter_vars)
     inner = schedule.get_loops(reduction)[-rank:]
-    spatial, reduced, four = inner[: rank - _DOT_AXES], inner[rank - _DOT_AXES : -1], inner[-1]
+    spatial, reduced, within = inner[: rank - axes], inner[rank - axes : -1], [inner[-1]]
+    if quads > 1:
+        turns, quad = schedule.split(reduced[-1], [None, quads])
+        reduced, within = [*reduced[:-1], turns], [quad, *within]
     vectors, lane = schedule.split(spatial[-1], [tile.vectors, tile.lanes])
     reduced, written = _written_out(schedule, reduced, tile)
-    schedule.reorder(*reduced, *spatial[:-1], vectors, lane, four)
+    schedule.reorder(*reduced, *spatial[:-1], vectors, lane, *within)
     for loop in (vectors, *spatial[:-1], *written):
         schedule.unroll(loop)
     start = schedule.decompose_reduction(reduction, reduced[0])
     schedule.vectorize(schedule.get_loops(start)[-1])
-    schedule.tensorize(lane, dot_product(processor.dot, tile.lanes))
+    schedule.tensorize(lane, instruction)
 
 
 def _written_out(schedule: Vendor, reduced: list[Vendor], tile: Tile) -> tuple[list[Vendor], list[Vendor]]:
@@ -182,8 +215,17 @@ def _written_out(schedule: Vendor, reduced: list[Vendor], tile: Tile) -> tuple[l
     return [*reduced[:-1], turns, few], [few]
 
 
-def _unrolled_vectors(schedule: Vendor, loop: Vendor, tile: Tile) -> None:
-    vectors, lane = schedule.split(loop, [tile.vectors, tile.lanes])
+def _lanes_out(schedule: Vendor, lanes: int) -> int:
+    """Return how many numbers of what a kernel makes are written at a time."""
+    return max(_BYTES, lanes) if _makes_bytes(schedule) else lanes
+
+
+def _makes_bytes(schedule: Vendor) -> bool:
+    return str(schedule.mod["main"].params[-1].dtype) in {"int8", "uint8"}
+
+
+def _unrolled_vectors(schedule: Vendor, loop: Vendor, tile: Tile, lanes: int) -> None:
+    vectors, lane = schedule.split(loop, [None, lanes_for(tile.vectors * tile.lanes, lanes)])
     schedule.vectorize(lane)
     schedule.unroll(vectors)
 

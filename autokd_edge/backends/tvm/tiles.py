@@ -6,6 +6,8 @@ taken in one order whatever the group. So tuning never touches an accuracy.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -16,6 +18,7 @@ _CHANNEL_VECTORS_MOST = 4
 # A depthwise 5x5 window, a 3x3 of three colours; a global pooling of a large image would fill the instruction cache.
 _UNROLLED_MOST = 27
 _UNROLLED_DEPTH = 4  # of a sum over channels: enough to hide the loop's own instructions
+_BYTES = 16  # in a vector of every processor
 _NARROWER = (1, 2, 4)  # a half and a quarter of the widest vector fill registers where few channels are left
 
 Order: TypeAlias = Literal["pixels", "channels"]
@@ -50,12 +53,16 @@ class Loops:
     depth: int  # of the innermost sum; 1 where each channel is summed by itself
     product: bool  # a weight serves several pixels, so that several vectors of channels save loads
     lanes_least: int = 1  # of a vector, where instructions come in few widths
+    quads: int = 1  # of channels that are loaded at once from a pixel, each for a load of weights
+    bytes_out: bool = False  # sums leave as 8-bit numbers, as many vectors at once as fill one of these
 
 
 def rule(loops: Loops, processor: Processor) -> Tile:
     """Return the tile of an engine that nobody tuned."""
     most = _CHANNEL_VECTORS_MOST if loops.product else 1
-    tile = tile_for(loops.pixels, loops.row, loops.channels, processor, vectors_most=most)
+    vectors = [v for v in range(1, most + 1) if not loops.bytes_out or processor.lanes >= _BYTES or v & (v - 1) == 0]
+    narrowing = 1 / (loops.window * loops.depth * loops.quads) if loops.bytes_out else 0.0
+    tile = tile_for(loops.pixels, loops.row, loops.channels, processor, vectors=vectors, quads=loops.quads, narrowing=narrowing)
     return replace(tile, unrolled=0) if not loops.product and loops.window <= _UNROLLED_MOST else tile
 
 
@@ -103,22 +110,26 @@ def _loads(tile: Tile) -> float:
     return (tile.pixels + tile.vectors) / (tile.pixels * tile.vectors * tile.lanes)
 
 
-def tile_for(pixels: int, row: int, channels: int, processor: Processor, *, vectors_most: int) -> Tile:
-    """Choose the tile with the fewest loads for each multiplication: (pixels + vectors) / (pixels * vectors).
+def tile_for(
+    pixels: int, row: int, channels: int, processor: Processor, *, vectors: Sequence[int], quads: int = 1, narrowing: float = 0.0
+) -> Tile:
+    """Choose the tile with the fewest loads for each multiplication: (pixels / quads + vectors) / (pixels * vectors).
 
-    ``pixels`` are those of the tiled loop; a tile divides them, and fits in a ``row`` or holds whole ones.
+    ``pixels`` are those of the tiled loop; a tile divides them, and fits in a ``row`` or holds whole ones. Sums that leave
+    as bytes cost ``narrowing`` of a multiplication, about, for each part of a vector of bytes but the first.
     """
     lanes = lanes_for(channels, processor.lanes)
     best = Tile(pixels=1, vectors=1, lanes=lanes)
-    cost = 2.0
-    for vectors in range(1, vectors_most + 1):
-        if channels % (lanes * vectors):
+    cost = math.inf
+    for count in vectors:
+        if channels % (lanes * count):
             continue
-        most = max(1, processor.accumulators // vectors)
+        most = max(1, processor.accumulators // count)
         fitting = max(p for p in range(1, most + 1) if pixels % p == 0 and (row % p == 0 or p % row == 0))
-        loads = (fitting + vectors) / (fitting * vectors)
-        if loads < cost:
-            best, cost = Tile(pixels=fitting, vectors=vectors, lanes=lanes), loads
+        loads = (fitting / quads + count) / (fitting * count)
+        parts = max(1.0, _BYTES / (count * lanes))
+        if loads + narrowing * (parts - 1) < cost:
+            best, cost = Tile(pixels=fitting, vectors=count, lanes=lanes), loads + narrowing * (parts - 1)
     return best
 
 

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from fakes.emulated import EmulatedLink
 
 from autokd_edge.backends.tvm.board import TVMBoard
 from autokd_edge.backends.tvm.builder import TVMBuilder
 from autokd_edge.backends.tvm.quantize import TVMQuantizer
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.board import Place
+from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.lease import Lease
 from autokd_edge.devices.link import LocalLink
 from autokd_edge.ports import Backend
@@ -53,3 +55,28 @@ def quantizer(backend):
 @pytest.fixture(scope="session")
 def board(backend):
     return backend.board
+
+
+@pytest.fixture(scope="session")
+def pi4():
+    return load_target("raspberry-pi-4")[0]
+
+
+@pytest.fixture(scope="session")
+def pi5():
+    return load_target("raspberry-pi-5")[0]
+
+
+@pytest.fixture(scope="session")
+def a72(backend, tmp_path_factory):
+    return _emulated(backend.builder, tmp_path_factory.mktemp("a72"), "cortex-a72")
+
+
+@pytest.fixture(scope="session")
+def a76(backend, tmp_path_factory):
+    return _emulated(backend.builder, tmp_path_factory.mktemp("a76"), "max")  # this emulator knows no core with the dot product by name
+
+
+def _emulated(builder, folder, core):
+    link = EmulatedLink(core)
+    return TVMBoard(builder, Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint))

@@ -10,13 +10,11 @@ from fakes.emulated import EmulatedLink
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from students.networks import arrays_of, run_onnx, trained_like
 
-from autokd_edge.backends.tvm.board import TVMBoard
 from autokd_edge.backends.tvm.known_tiles import KnownTiles
 from autokd_edge.backends.tvm.tuner import TVMTuner
 from autokd_edge.conformance.networks import SHAPES, STUDENT_OPS
 from autokd_edge.conformance.networks import student as student_of
 from autokd_edge.devices.board import Place
-from autokd_edge.devices.descriptors import load_target
 from autokd_edge.devices.lease import Lease
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.ports import Finished
@@ -25,33 +23,8 @@ from autokd_edge.students.lower_onnx import onnx_from_spec
 NETWORKS = {"odd channels": SHAPES["odd channels"], **{op: student_of(op) for op in STUDENT_OPS}}
 
 
-@pytest.fixture(scope="session")
-def pi4():
-    return load_target("raspberry-pi-4")[0]
-
-
-@pytest.fixture(scope="session")
-def pi5():
-    return load_target("raspberry-pi-5")[0]
-
-
-def emulated(builder, folder, core):
-    link = EmulatedLink(core)
-    return TVMBoard(builder, place_of(link, folder))
-
-
 def place_of(link, folder):
     return Place(link=link, lease=Lease(folder / "lock"), folder=folder, fingerprint=link.fingerprint)
-
-
-@pytest.fixture(scope="session")
-def a72(backend, tmp_path_factory):
-    return emulated(backend.builder, tmp_path_factory.mktemp("a72"), "cortex-a72")
-
-
-@pytest.fixture(scope="session")
-def a76(backend, tmp_path_factory):
-    return emulated(backend.builder, tmp_path_factory.mktemp("a76"), "max")  # this emulator knows no core with the dot product by name
 
 
 @pytest.fixture
