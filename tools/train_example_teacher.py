@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -44,7 +45,7 @@ def main() -> None:
     source = data_source(args.data)
     data = source.teaching()
     spec = resnet_spec(data.image, len(data.classes), widths, blocks, stem=stem, seed=0)
-    network = torch_from_spec(spec).to(memory_format=torch.channels_last)
+    network = torch_from_spec(spec).laid_out(torch.channels_last)
     average = torch_from_spec(spec)
     average.load_arrays(network.arrays())
     optimizer = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -105,7 +106,7 @@ def _epoch(
             logits = network(values)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels[index])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
         schedule.step()
         total += loss.item()
@@ -149,7 +150,7 @@ def _resume(path: Path, network: SpecNetwork, average: SpecNetwork, optimizer: t
     return int(arrays["epoch"])
 
 
-def _log(path: Path, record: dict[str, object]) -> None:
+def _log(path: Path, record: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
         stream.write(json.dumps(record) + "\n")

@@ -164,7 +164,7 @@ def _events(case: Case, decision: str) -> Iterator[Event]:
     for probed, point in enumerate(_different(architectures, case.probed, rng), start=1):
         member, outcome = Member(architecture=point, index=0), _screened(point, rng)
         yield Probed(member=member, outcome=outcome, at_s=next(clock))
-        if isinstance(outcome, Screened) and outcome.measurements[0].upper_bound_ns(MEDIAN) <= BOUND_NS:
+        if isinstance(outcome, Screened) and _fits(outcome):
             untaught.append(member)
         due = case.taught * (probed - plan.pool) // (last - plan.pool) if probed % plan.batch == 0 else 0
         for _ in range(taught, min(due, case.taught)):
@@ -194,6 +194,11 @@ def _screened(point: Point, rng: np.random.Generator) -> Screened | Failed:
     latency_ns = 60_000 * nodes**0.8 * (width / 1e5) ** 0.3 * (1.3 if separable else 1.0) * math.exp(rng.normal(0.0, 0.05))
     cost = Cost(parameters=width, macs=width * nodes, activation_bytes=width)
     return Screened(cost=cost, measurements=(_reading(latency_ns, 4 * width + 50_000 * nodes, rng),))
+
+
+def _fits(screened: Screened) -> bool:
+    upper_ns = screened.measurements[0].upper_bound_ns(MEDIAN)
+    return upper_ns is not None and upper_ns <= BOUND_NS
 
 
 def _accuracy(pupil: Pupil, rng: np.random.Generator) -> float:

@@ -214,14 +214,14 @@ class Lab:
 
     def _shown(self, study: Study, evaluator: Evaluator, pupil: Pupil) -> dict[str, Any]:
         """Describe the found student's graded engines and the teacher, with their accuracies on the test set."""
-        if study.reference is None:
+        if study.reference is None or study.reference.cost is None:
             raise ValueError("the teacher is measured before any student; this study has no reading of it")
         engines, teacher = [], 0.0
         for graded in study.grades:
             if graded.pupil != pupil or not isinstance(graded.outcome, Grade):
                 continue
             goods = shipment(study, graded, evaluator)
-            teacher = goods.teacher.test
+            teacher = teacher if goods.teacher is None else goods.teacher.test
             facts = {
                 "variant": str(graded.variant),
                 "test_percent": goods.student_engine.test,

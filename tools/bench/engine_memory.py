@@ -88,7 +88,7 @@ def _program(out: Path, library: Path | None = None) -> Path:
     gcc = shutil.which("gcc")
     if gcc is None:
         raise SystemExit("the probe needs gcc: apt-get install gcc")
-    student = [] if library is None else ["-DSTUDENT", f"-I{library}", library / "libautokd_student.a"]
+    student = [] if library is None else ["-DSTUDENT", f"-I{library}", f"{library}/libautokd_student.a"]
     subprocess.run([gcc, "-O2", "-static", PROBE, *student, "-o", out], check=True)
     return out
 

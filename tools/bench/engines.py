@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.descriptors import load_protocol, load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here
 from autokd_edge.devices.link import LocalLink
+from autokd_edge.ports import Backend
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
 TASK = Task(image=(3, 32, 32), classes=10, channel_multiple=8)
@@ -94,11 +96,11 @@ def networks() -> dict[str, StudentSpec]:
         family = wiring.family_named(family_name)
         space, rng = family.space(TASK), np.random.default_rng(3)
         for index in range(MEMBERS[name]):
-            values = {**dict(space.at(rng.random(len(space)) * 0.6)), **fixed}
+            values = {**dict(space.at((rng.random(len(space)) * 0.6).tolist())), **fixed}
             found[f"{name} {index}"] = family.spec(space.point(values), TASK, index)
     for name in DESIGNED:
         family = wiring.family_named(name)
-        found[name] = family.spec(family.space(TASK).at(np.full(len(family.space(TASK)), 0.5)), TASK, 0)
+        found[name] = family.spec(family.space(TASK).at([0.5] * len(family.space(TASK))), TASK, 0)
     return found
 
 
@@ -111,15 +113,14 @@ def _allowing(target: Target) -> Target:
     return replace(target, variants=(ORT, FP32, INT8))
 
 
-def _row(name: str, graph: Path, backends: Mapping[str, wiring.Backend], host: Target, folder: Path) -> Row:
+def _row(name: str, graph: Path, backends: Mapping[str, Backend], host: Target, folder: Path) -> Row:
     quantized = folder / f"{graph.stem}.int8.onnx"
     backends["tvm"].quantizer.quantize(graph, folder / "samples.npy", variant=INT8, target=host, out=quantized)
     engines, build_s = {}, {}
     for variant, source in ((ORT, graph), (FP32, graph), (INT8, quantized)):
         engines[variant] = folder / f"{graph.stem}-{variant.backend}-{variant.precision}"
-        build_s[variant] = _seconds(
-            lambda v=variant, s=source: backends[v.backend].builder.build(s, variant=v, target=host, out=engines[v])
-        )
+        build = backends[variant.backend].builder.build
+        build_s[variant] = _seconds(partial(build, source, variant=variant, target=host, out=engines[variant]))
     return Row(name=name, engines=engines, build_s=build_s)
 
 

@@ -14,7 +14,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,12 +28,13 @@ from autokd_edge.core.digest import digest_of_file, digest_of_json
 from autokd_edge.core.limits import MAX_QUANT_DROP
 from autokd_edge.core.measure import Protocol
 from autokd_edge.core.quantization import Quantized
+from autokd_edge.core.space import Value
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.descriptors import load_protocol, load_target
 from autokd_edge.devices.fingerprint import read_fingerprint, target_here
 from autokd_edge.errors import QuantizeError
-from autokd_edge.pipeline.gate import GatedEngine, float_engine, quantized_engine
+from autokd_edge.pipeline.gate import Gate, GatedEngine, float_engine, quantized_engine
 from autokd_edge.pipeline.stages import Stages
 from autokd_edge.search.candidates import GUESS
 from autokd_edge.store.artifacts import FolderStore
@@ -52,7 +53,7 @@ NOT_RUN = {
     "tensorrt": "it builds and runs on a Jetson",
 }
 # 3x3 convolutions; inverted residuals; the same with gates and hard swishes.
-STUDENTS = {
+STUDENTS: Mapping[str, tuple[str, Mapping[str, Value]]] = {
     "nago of 3x3 convolutions": ("nago", {"N_t": 3, "N_m": 1, "N_b": 3, "width": 50_000, "op": "conv3x3"}),
     "mbconv": ("mbconv", {}),
     "mobilenetv3-small-0.5": ("mobilenetv3-small-0.5", {}),
@@ -145,7 +146,7 @@ def _row(stages: Stages, network: Network, backend: str, protocol: Protocol, rou
         "float_test_percent": round(test, 2),
     }
     try:
-        gated = quantized_engine(stages, network.graph, in_int8, float_accuracy=known.accuracy, max_drop=MAX_QUANT_DROP)
+        gated = quantized_engine(stages, network.graph, in_int8, Gate(float_accuracy=known.accuracy, max_drop=MAX_QUANT_DROP))
     except QuantizeError as error:
         return {**common, "gate": f"refused: {error}", "law_kept": True}
     drop = test - stages.accuracy(gated.engine, in_int8, "test")

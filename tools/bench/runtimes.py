@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def main() -> int:
     target = target_here(host, read_fingerprint())
     protocol, _ = load_protocol(options.protocol)
     with tempfile.TemporaryDirectory() as name:
-        backends = {backend: wiring.BACKENDS[backend](Path(name) / backend) for backend in dict.fromkeys(v.backend for v in VARIANTS)}
+        backends = wiring.backends_of(replace(target, variants=VARIANTS), Path(name))
         contenders = list(_built(backends, target, Path(name)))
         for _ in range(options.rounds):
             for contender in contenders:

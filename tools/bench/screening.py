@@ -44,7 +44,7 @@ def main() -> int:
     protocol, _ = load_protocol("screen")
     family, rng = NagoFamily(), np.random.default_rng(options.seed)
     space = family.space(TASK)
-    rows, refused = [], 0
+    rows, refused = list[dict[str, float | int]](), 0
     with tempfile.TemporaryDirectory() as name:
         backend = wiring.backends_of(target, Path(name))["openvino"]
 

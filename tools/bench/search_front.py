@@ -26,6 +26,7 @@ from bench_facts import facts
 from table_world import NOTHING, VARIANT, Entry, Paths, Table, TableWorld, read_table
 
 from autokd_edge.core.events import Probe, Teach
+from autokd_edge.core.goal import Traded
 from autokd_edge.search.chooser import Chooser
 from autokd_edge.search.edge_bo import EdgeBO
 from autokd_edge.search.front_bo import FrontBO
@@ -58,7 +59,7 @@ def main() -> None:
 
 def _run(table: Table, key: Mapping[str, Any], teachings: int) -> dict[str, Any]:
     bound, slowest, began = table.bound_ns(key["quantile"]), 0.0, time.monotonic()
-    pareto = () if key["policy"] == "edge-bo-best" else ("latency",)
+    pareto: tuple[Traded, ...] = () if key["policy"] == "edge-bo-best" else ("latency",)
     world = TableWorld(table=table, bound_ns=bound, teachings=teachings, seed=key["seed"], policy=key["policy"], pareto=pareto)
     policy = PhasedPolicy(CHOOSERS[key["policy"]](table), (VARIANT,), Plan(pool=PROBES, batch=PROBES, most_probes=10**6))
     while len(world.study.teachings) < teachings:

@@ -82,7 +82,7 @@ def _run(policy: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
 
 def _accuracy(told: dict[str, Any], split: str) -> float:
     """Return the accuracy of the shipped engine, as the machine that measures computed it."""
-    return next(a["accuracy_percent"] for a in told["accuracies"] if a["what"] == "student engine" and a["split"] == split)
+    return next(float(a["accuracy_percent"]) for a in told["accuracies"] if a["what"] == "student engine" and a["split"] == split)
 
 
 def _summary(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -33,7 +33,8 @@ from typing import Any, Literal
 from bench_facts import facts
 from table_world import NOTHING, VARIANT, Paths, Table, TableWorld, read_table, recalled_of
 
-from autokd_edge.core.events import Confirm, GradeEngine, Probe, Stop, Teach
+from autokd_edge.core.events import Confirm, GradeEngine, Probe, Stop, Teach, Wait
+from autokd_edge.core.pupil import Recalled
 from autokd_edge.core.study import Study
 from autokd_edge.ports import Policy
 from autokd_edge.search.ax_search import AxProposer
@@ -75,7 +76,7 @@ def main() -> None:
 
 def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int, earlier: Table | None) -> dict[str, Any]:
     bound = table.bound_ns(key["quantile"])
-    recalled = ()
+    recalled: tuple[Recalled, ...] = ()
     if earlier is not None and key["policy"] in RECALLING:
         past = _earlier_study(earlier, key["quantile"], key["seed"] + EARLIER_SEED, probes)
         recalled = recalled_of(past, shuffled=key["policy"] == "edge-bo-misled")
@@ -86,7 +87,7 @@ def _run(table: Table, key: Mapping[str, Any], budget: int, probes: int, earlier
         asked = time.monotonic()
         action = policy.next(world.study)
         slowest = max(slowest, time.monotonic() - asked)
-        if isinstance(action, Stop | Confirm | GradeEngine) or (isinstance(action, Teach) and action.final):
+        if isinstance(action, Stop | Wait | Confirm | GradeEngine) or (isinstance(action, Teach) and action.final):
             break
         world.do(action)
     return {

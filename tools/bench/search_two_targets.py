@@ -22,7 +22,7 @@ from typing import Any
 from bench_facts import facts
 from table_world import NONE, NOTHING, PROBE_S, TEACH_S, VARIANT, Paths, Table, TableWorld, read_table
 
-from autokd_edge.core.events import Action, Confirm, Event, GradeEngine, Opened, Probe, Probed, Stop, Taught, Teach
+from autokd_edge.core.events import Action, Confirm, Event, GradeEngine, Opened, Probe, Probed, Stop, Taught, Teach, Wait
 from autokd_edge.core.goal import Goal
 from autokd_edge.core.pupil import Lesson
 from autokd_edge.core.study import advance
@@ -115,7 +115,7 @@ def _run(tables: Sequence[Table], names: Sequence[str], key: dict[str, Any]) -> 
 
 def _search(world: TogetherWorld | TableWorld, policy: Policy) -> None:
     action: Action = policy.next(world.study)
-    while not (isinstance(action, Stop | Confirm | GradeEngine) or (isinstance(action, Teach) and action.final)):
+    while not (isinstance(action, Stop | Wait | Confirm | GradeEngine) or (isinstance(action, Teach) and action.final)):
         world.do(action)
         action = policy.next(world.study)
 

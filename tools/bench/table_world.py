@@ -55,7 +55,7 @@ class Table:
 
     def bound_ns(self, quantile: float) -> int:
         """Return the latency limit that this share of the measured networks keeps."""
-        return math.floor(np.quantile([e.latency_ns for e in self.entries.values() if e.latency_ns is not None], quantile))
+        return math.floor(float(np.quantile([e.latency_ns for e in self.entries.values() if e.latency_ns is not None], quantile)))
 
     def optimum(self, bound_ns: int) -> float:
         """Return the highest accuracy that keeps the limit."""

@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does,
 import torch
 from bench_facts import facts
 
-from autokd_edge.core.space import Point
+from autokd_edge.core.space import Point, Value
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.students.families.nago import NagoFamily
 from autokd_edge.teaching.batches import TrainingBatches
@@ -32,7 +32,7 @@ from autokd_edge.teaching.logits import TeacherLogits
 from autokd_edge.teaching.losses import KD, CrossEntropy, Lessons, Loss, Outputs
 from autokd_edge.teaching.teachers import load_teacher
 
-STUDENTS = {
+STUDENTS: Mapping[str, Mapping[str, Value]] = {
     "small dense": {"N_t": 3, "N_m": 1, "N_b": 3, "width": 50_000, "op": "conv3x3"},
     "medium dense": {"N_t": 3, "N_m": 1, "N_b": 7, "K_b": 2, "P_b": 0.5, "width": 200_000, "op": "conv3x3"},
     "separable": {"N_t": 3, "N_m": 1, "N_b": 3, "width": 50_000, "op": "separable"},

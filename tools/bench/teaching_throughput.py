@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
@@ -25,7 +25,7 @@ from bench_facts import facts
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from autokd_edge.core.space import Point
+from autokd_edge.core.space import Point, Value
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.students.families.nago import NagoFamily
 from autokd_edge.students.lower_torch import torch_from_spec
@@ -38,7 +38,7 @@ from autokd_edge.teaching.samples import TeachingData
 from autokd_edge.teaching.teacher import Teacher
 from autokd_edge.teaching.teachers import load_teacher
 
-STUDENTS = {
+STUDENTS: Mapping[str, Mapping[str, Value]] = {
     "small dense": {"N_t": 3, "N_m": 1, "N_b": 3, "width": 50_000, "op": "conv3x3"},
     "medium dense": {"N_t": 3, "N_m": 1, "N_b": 7, "K_b": 2, "P_b": 0.5, "width": 200_000, "op": "conv3x3"},
     "separable": {"N_t": 3, "N_m": 1, "N_b": 3, "width": 50_000, "op": "separable"},
@@ -107,7 +107,7 @@ def _straightforward(spec: StudentSpec, data: TeachingData, teacher: Teacher, st
         kl = functional.kl_div(functional.log_softmax(logits / TAU, dim=1), soft, reduction="batchmean", log_target=True)
         loss = (1 - ALPHA) * functional.cross_entropy(logits, labels) + ALPHA * TAU**2 * kl
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         torch.nn.utils.clip_grad_norm_(student.parameters(), LARGEST_GRADIENT)
         optimizer.step()
 
