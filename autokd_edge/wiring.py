@@ -87,10 +87,11 @@ def _tensorrt(place: Place) -> Backend:
 
 def _tensorrt_rtx(_place: Place) -> Backend:
     from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
-    from autokd_edge.backends.tensorrt_rtx.board import AbsentGPU
+    from autokd_edge.backends.tensorrt_rtx.board import AbsentGPU, absent_gpu
     from autokd_edge.backends.tensorrt_rtx.builder import NAME, RTXBuilder
 
-    return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=ExplicitQuantizer(NAME, LocalLink()), board=AbsentGPU())
+    quantizer = ExplicitQuantizer(NAME, LocalLink())
+    return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=quantizer, board=AbsentGPU(), unmeasured=absent_gpu)
 
 
 def _tvm(place: Place) -> Backend:
