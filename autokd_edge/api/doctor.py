@@ -19,7 +19,7 @@ from autokd_edge.devices.facts import facts_over
 from autokd_edge.devices.fingerprint import fingerprint_of, target_here
 from autokd_edge.devices.installer import install_runtimes, remove_ours
 from autokd_edge.devices.ssh import SshLink
-from autokd_edge.errors import AutoKDError, DeviceError, InputError, TargetError
+from autokd_edge.errors import AutoKDError, DeviceError, InputError, RuntimeMissingError, TargetError
 
 _LOOK = "leave --install out: the examination says what the board lacks"
 
@@ -126,8 +126,9 @@ def _runtimes(target: Target, there: Device) -> Iterator[Finding]:
             try:
                 versions = {package: version for package, version in backend.builder.toolchain().items() if "/" not in package}
                 extras = backend.extras() if backend.extras is not None else ()
-            except AutoKDError as error:
-                yield Finding(what=f"runtime {name}", descriptor=asked, device=error.args[0], weight="wrong", mend=error.hint)
+            except AutoKDError as raised:
+                failed = raised.of_target(target.name) if isinstance(raised, RuntimeMissingError) else raised
+                yield Finding(what=f"runtime {name}", descriptor=asked, device=failed.args[0], weight="wrong", mend=failed.hint)
             else:
                 said = ", ".join(f"{package} {version}" for package, version in versions.items())
                 yield Finding(what=f"runtime {name}", descriptor=asked, device=said, weight="ok")
