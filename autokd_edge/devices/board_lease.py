@@ -2,7 +2,8 @@
 
 A heartbeat is the board's uptime, written by the shell that waits at the other end of the connection, so
 that it costs a running measurement nothing and no clock that is set can age it. A lock is free where its
-heart stood still for the time of expiry, or where the board was started anew since.
+heart stood still for the time of expiry, or where the board was started anew since. A process of the board's own that
+measures there (``lease``) counts as well.
 """
 
 from __future__ import annotations
@@ -17,16 +18,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from autokd_edge.devices.lease import EXPIRY_S, HERE, SHARED
 from autokd_edge.devices.process import last_line
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import DeviceError, MeasureError
 
 _log = logging.getLogger(__name__)
 
-# All users of a board share this place there, the one for locks on devices (Filesystem Hierarchy Standard 3.0, 5.9);
-# a user's own folder would be another one for each. Who may log in there may measure.
-SHARED = "/var/lock/autokd-edge"
-EXPIRY_S = 60.0
 _BEATS = 4  # in the time of expiry
 _POLL_S = 1.0
 _STEP_S = 30.0
@@ -48,7 +46,17 @@ if [ -f "$1/owner" ]; then
     exit
   fi
 fi
-echo "$up" >"$1/beat" && printf '%s\\n' "$2" "$boot" "$3" >"$1/owner" && echo held
+echo "$up" >"$1/beat" && printf '%s\\n' "$2" "$boot" "$3" >"$1/owner" || exit
+if [ -e "$1/{HERE}" ]; then
+  flock -n "$1/{HERE}" true
+  if [ $? = 1 ]; then
+    rm -f "$1/owner"
+    read -r purpose <"$1/{HERE}"
+    printf 'busy %s there\\n' "$purpose"
+    exit
+  fi
+fi
+echo held
 """
 _RELEASE = f"""{_GUARD}
 read -r owner <"$1/owner" || owner=

@@ -1,5 +1,6 @@
 """One measurer at a time on a board, over a real sshd."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autokd_edge.devices.board_lease import BoardLease
+from autokd_edge.devices.lease import Lease
 from autokd_edge.errors import ConnectionLostError, MeasureError
 
 pytestmark = pytest.mark.slow
@@ -54,6 +56,31 @@ def test_who_waits_gets_it_when_it_is_free(lease):
         assert ended == []
     waiting.join(20)
     assert ended == [None]
+
+
+def test_a_process_of_the_board_itself_and_one_over_ssh_wait_for_each_other(lease, tmp_path):
+    here = Lease(tmp_path / "shared" / "here", wait_s=0.1)
+    refused = pytest.raises(MeasureError, match=r"one measures at a time; .* \(from afar\), over SSH held '.*here'")
+    with lease().hold("from afar"), refused, here.hold("at hand"):
+        pass
+    with here.hold("at hand"):
+        with pytest.raises(MeasureError, match=rf"process {os.getpid()} \(at hand\) there held it"), lease().hold("from afar"):
+            pass
+        assert not (tmp_path / "shared" / "owner").exists()
+    with lease().hold("from afar"):
+        pass
+
+
+def test_who_is_heard_of_no_more_over_ssh_keeps_nobody_on_the_board_waiting(tmp_path):
+    leave_behind(tmp_path / "shared", boot=this_boot(), uptime=uptime() - 58.5)
+    here = Lease(tmp_path / "shared" / "here", wait_s=0)
+    with pytest.raises(MeasureError, match="somebody on elsewhere"), here.hold("me"):
+        pass
+    with Lease(tmp_path / "shared" / "here", wait_s=10).hold("me"):
+        pass
+    leave_behind(tmp_path / "of another boot", boot="another-boot", uptime=uptime())
+    with Lease(tmp_path / "of another boot" / "here", wait_s=0).hold("me"):
+        pass
 
 
 def test_a_heart_that_beats_keeps_the_board_longer_than_the_expiry(lease):
