@@ -51,7 +51,10 @@ class TrtexecBoard:
         shortest = flags.run_arguments(version, push(engine), runs=1, seconds=0, warmup_s=0)
         inspect = ("--exportLayerInfo={info}",) if flags.inspects(version) else ()
         block = Job(
-            arguments=tuple(flags.block_arguments(version, push(engine), protocol)), exports=("times",), pause_s=protocol.cooldown_s
+            arguments=tuple(flags.block_arguments(version, push(engine), protocol)),
+            exports=("times",),
+            pause_s=protocol.cooldown_s,
+            from_ms=flags.traced_from_ms(version, protocol.warmup_s),
         )
         jobs = [
             self._sentinel_job(version, sentinel, protocol),
@@ -81,7 +84,7 @@ class TrtexecBoard:
         )
         made = reading(answer, subject, baseline, as_asked=ran_as_asked(variant.precision, answer.executed))
         done = next(runs for found, runs in kept if found is answer)
-        return _with_more(made, done, version, target, warmup_ms=1000 * protocol.warmup_s)
+        return _with_more(made, done, version, target)
 
     def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
         """Run an engine on each sample: all in one process, where the board has its Python binding of TensorRT.
@@ -114,7 +117,8 @@ class TrtexecBoard:
     def _sentinel_job(self, version: Version, sentinel: Path, protocol: Protocol) -> Job:
         engine = self._place.link.push(sentinel)
         run = flags.run_arguments(version, engine, runs=protocol.sentinel_runs, seconds=0, warmup_s=protocol.warmup_s)
-        return Job(arguments=(*run, "--exportTimes={times}"), exports=("times",))
+        from_ms = flags.traced_from_ms(version, protocol.warmup_s)
+        return Job(arguments=(*run, "--exportTimes={times}"), exports=("times",), from_ms=from_ms)
 
     def _null(self, version: Version, null: Path, protocol: Protocol) -> int:
         """Read the peak memory of a process that does nothing but run the null engine; once."""
@@ -126,9 +130,8 @@ class TrtexecBoard:
 
     def _answer(self, done: tuple[Done, ...], version: Version, protocol: Protocol, block: Job) -> Answer:
         before, inspect, *blocks, after = done
-        warmup_ms = 1000 * protocol.warmup_s
-        times = [outputs.timings(one.exports.times, version, warmup_ms=warmup_ms).compute_ns for one in blocks]
-        ends = [outputs.timings(one.exports.times, version, warmup_ms=warmup_ms).compute_ns for one in (before, after)]
+        times = [outputs.timings(one.exports.times).compute_ns for one in blocks]
+        ends = [outputs.timings(one.exports.times).compute_ns for one in (before, after)]
         first, half = times[0], len(times[0]) // 2 or 1
         warm = abs(statistics.median(first[:half]) / statistics.median(first[half:] or first) - 1) <= 2 * protocol.warmup_tolerance
         gpu = gpu_of(done)
@@ -159,9 +162,9 @@ class TrtexecBoard:
             raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
 
-def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, target: Target, *, warmup_ms: float) -> Measurement:
-    """Add what only this backend knows: the drop of available memory, and flags of its own."""
-    blocks = [outputs.timings(one.exports.times, version, warmup_ms=warmup_ms) for one in done[2:-1]]
+def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, target: Target) -> Measurement:
+    """Add what only this backend knows: the drop of available memory, how many runs the kept ones stand for, and flags of its own."""
+    blocks = [outputs.timings(one.exports.times) for one in done[2:-1]]
     enqueue = statistics.median(ns for block in blocks for ns in block.enqueue_ns)
     compute = statistics.median(ns for block in blocks for ns in block.compute_ns)
     described = target.runtime_versions.get(NAME)
@@ -174,7 +177,7 @@ def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, targ
     }
     return replace(
         made,
-        toolchain={**made.toolchain, **copies},
+        toolchain={**made.toolchain, **copies, f"{NAME}/runs": f"{sum(block.runs for block in blocks)} timed, {made.count} kept"},
         memory=replace(made.memory, available_drop_bytes=done[1].available_drop_bytes),
         flags=(*made.flags, *(flag for flag, holds in laws.items() if holds)),
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -56,6 +57,8 @@ def test_the_median_is_that_of_the_gpus_compute_without_warm_up_and_copies(read,
     assert max(max(block) for block in reading.blocks_ns) < 1.02 * COMPUTE_NS
     assert reading.toolchain["tensorrt/h2d"] == "median 10000 ns"
     assert reading.toolchain["tensorrt/d2h"] == "median 2000 ns"
+    timed, kept = re.fullmatch(r"(\d+) timed, (\d+) kept", reading.toolchain["tensorrt/runs"]).groups()
+    assert int(timed) >= int(kept) == reading.count
 
 
 def test_the_flags_of_a_block_and_the_gpu_stand_beside_the_numbers(read):
