@@ -3,8 +3,14 @@
 import ast
 import itertools
 import json
+import os
+import signal
 import statistics
+import subprocess
+import sys
+import time
 import tracemalloc
+from pathlib import Path
 
 from autokd_edge.backends.tensorrt.trtexec import PROGRAM
 from autokd_edge.backends.tensorrt.trtexec_program import ROWS_MOST, trace
@@ -73,3 +79,40 @@ def test_the_answer_of_the_longest_traces_fits_through_the_link():
     columns = trace(LongTrace(2000), 0.0, 2000)["columns"]
     widest = {name: [12345.6789 + n for n in range(len(column))] for name, column in columns.items()}
     assert len(json.dumps(widest)) / 2000 * ROWS_MOST < MOST_BYTES / 2
+
+
+def runs(pid):
+    """Whether a process lives; one that ended may wait long for a parent that asks."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(happened):
+    """Wait for something; says whether it came within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return happened()
+
+
+def test_a_killed_client_leaves_neither_the_program_nor_trtexec_running(tmp_path):
+    trtexec, pids = tmp_path / "trtexec", tmp_path / "pids"
+    trtexec.write_text(f'#!/bin/sh\nread -r _ _ _ parent rest <"/proc/$$/stat"\necho "$parent $$ ." >{pids}\nexec sleep 60\n')
+    trtexec.chmod(0o755)
+    request = tmp_path / "request"
+    request.write_text(json.dumps({"programs": [str(trtexec)], "jobs": [{"arguments": [], "exports": []}] * 2}))
+    client = "import subprocess, sys; subprocess.run([sys.executable, sys.argv[1]], stdin=open(sys.argv[2]))"
+    with subprocess.Popen([sys.executable, "-c", client, PROGRAM, request], stdout=subprocess.DEVNULL) as parent:
+        try:
+            assert until(lambda: pids.exists() and pids.read_text().endswith(".\n"))
+            started = list(map(int, pids.read_text().split()[:2]))
+            assert all(map(runs, started))
+        finally:
+            parent.kill()
+    try:
+        assert until(lambda: not any(map(runs, started)))
+    finally:
+        for pid in filter(runs, started):
+            os.kill(pid, signal.SIGKILL)
