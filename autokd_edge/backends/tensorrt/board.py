@@ -21,6 +21,7 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.board import Place, ran_as_asked
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, reading, steadiest
 from autokd_edge.devices.reference import built_once, write_null, write_sentinel
+from autokd_edge.devices.throttling import over_reading
 from autokd_edge.errors import BuildError, MeasureError
 
 LAUNCH_BOUND = 0.8  # trtexec's own law: the host's enqueue time against the GPU's
@@ -46,7 +47,7 @@ class TrtexecBoard:
             MeasureError: the engine could not be loaded or run, took too long, or somebody else kept measuring.
             DeviceError: the device, or the way to it, failed.
         """
-        version, fingerprint, push = self._trtexec.version(), self._place.fingerprint(), self._place.link.push
+        version, push = self._trtexec.version(), self._place.link.push
         sentinel, null = self._reference("sentinel", write_sentinel, target), self._reference("null", write_null, target)
         shortest = flags.run_arguments(version, push(engine), runs=1, seconds=0, warmup_s=0)
         inspect = ("--exportLayerInfo={info}",) if flags.inspects(version) else ()
@@ -71,7 +72,9 @@ class TrtexecBoard:
 
         with self._place.lease.hold(f"measuring by protocol '{protocol.name}'"):
             baseline = Baseline(null_rss_bytes=self._null(version, null, protocol), sentinel_ns=self._fastest)
+            before = self._place.fingerprint()
             answer = steadiest(ask, protocol, baseline)
+            fingerprint = over_reading(before, self._place.fingerprint())
         self._fastest = min(filter(None, (self._fastest, answer.sentinel.before_ns, answer.sentinel.after_ns)))
         subject = Subject(
             engine=digest_of_file(engine),
@@ -168,7 +171,10 @@ def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, targ
     enqueue = statistics.median(ns for block in blocks for ns in block.enqueue_ns)
     compute = statistics.median(ns for block in blocks for ns in block.compute_ns)
     described = target.runtime_versions.get(NAME)
+    machine = made.fingerprint
     laws = {
+        # The GPU is timed: jetson_clocks locks its clock and leaves the governors of the cores as they are.
+        "clocks-unlocked": not machine.gpu_locked if machine.gpu_khz else "clocks-unlocked" in made.flags,
         "launch-bound": enqueue > LAUNCH_BOUND * compute,
         "runtime-not-as-described": described is not None and not within(version, described),
     }
@@ -179,5 +185,5 @@ def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, targ
         made,
         toolchain={**made.toolchain, **copies, f"{NAME}/runs": f"{sum(block.runs for block in blocks)} timed, {made.count} kept"},
         memory=replace(made.memory, available_drop_bytes=done[1].available_drop_bytes),
-        flags=(*made.flags, *(flag for flag, holds in laws.items() if holds)),
+        flags=(*(flag for flag in made.flags if flag not in laws), *(flag for flag, holds in laws.items() if holds)),
     )

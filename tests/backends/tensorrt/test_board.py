@@ -10,6 +10,7 @@ from contracts.board import BoardContract
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from fakes.jetson import EMULATED, FakeJetson
 
+from autokd_edge.backends.tensorrt.board import TrtexecBoard
 from autokd_edge.conformance.layer_timer import LayerTimerContract
 from autokd_edge.core.target import Variant
 from autokd_edge.errors import MeasureError
@@ -102,6 +103,22 @@ def test_flags_of_the_board_name_launches_power_mode_heat_and_another_runtime(tm
     bad = FakeJetson(tmp_path / "bad", "8.6.1", fault="launch-bound", fingerprint=hot)
     other = dataclasses.replace(target, runtime_versions={"tensorrt": "10.0 - 10.3"})
     assert of_interest < set(bad.board.measure(tmp_path / "e", variant=FP16, target=other, protocol=protocol).flags)
+
+
+def test_the_boards_clocks_are_read_after_the_blocks_too(tmp_path, protocol, target):
+    """Locked by jetson_clocks, which leaves the governors alone; the second time the clock falls meanwhile."""
+    locked = dataclasses.replace(EMULATED, governor="schedutil", gpu_khz=918_000, gpu_locked=True)
+    free = dataclasses.replace(locked, governor="performance", gpu_locked=False)
+    states = iter([locked, locked, locked, dataclasses.replace(locked, gpu_khz=611_000), free, free])
+    jetson = FakeJetson(tmp_path, "8.6.1")
+    place = dataclasses.replace(jetson.place, fingerprint=lambda: next(states))
+    board = TrtexecBoard(jetson.trtexec, jetson.builder, place, jetson.logits)
+    jetson.builder.build(write_graph(tmp_path / "g.onnx"), variant=FP16, target=target, out=tmp_path / "e")
+    steady, fallen, wandering = (
+        set(board.measure(tmp_path / "e", variant=FP16, target=target, protocol=protocol).flags) & {"clocks-unlocked", "throttled"}
+        for _ in range(3)
+    )
+    assert (steady, fallen, wandering) == (set(), {"throttled"}, {"clocks-unlocked"})
 
 
 def test_a_trace_that_is_garbage_is_a_measure_error(read):
