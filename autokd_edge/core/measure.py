@@ -86,17 +86,26 @@ class Memory:
     """Peak resident memory (VmHWM) of a fresh process, with the engine and with a null engine.
 
     ``available_drop_bytes`` is another scope: how far the system's available memory fell while the
-    engine ran, which decides on boards where the GPU shares it. None where nobody looked.
+    engine ran, which decides on boards where the GPU shares it; ``null_drop_bytes`` is the same of the null
+    engine, most of it what CUDA takes for itself. None where nobody looked.
     """
 
     peak_rss_bytes: int
     null_rss_bytes: int
     available_drop_bytes: int | None = None
+    null_drop_bytes: int | None = None
 
     @property
     def engine_bytes(self) -> int:
         """Peak over the null-engine baseline; never below 0."""
         return max(0, self.peak_rss_bytes - self.null_rss_bytes)
+
+    @property
+    def engine_drop_bytes(self) -> int | None:
+        """Drop of the available memory over the null-engine baseline, never below 0; None where either was not read."""
+        if self.available_drop_bytes is None or self.null_drop_bytes is None:
+            return None
+        return max(0, self.available_drop_bytes - self.null_drop_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

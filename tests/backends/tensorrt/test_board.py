@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import re
 
 import numpy as np
@@ -11,8 +12,10 @@ from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from fakes.jetson import EMULATED, FakeJetson
 
 from autokd_edge.backends.tensorrt.board import TrtexecBoard
+from autokd_edge.backends.tensorrt.trtexec import Trtexec
 from autokd_edge.conformance.layer_timer import LayerTimerContract
 from autokd_edge.core.target import Variant
+from autokd_edge.devices.link import LocalLink
 from autokd_edge.errors import MeasureError
 
 FP16 = Variant(backend="tensorrt", precision="fp16")
@@ -90,6 +93,27 @@ def test_two_scopes_of_memory_are_read(read):
     assert memory.peak_rss_bytes > 10_000_000  # the stand-in imports numpy
     assert memory.null_rss_bytes > 10_000_000
     assert memory.available_drop_bytes is not None
+
+
+class FakeMemoryLink(LocalLink):
+    """This machine, whose available memory falls as told: to a null engine 600, 900 and 610 MB, to another 700 MB."""
+
+    def run(self, argv, *, stdin, timeout_s):
+        done = super().run(argv, stdin=stdin, timeout_s=timeout_s)
+        jobs, answer, nulls = json.loads(stdin)["jobs"], json.loads(done.stdout), iter((600, 900, 610))
+        for job, said in zip(jobs, answer["jobs"], strict=True):
+            null = any("/null-" in argument for argument in job["arguments"] if argument.startswith("--loadEngine="))
+            said["available_drop_bytes"] = 10**6 * (next(nulls) if null else 700)
+        return dataclasses.replace(done, stdout=json.dumps(answer).encode())
+
+
+def test_the_drop_of_available_memory_is_stated_with_that_of_a_null_engine(tmp_path, protocol, target):
+    jetson = FakeJetson(tmp_path, "8.6.1")
+    trtexec = Trtexec(link=FakeMemoryLink(), places=jetson.trtexec.places)
+    board = TrtexecBoard(trtexec, jetson.builder, jetson.place, jetson.logits)
+    jetson.builder.build(write_graph(tmp_path / "g.onnx"), variant=FP16, target=target, out=tmp_path / "e")
+    memory = board.measure(tmp_path / "e", variant=FP16, target=target, protocol=protocol).memory
+    assert (memory.available_drop_bytes, memory.null_drop_bytes, memory.engine_drop_bytes) == (700_000_000, 610_000_000, 90_000_000)
 
 
 def test_flags_of_the_board_name_launches_power_mode_heat_and_another_runtime(tmp_path, protocol, target):
