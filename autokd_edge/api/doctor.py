@@ -74,7 +74,7 @@ def examine_device(
     done = [*_changed(wanted, there, install=install, clean=clean)]
     if not lock_clocks:
         return Examination(target=wanted.name, device=device, findings=_findings(wanted, there), done=tuple(done))
-    with clocks_locked(there.link) as how:
+    with clocks_locked(there.link, power_modes=wanted.power_modes) as how:
         findings = _findings(wanted, there)
     return Examination(target=wanted.name, device=device, findings=findings, done=(*done, f"clocks: {how}"))
 
