@@ -87,7 +87,7 @@ class Memory:
 
     ``available_drop_bytes`` is another scope: how far the system's available memory fell while the
     engine ran, which decides on boards where the GPU shares it; ``null_drop_bytes`` is the same of the null
-    engine, most of it what CUDA takes for itself. None where nobody looked.
+    engine: what the runtime takes for itself. None where nobody looked.
     """
 
     peak_rss_bytes: int

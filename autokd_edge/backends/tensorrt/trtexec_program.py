@@ -3,7 +3,7 @@
 Standard library of Python 3.6 only, which is what JetPack 4 ships. A request holds ``programs``, the places
 to look for trtexec, and ``jobs``; a job holds ``arguments``, in which ``{name}`` stands for a file that the
 job exports, and ``exports``: the names to give back. Of a trace of times the columns of evenly spaced rows from
-``from_ms`` on are given back, and how many rows there were: the trace of a minute is 180 MB where an inference
+``from_ms`` on are given back, and how many rows there were: the trace of a minute is 170 MB where an inference
 takes 0.1 ms. The first job that fails is the last that runs.
 """
 
@@ -21,7 +21,7 @@ import time
 from typing import Any, Dict, Iterator, Optional, TextIO
 
 COLUMNS = ("startComputeMs", "startEnqMs", "endEnqMs", "h2dMs", "computeMs", "d2hMs", "latencyMs")
-ROWS_MOST = 200000  # kept of all traces together: 17 MB of an answer, for which the link has 64 MiB
+ROWS_MOST = 200000  # kept of all traces together: some 16 MB of an answer, for which the link has 64 MiB
 LOG_MOST = 200000  # characters: a verbose build says tens of megabytes
 POLL_S = 0.02
 
