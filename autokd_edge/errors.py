@@ -111,6 +111,10 @@ class DeviceDiskFullError(DeviceError):
 class RuntimeMissingError(DeviceError):
     """A program or package that the work needs is not on the device."""
 
+    def of_target(self, name: str) -> RuntimeMissingError:
+        """Return the error with a target in the command to type; who asked the device did not know for which."""
+        return RuntimeMissingError(self.args[0], hint=self.hint.replace("--target TARGET", f"--target {name}"))
+
 
 class OutlierError(DeviceError):
     """The device runs at another pace than the others of its pool, and keeps to it."""

@@ -24,6 +24,7 @@ from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.core.tuning import Tuning
+from autokd_edge.errors import NoDeviceError
 
 Split: TypeAlias = Literal["calibration", "validation", "test"]
 
@@ -215,6 +216,7 @@ class Backend:
     package: str | None = None  # what runs the engines, where that is not named as the backend is
     computed_by: str = ""  # what gives the logits, where it is not the engine itself
     extras: Callable[[], tuple[Extra, ...]] | None = None  # asks the device; raises StageError and DeviceError
+    unmeasured: Callable[[Target], NoDeviceError] | None = None  # says why, where its engines are built ahead of time alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

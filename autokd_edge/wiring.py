@@ -25,6 +25,7 @@ from autokd_edge.devices.descriptors import load_protocol
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import fingerprint_over, read_fingerprint
 from autokd_edge.devices.lease import Lease, default_lease_path
+from autokd_edge.devices.leased import building_in_turn
 from autokd_edge.devices.link import LocalLink
 from autokd_edge.devices.pool import BoardPool
 from autokd_edge.devices.pooled import pooled
@@ -55,7 +56,8 @@ def _openvino(runtime: Callable[[], Runtime], place: Place) -> Backend:
 
     made = runtime()
     board = OpenVINOBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint, runtime=made)
-    builder, quantizer = OpenVINOBuilder(place.link, runtime=made), NNCFQuantizer(LocalLink(), runtime=made)
+    builder = building_in_turn(OpenVINOBuilder(place.link, runtime=made), place)
+    quantizer = NNCFQuantizer(LocalLink(), runtime=made)
     return Backend(name=made.name, builder=builder, quantizer=quantizer, board=board, layer_timer=board, package=NAME)
 
 
@@ -65,8 +67,8 @@ def _onnxruntime(place: Place) -> Backend:
     from autokd_edge.backends.onnxruntime.quantize import ONNXRuntimeQuantizer
 
     board = ONNXRuntimeBoard(place.link, place.lease, place.folder, fingerprint=place.fingerprint)
-    quantizer = ONNXRuntimeQuantizer(LocalLink())
-    return Backend(name=NAME, builder=ONNXRuntimeBuilder(place.link), quantizer=quantizer, board=board, layer_timer=board)
+    builder, quantizer = building_in_turn(ONNXRuntimeBuilder(place.link), place), ONNXRuntimeQuantizer(LocalLink())
+    return Backend(name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board)
 
 
 def _tensorrt(place: Place) -> Backend:
@@ -82,15 +84,17 @@ def _tensorrt(place: Place) -> Backend:
     logits = LogitsRunner(trtexec, Binding(link=place.link))
     board = TrtexecBoard(trtexec, builder, place, logits)
     quantizer = ExplicitQuantizer(NAME, LocalLink())
-    return Backend(name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board, extras=logits.extras)
+    built = building_in_turn(builder, place)
+    return Backend(name=NAME, builder=built, quantizer=quantizer, board=board, layer_timer=board, extras=logits.extras)
 
 
 def _tensorrt_rtx(_place: Place) -> Backend:
     from autokd_edge.backends.tensorrt.quantize import ExplicitQuantizer
-    from autokd_edge.backends.tensorrt_rtx.board import AbsentGPU
+    from autokd_edge.backends.tensorrt_rtx.board import AbsentGPU, absent_gpu
     from autokd_edge.backends.tensorrt_rtx.builder import NAME, RTXBuilder
 
-    return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=ExplicitQuantizer(NAME, LocalLink()), board=AbsentGPU())
+    quantizer = ExplicitQuantizer(NAME, LocalLink())
+    return Backend(name=NAME, builder=RTXBuilder(LocalLink()), quantizer=quantizer, board=AbsentGPU(), unmeasured=absent_gpu)
 
 
 def _tvm(place: Place) -> Backend:

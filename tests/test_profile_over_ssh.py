@@ -20,7 +20,7 @@ def test_a_network_is_quantised_here_and_built_timed_and_looked_into_there(tmp_p
     with LoopbackBoard(tmp_path / "board") as board, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", board.path_with_client())
         board.give_runtimes()
-        argv = ("--device", board.device, "--protocol", "screen", "--data", "images.npy", "--per-layer", "--json")
+        argv = ("--device", board.device, "--protocol", "final", "--data", "images.npy", "--per-layer", "--json")
         done = run_here("profile", "model.onnx", *argv, folder=tmp_path)
     assert done.status == 0, done
     variants = {variant["precision"]: variant for variant in json.loads(done.out)["variants"]}

@@ -12,7 +12,6 @@ takes some minutes and 0.4 GB, the next ones seconds. An interrupted run is made
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
@@ -23,6 +22,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from arguments import Arguments
 from emulated.binfmt import register, unregister
 from emulated.counting import offer_counting
 from emulated.places import NAME, BoardError, InputError, Places
@@ -38,7 +38,7 @@ _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=<>!~,\[\]-]*\Z")
 
 def main() -> int:
     """Read the command line; a failure is one line on stderr."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Arguments(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     starting = commands.add_parser("up", help="make the board where it is not there, and start it")
     starting.add_argument("--cpu", default="cortex-a72", help="processor that QEMU emulates (default: %(default)s)")

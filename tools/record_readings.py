@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from arguments import Arguments
 
 from autokd_edge import wiring
 from autokd_edge.backends.predicted.counts import counts_of
@@ -236,7 +237,7 @@ def _variants(lines: list[Line]) -> tuple[RecordedVariant, ...]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", required=True)
     parser.add_argument("--device", help="ssh://user@host[:port]; by default this machine")
     parser.add_argument("--count", type=int, default=150)

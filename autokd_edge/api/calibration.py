@@ -6,6 +6,8 @@ from pathlib import Path
 
 from autokd_edge.errors import DataError
 
+_MADE = 'numpy.save("FILE.npy", images), float32 (n, c, h, w) as the network reads them'
+
 
 def calibration_images(data: str, input_shape: tuple[int, ...], folder: Path) -> Path:
     """Return a .npy of float32 images ``(n, c, h, w)`` that fit an input ``(1, c, h, w)``.
@@ -38,10 +40,10 @@ def _shape(path: Path) -> tuple[int, ...]:
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise DataError(f"calibration images '{path}' are not there") from None
+        raise DataError(f"calibration images must be a data set's name or a .npy file; '{path}' is not there", hint=_MADE) from None
     except (OSError, ValueError) as error:
-        raise DataError(f"calibration images must be a .npy file of float32; '{path}' is something else") from error
+        raise DataError(f"calibration images must be a .npy file of float32; '{path}' is something else", hint=_MADE) from error
     if images.dtype != np.float32:
-        raise DataError(f"calibration images must be float32; '{path}' holds {images.dtype}")
+        raise DataError(f"calibration images must be float32; '{path}' holds {images.dtype}", hint=_MADE)
     shape: tuple[int, ...] = images.shape
     return shape

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from autokd_edge import wiring
 from autokd_edge.api.compile_options import AUTO, RUNTIME, STANDALONE, CompileOptions
 from autokd_edge.api.fine_tuning import check_tunable, teacher_of, tuning_by
+from autokd_edge.api.measurable import check_measurable, for_target
 from autokd_edge.api.native import engine_name, files_beside, runtime_of
 from autokd_edge.api.tuning import check_tuning
 from autokd_edge.bundle.manifest import Accuracy, Card, Manifest, ModelInput, Network, Preprocessing, Reading
@@ -79,6 +80,7 @@ class CompileJob:
         data = None if source is None else _fitting(source.teaching(), network, options)
         device = wiring.device_of(options.device)
         target = target_here(written, device.fingerprint())
+        check_measurable(target, wiring.backends_of(target, Path(), device))
         variants = _variants(target, options)
         if options.tune is not None:
             check_tuning(target, device, variants)
@@ -102,7 +104,7 @@ class CompileJob:
             InputError: no variant can be built, or the bundle cannot be written.
             StageError: the device gave no reading.
         """
-        with tempfile.TemporaryDirectory() as work:
+        with tempfile.TemporaryDirectory() as work, for_target(self.target.name):
             stages = self._stages(Path(work))
             graph = self._graph(stages, Path(work))
             protocol, _ = load_protocol(FINAL)

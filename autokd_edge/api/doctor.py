@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from autokd_edge.devices.facts import facts_over
 from autokd_edge.devices.fingerprint import fingerprint_of, target_here
 from autokd_edge.devices.installer import install_runtimes, remove_ours
 from autokd_edge.devices.ssh import SshLink
-from autokd_edge.errors import AutoKDError, DeviceError, InputError, TargetError
+from autokd_edge.errors import AutoKDError, DeviceError, InputError, RuntimeMissingError, TargetError
+
+_LOOK = "leave --install out: the examination says what the board lacks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +75,13 @@ def examine_device(
     wanted, _ = load_target(target)
     there = wiring.device_of(device)
     done = [*_changed(wanted, there, install=install, clean=clean)]
-    if not lock_clocks:
-        return Examination(target=wanted.name, device=device, findings=_findings(wanted, there), done=tuple(done))
-    with clocks_locked(there.link, power_modes=wanted.power_modes) as how:
+    with clocks_locked(there.link, power_modes=wanted.power_modes) if lock_clocks else nullcontext() as how:
         findings = _findings(wanted, there)
-    return Examination(target=wanted.name, device=device, findings=findings, done=(*done, f"clocks: {how}"))
+    if how is not None:
+        done.append(f"clocks: {how}")
+    if clean and not install and isinstance(there.link, SshLink):
+        remove_ours(there.link)  # what examining put there
+    return Examination(target=wanted.name, device=device, findings=findings, done=tuple(done))
 
 
 def _changed(target: Target, there: Device, *, install: bool, clean: bool) -> Iterator[str]:
@@ -85,14 +90,17 @@ def _changed(target: Target, there: Device, *, install: bool, clean: bool) -> It
         if install or clean:
             raise InputError("--install and --clean must have a device to work on; none was given", hint="--device ssh://user@host")
         return
-    if clean:
-        remove_ours(link)
-        yield "removed what was ours"
-    if install:
-        packages = wiring.device_packages(target)
-        if not packages:
-            raise InputError(f"target '{target.name}' must have a runtime that Python drives to be installed; it has none")
-        yield f"installed {', '.join(install_runtimes(link, packages))}"
+    packages = wiring.device_packages(target)
+    if install and not packages:
+        raise InputError(f"target '{target.name}' must have a runtime that Python drives to be installed; it has none", hint=_LOOK)
+    if not (install or clean):
+        return
+    with there.lease.hold("putting a board in order"):  # what somebody measures with is not taken away meanwhile
+        if clean:
+            remove_ours(link)
+            yield "removed what was ours"
+        if install:
+            yield f"installed {', '.join(install_runtimes(link, packages))}"
 
 
 def _findings(target: Target, there: Device) -> tuple[Finding, ...]:
@@ -118,11 +126,15 @@ def _runtimes(target: Target, there: Device) -> Iterator[Finding]:
             try:
                 versions = {package: version for package, version in backend.builder.toolchain().items() if "/" not in package}
                 extras = backend.extras() if backend.extras is not None else ()
-            except AutoKDError as error:
-                yield Finding(what=f"runtime {name}", descriptor=asked, device=error.args[0], weight="wrong", mend=error.hint)
+            except AutoKDError as raised:
+                failed = raised.of_target(target.name) if isinstance(raised, RuntimeMissingError) else raised
+                yield Finding(what=f"runtime {name}", descriptor=asked, device=failed.args[0], weight="wrong", mend=failed.hint)
             else:
                 said = ", ".join(f"{package} {version}" for package, version in versions.items())
                 yield Finding(what=f"runtime {name}", descriptor=asked, device=said, weight="ok")
+                if backend.unmeasured is not None:
+                    why = backend.unmeasured(target)
+                    yield Finding(what=f"readings of {name}", descriptor=asked, device=why.args[0], weight="wrong", mend=why.hint)
                 for extra in extras:
                     weight: Weight = "ok" if extra.usable else "note"
                     yield Finding(what=extra.name, descriptor="", device=extra.found, weight=weight, mend=extra.mend)

@@ -58,7 +58,10 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
     protocol, _ = load_protocol(options.protocol)
     described = load_target(options.target)[0]
     if options.device is not None and options.predict is not None:
-        raise InputError(f"a reading is measured or predicted; got --device {options.device} and --predict {options.predict}")
+        raise InputError(
+            f"a reading is measured or predicted; got --device {options.device} and --predict {options.predict}",
+            hint="leave one of them out",
+        )
     device = wiring.predicted_device(described, options.predict) if options.predict else wiring.device_of(options.device)
     _check_out(options.out)
     with tempfile.TemporaryDirectory() as scratch:

@@ -14,6 +14,7 @@ from autokd_edge.api.fine_tuning import check_tunable
 from autokd_edge.api.folder import RunFolder, has_bundle, manifest_in
 from autokd_edge.api.goals import PlacedGoal, channel_multiple, check_relative, placed, screening, supporting
 from autokd_edge.api.knowledge import recalled_from, spaces_digest, start_of
+from autokd_edge.api.measurable import check_measurable, for_target
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.reports import explained
 from autokd_edge.api.shipping import ship
@@ -137,8 +138,10 @@ class SearchJob:
             if self.tune is not None:
                 check_tuning(goal.target, goal.device, goal.target.variants)
             screening(goal.target)
-            for backend in self._backends(goal).values():
-                if goal.device.link.device is not None:
+            backends = self._backends(goal)
+            check_measurable(goal.target, backends)
+            for backend in backends.values() if goal.device.link.device is not None else ():
+                with for_target(goal.target.name):
                     backend.builder.toolchain()  # asks the device for its runtime
         opened = next(iter(SQLJournal(self.folder.journal_url).read(self.name)), None)
         if isinstance(opened, Opened):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autokd_edge.cli.options import FAILED, Devices, Json, LockClocks
+from autokd_edge.cli.options import FAILED, Examined, Json, LockClocks
 
 if TYPE_CHECKING:
     from autokd_edge.api.doctor import Examination
@@ -21,7 +21,7 @@ _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 
 def doctor(
     target: Annotated[str, typer.Option(help="Target, see `autokd-edge targets`, or your own descriptor .toml.")] = "host",
-    device: Devices = None,
+    device: Examined = None,
     install: Annotated[bool, typer.Option("--install", help="Put the target's runtimes into a virtual environment on the device.")] = False,
     lock_clocks: LockClocks = False,
     clean: Annotated[bool, typer.Option("--clean", help="Remove first what is ours on the device.")] = False,

@@ -27,6 +27,10 @@ Devices = Annotated[
         help="What measures: ssh://user@host[:port], or TARGET=ssh://...; again for each board of a pool. Default: this machine.",
     ),
 ]
+Examined = Annotated[
+    list[str] | None,
+    typer.Option("--device", help="What is examined: ssh://user@host[:port]; again for each board. Default: this machine."),
+]
 MaxLatency = Annotated[list[str] | None, typer.Option(help="3ms, p99:3ms, or 0.25x of the teacher's; of one target: TARGET=3ms.")]
 MaxMemory = Annotated[list[str] | None, typer.Option(help="20MB, or 0.5x of the teacher's; peak over the null engine.")]
 LockClocks = Annotated[

@@ -8,6 +8,7 @@ heart stood still for the time of expiry, or where the board was started anew si
 from __future__ import annotations
 
 import getpass
+import logging
 import secrets
 import shlex
 import socket
@@ -19,6 +20,8 @@ from contextlib import contextmanager
 from autokd_edge.devices.process import last_line
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import DeviceError, MeasureError
+
+_log = logging.getLogger(__name__)
 
 # All users of a board share this place there, the one for locks on devices (Filesystem Hierarchy Standard 3.0, 5.9);
 # a user's own folder would be another one for each. Who may log in there may measure.
@@ -57,11 +60,15 @@ rm -f "$1/owner" && echo free
 class BoardLease:
     """The right to measure on the board at the other end of a link, held by one at a time; not re-entrant."""
 
-    def __init__(self, link: SshLink, *, folder: str = SHARED, wait_s: float = 300.0, expiry_s: float = EXPIRY_S) -> None:
+    def __init__(
+        self, link: SshLink, *, folder: str = SHARED, wait_s: float = 300.0, expiry_s: float = EXPIRY_S, patience_s: float = 30.0
+    ) -> None:
+        """Make a lease; who waits is told for whom after ``patience_s``, and no longer waits after ``wait_s``."""
         self._link = link
         self._folder = folder
         self._wait_s = wait_s
         self._expiry_s = expiry_s
+        self._patience_s = patience_s
 
     @contextmanager
     def hold(self, purpose: str) -> Iterator[None]:
@@ -95,19 +102,22 @@ class BoardLease:
             )
 
     def _acquire(self, owner: str, purpose: str) -> None:
-        deadline = time.monotonic() + self._wait_s
+        began, told = time.monotonic(), False
         who = f"{getpass.getuser()} on {socket.gethostname()} ({purpose})"
         while True:
             said = self._script(_ACQUIRE, owner, who, str(round(self._expiry_s)))
             if said == "held":
                 return
-            if time.monotonic() >= deadline:
-                holder = said.removeprefix("busy ")
+            holder, waited_s = said.removeprefix("busy "), time.monotonic() - began
+            if waited_s >= self._wait_s:
                 raise MeasureError(
                     f"one measures at a time on '{self._link.device}'; {holder} held it for more than {self._wait_s:g} s",
                     hint="wait for it to end, then run the same command again",
                     retryable=True,
                 )
+            if waited_s >= self._patience_s and not told:
+                _log.warning("waiting to measure on '%s': one measures at a time, and %s does", self._link.device, holder)
+                told = True
             time.sleep(min(_POLL_S, self._wait_s))
 
     def _beat(self, stop: threading.Event) -> None:

@@ -65,11 +65,11 @@ def _load(name_or_path: str, as_type: type[T], folder: str, what: str) -> tuple[
 
 
 def _unknown(name: str, folder: str, what: str) -> TargetError:
-    hint = "autokd-edge targets" if what == "target" else ""
-    if name.endswith(".toml"):
-        return TargetError(f"{what} descriptor '{name}' is not a file", hint=hint)
     known = _names(folder)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = "autokd-edge targets" if what == "target" else f"--{what} {(near or known)[0]}"
+    if name.endswith(".toml"):
+        return TargetError(f"{what} descriptor '{name}' is not a file", hint=hint)
     said = f"did you mean {' or '.join(near)}" if near else f"known are {', '.join(known)}"
     return TargetError(f"there is no {what} '{name}'; {said}", hint=hint)
 

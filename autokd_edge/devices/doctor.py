@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 from autokd_edge.core.measure import Fingerprint
 from autokd_edge.core.target import Target
 from autokd_edge.devices.facts import MODEL, THROTTLED, Facts, facts_over
-from autokd_edge.devices.fingerprint import target_here
-from autokd_edge.devices.readouts import tegra_state, throttled_before
+from autokd_edge.devices.fingerprint import UNKNOWN, target_here
+from autokd_edge.devices.readouts import power_mode_command, tegra_state, throttled_before
 from autokd_edge.errors import TargetError
 from autokd_edge.ports import Link
 
@@ -25,6 +25,7 @@ DISK = "free disk"
 _NEEDED = {"sha256sum": "coreutils", "flock": "util-linux", "xargs": "findutils", "du": "coreutils", "find": "findutils"}
 _LEAST_DISK_KB = 2**20  # 1 GiB: what is kept on a board at most
 _WARM_C = 75.0  # a Raspberry Pi throttles softly at 60 to 80 degrees, a Jetson at 95 or so
+_LEAST_SHARE, _MOST_SHARE = 0.8, 1.05  # of the memory that the board is sold with, as MemTotal says it
 _L4T = re.compile(r"# (R\d+) \(release\), REVISION: ([\d.]+)")
 
 _SCRIPT = f"""
@@ -61,7 +62,7 @@ def examine(target: Target, machine: Fingerprint, facts: Facts, *, device: str |
     """Compare a device with its descriptor, and see whether a search could run there; runtimes are not looked at."""
     return (
         *_identity(target, machine, facts),
-        *_state(machine, facts),
+        *_state(target, machine, facts),
         *_tools(facts, device),
     )
 
@@ -84,14 +85,14 @@ def _identity(target: Target, machine: Fingerprint, facts: Facts) -> Iterator[Fi
         lacks = [flag for flag in target.isa_flags if flag not in machine.isa_flags]
         flags = " ".join(machine.isa_flags) + (f" (without {' '.join(lacks)})" if lacks else "")
         yield Finding(what="ISA flags", descriptor=" ".join(target.isa_flags), device=flags, weight="wrong" if lacks else "ok")
-        yield Finding(what="memory", descriptor=_gib(target.memory_bytes), device=_gib(machine.memory_bytes), weight="ok")
+        yield _memory(target, machine)
     else:
         yield Finding(what="cores", descriptor="read from it", device=str(machine.cores), weight="ok")
         yield Finding(what="ISA flags", descriptor="read from it", device=" ".join(machine.isa_flags), weight="ok")
         yield Finding(what="memory", descriptor="read from it", device=_gib(machine.memory_bytes), weight="ok")
 
 
-def _state(machine: Fingerprint, facts: Facts) -> Iterator[Finding]:
+def _state(target: Target, machine: Fingerprint, facts: Facts) -> Iterator[Finding]:
     tegra = tegra_state(facts.get(TEGRASTATS, ""))
     yield Finding(what="available memory", descriptor="", device=_gib(machine.available_bytes), weight="ok")
     if machine.emulated:
@@ -99,14 +100,15 @@ def _state(machine: Fingerprint, facts: Facts) -> Iterator[Finding]:
     if machine.virtual:
         yield Finding(what="virtual machine", descriptor="", device="yes: clocks and neighbours are out of reach", weight="note")
     if machine.power_mode:
-        yield Finding(what="power mode", descriptor="", device=machine.power_mode, weight="ok")
+        yield _power_mode(target, machine.power_mode)
     fixed = machine.governor == "performance"
+    known = machine.governor != UNKNOWN
     yield Finding(
         what="governor",
         descriptor="performance",
-        device=machine.governor,
+        device=machine.governor if known else "unknown: its clocks cannot be held still from here",
         weight="ok" if fixed else "note",
-        mend="" if fixed else "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+        mend="echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor" if known and not fixed else "",
     )
     if machine.clock_khz or (tegra is not None and tegra.cpu_mhz):
         gpu = f", GPU {tegra.gpu_mhz} MHz" if tegra is not None and tegra.gpu_mhz else ""
@@ -126,6 +128,21 @@ def _state(machine: Fingerprint, facts: Facts) -> Iterator[Finding]:
     if machine.throttled or before:
         held = f"now: {', '.join(machine.throttled) or 'nothing'}; since the start: {', '.join(before) or 'nothing'}"
         yield Finding(what="throttling", descriptor="", device=held, weight="note", mend="a stronger supply, a cooler, then start it anew")
+
+
+def _memory(target: Target, machine: Fingerprint) -> Finding:
+    """Compare the memory, of which a kernel keeps some for itself; an emulated board has that of the machine under it."""
+    share = machine.memory_bytes / target.memory_bytes
+    other = not machine.emulated and not _LEAST_SHARE < share < _MOST_SHARE
+    said = f"{_gib(machine.memory_bytes)}{': a board with another memory than described' if other else ''}"
+    return Finding(what="memory", descriptor=_gib(target.memory_bytes), device=said, weight="note" if other else "ok")
+
+
+def _power_mode(target: Target, mode: str) -> Finding:
+    """Compare a Jetson's power mode with the fastest one; in a slower one a search is possible, and its readings say so."""
+    fastest = target.power_modes[0] if target.power_modes else mode
+    mend = "" if mode == fastest else power_mode_command(fastest)
+    return Finding(what="power mode", descriptor=fastest, device=mode, weight="note" if mend else "ok", mend=mend)
 
 
 def _tools(facts: Facts, device: str | None) -> Iterator[Finding]:

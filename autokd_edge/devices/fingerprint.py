@@ -27,7 +27,7 @@ from autokd_edge.devices.facts import (
     facts_over,
     matching,
 )
-from autokd_edge.devices.readouts import power_mode, throttled_now
+from autokd_edge.devices.readouts import power_mode, power_mode_command, throttled_now
 from autokd_edge.devices.throttling import GpuClock, gpu_clock, held_by_cooling, throttle_events
 from autokd_edge.errors import TargetError
 from autokd_edge.ports import Link
@@ -50,6 +50,11 @@ _ELF_MACHINES = {"aarch64": {183, 40}, "armv7l": {40}, "x86_64": {62, 3}}
 # With one of these an int8 product is summed in int32; without, pairs are summed in int16 and saturate.
 _VNNI = {"avx_vnni", "avx_vnni_int8", "avx512_vnni", "amx_int8"}
 _BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # without one of these bf16 would be computed in float
+# What can be done about a machine that is not the target.
+_ELSEWHERE = (
+    "--device ssh://user@host measures on such a board, --predict recorded (or FILE of tools/record_readings.py) predicts its readings; "
+    "--target host measures for the machine at hand"
+)
 # MemTotal moves by some MiB with each kernel; a machine must stay the same target over an update.
 MEMORY_STEP = 256 * 2**20
 
@@ -108,8 +113,7 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
     if machine.machine != target.architecture:
         raise TargetError(
             f"target '{target.name}' must run on {target.architecture}; the machine is {machine.machine}",
-            hint="--device ssh://user@host measures on such a board, --predict recorded (or FILE of tools/record_readings.py) predicts its "
-            "readings; --target host measures for the machine at hand",
+            hint=_ELSEWHERE,
         )
     if target.probe:
         return replace(
@@ -128,9 +132,17 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
         raise TargetError(
             f"target '{target.name}' must have {target.cores} cores and {', '.join(target.isa_flags)}; "
             f"the machine is '{machine.processor}' with {machine.cores} cores{lacks}",
-            hint="--target host measures for the machine at hand",
+            hint=_all_cores_hint(target, machine) if not missing and machine.cores < target.cores else _ELSEWHERE,
         )
     return target
+
+
+def _all_cores_hint(target: Target, machine: Fingerprint) -> str:
+    """Say what gives a board its other cores back: a Jetson's slower power modes switch some of them off."""
+    if not target.power_modes:
+        return _ELSEWHERE
+    mode = f"; the board is in {machine.power_mode}" if machine.power_mode else ""
+    return f"slower power modes switch cores off{mode}. On the board: {power_mode_command(target.power_modes[0])}"
 
 
 def _cpuinfo(facts: Facts) -> dict[str, str]:

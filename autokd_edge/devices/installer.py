@@ -42,6 +42,7 @@ def install_runtimes(link: SshLink, packages: Sequence[str]) -> tuple[str, ...]:
 def remove_ours(link: SshLink) -> None:
     """Remove all files of ours from a device, runtimes included; raises DeviceError."""
     link.run(["rm", "-rf", f"{link.folder}/files", f"{link.folder}/made", f"{link.folder}/venv"], stdin=b"", timeout_s=_VENV_TIMEOUT_S)
+    link.forget_python()  # it may have been ours
     link.close()
 
 

@@ -52,6 +52,11 @@ def power_mode(said: str) -> str:
     return found[1].strip() if found else ""
 
 
+def power_mode_command(name: str) -> str:
+    """Return what to type on a Jetson to put it into a mode; only its own nvpmodel.conf says what number the name has there."""
+    return f"sudo nvpmodel -m $(grep -oP 'ID=\\K[0-9]+(?= NAME={name} )' /etc/nvpmodel.conf)"
+
+
 def tegra_state(line: str) -> TegraState | None:
     """Read a line of tegrastats, of any JetPack; None where it is none."""
     memory, cores = _MEMORY.search(line), _CORES.search(line)

@@ -23,6 +23,7 @@ _QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatM
 # ONNX's own domains; "com.microsoft" is ONNX Runtime's, whose schemas only that runtime has.
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 _VENDOR_DOMAINS = ("com.microsoft",)
+_EXPORT = 'torch.onnx.export(network, image, "model.onnx") writes one, torch.export.save a .pt2'
 _MOST_BYTES = 2**31 - 1  # a protobuf message is no larger
 
 
@@ -84,13 +85,13 @@ def _parsed(source: Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model(source, load_external_data=False)
     except FileNotFoundError:
-        raise ModelError(f"a model must be an ONNX file or a torch.export program; there is no '{source}'") from None
+        raise ModelError(f"a model must be an ONNX file or a torch.export program; there is no '{source}'", hint=_EXPORT) from None
     except OSError as error:
         raise ModelError(f"model '{source}' cannot be read: {error.strerror}") from error
     except DecodeError as error:
-        raise ModelError(f"a model must be an ONNX file; '{source}' is something else") from error
+        raise ModelError(f"a model must be an ONNX file; '{source}' is something else", hint=_EXPORT) from error
     if not model.HasField("graph") or not model.graph.node or not model.opset_import:
-        raise ModelError(f"a model must be an ONNX file with a graph; '{source}' has none")
+        raise ModelError(f"a model must be an ONNX file with a graph; '{source}' has none", hint=_EXPORT)
     return model
 
 

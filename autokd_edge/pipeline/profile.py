@@ -11,7 +11,7 @@ from autokd_edge.core.measure import Protocol
 from autokd_edge.core.profile import Built, LayerTime, LeftOut, Profiled, ProfileOutcome, ProfileRow
 from autokd_edge.core.pupil import Failed
 from autokd_edge.core.target import Target, Variant
-from autokd_edge.errors import DeviceError, ModelError, NoDeviceError, StageError
+from autokd_edge.errors import DeviceError, ModelError, NoDeviceError, RuntimeMissingError, StageError
 from autokd_edge.pipeline.evaluate import stage_of
 from autokd_edge.pipeline.given_model import GivenModel
 from autokd_edge.ports import Backend
@@ -52,6 +52,9 @@ class Profiler:
                 outcome = self._outcome(model, variant, Path(folder))
             except StageError as error:
                 outcome = Failed(stage=stage_of(error), error=type(error).__name__, message=str(error), retryable=error.retryable)
+            except RuntimeMissingError as error:
+                said = str(error.of_target(self.target.name))
+                outcome = Failed(stage="measure", error=type(error).__name__, message=said, retryable=False)
             except DeviceError as error:  # what was measured before is kept
                 outcome = Failed(stage="measure", error=type(error).__name__, message=str(error), retryable=True)
         return ProfileRow(variant=variant, outcome=outcome)

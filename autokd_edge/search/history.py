@@ -88,8 +88,11 @@ def _fitting(of: _Same) -> tuple[Reading, ...]:
 
 
 def refused(study: Study) -> tuple[Member, ...]:
-    """Return the members that could not be lowered, built or measured, in order of events."""
-    return tuple(probed.member for probed in study.probes if isinstance(probed.outcome, Failed))
+    """Return the members that could not be lowered, built or measured for a reason of their own, in order of events.
+
+    A time limit or a lost file says nothing of a network: what may succeed when tried again is left out.
+    """
+    return tuple(probed.member for probed in study.probes if isinstance(probed.outcome, Failed) and not probed.outcome.retryable)
 
 
 def chosen(study: Study) -> tuple[Probed, ...]:

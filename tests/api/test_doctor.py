@@ -72,7 +72,7 @@ def test_a_missing_runtime_is_named_installed_found_and_removed_again(board, tmp
 
     document, _ = examined(tmp_path, "--device", board.device, "--clean")
     assert (document["done"], document["fit"]) == (["removed what was ours"], False)
-    assert not (board.cache / "autokd-edge" / "venv").exists()
+    assert [path for path in (board.cache / "autokd-edge").rglob("*") if path.is_file()] == []  # nor what examining it needed
 
 
 def test_a_target_that_the_device_is_not_is_said_and_its_runtimes_are_looked_at_all_the_same(tmp_path):
@@ -90,6 +90,20 @@ def test_a_backend_that_nobody_provides_is_one_finding_among_the_others(tmp_path
     assert not document["fit"]
     assert "got 'unheard-of'" in findings["runtimes"]["device"]
     assert findings["architecture"]["weight"] == "ok"
+
+
+@pytest.mark.parametrize("command", ["search", "check"])
+def test_a_target_that_is_built_ahead_of_time_is_called_unfit_by_the_doctor_and_refused_by_a_search(tmp_path, command):
+    document, findings = examined(tmp_path, "--target", "rtx")
+    assert not document["fit"]
+    said = findings["readings of tensorrt_rtx"]["device"]
+    assert said.startswith(
+        "an engine of target 'rtx' (compute capability 8.6, 8.9, 12.0) is built ahead of time and cannot be measured here"
+    )
+    done = run_here(command, "--target", "rtx", "--data", "digits", "--teacher", "example:digits", "--max-latency", "1ms", folder=tmp_path)
+    assert (done.status, list(tmp_path.iterdir())) == (2, [])
+    assert said in done.last
+    assert done.last.endswith("Hint: autokd-edge profile MODEL.onnx --target rtx builds them")
 
 
 def test_the_table_says_all_this_to_people(tmp_path):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from fakes.backend import FAKE_FINGERPRINT, FAKE_PROTOCOL, FAKE_TARGET
 from fakes.link import FakeLink
@@ -10,6 +11,7 @@ from fakes.runtime import FAKE_RUNTIME
 from autokd_edge.core.target import Variant
 from autokd_edge.devices.board import Place, RuntimeBoard, ran_as_asked
 from autokd_edge.devices.lease import Lease
+from autokd_edge.devices.link import LocalLink
 from autokd_edge.devices.runtime import LinkedRuntime
 from autokd_edge.errors import MeasureError
 
@@ -33,14 +35,14 @@ MOVED = {**STEADY, "sentinel": {"before_ns": 1000, "after_ns": 1200}}
 class FakeRuntimeBuilder:
     """Builds by asking the device, as a real one."""
 
-    def __init__(self, link):
-        self._runtime = LinkedRuntime(runtime=FAKE_RUNTIME, link=link)
+    def __init__(self, link, runtime=FAKE_RUNTIME):
+        self._runtime = LinkedRuntime(runtime=runtime, link=link)
 
     def toolchain(self):
         return self._runtime.toolchain()
 
     def build(self, graph, *, variant, target, out):
-        self._runtime.build(graph, variant=variant, target=target, out=out, timeout_s=1)
+        self._runtime.build(graph, variant=variant, target=target, out=out, timeout_s=20)
 
 
 class FakeDevice:
@@ -114,10 +116,35 @@ def test_what_an_emulator_ran_is_never_called_measured(tmp_path, emulated, origi
     assert board.measure(tmp_path / "engine", variant=FLOAT, target=FAKE_TARGET, protocol=PROTOCOL).origin == origin
 
 
+# A clock that is set back a little in the middle of every 50th run, for the real program on this machine.
+BACKWARDS = """
+import time
+_true, _back, _runs, _run = time.perf_counter_ns, [0], [0], FakeEngine.run
+time.perf_counter_ns = lambda: _true() - _back[0]
+
+def run(self):
+    _run(self)
+    _runs[0] += 1
+    if _runs[0] % 50 == 0:
+        _back[0] += 20_000
+
+FakeEngine.run = run
+
+def build(request):
+    np.save(open(request["out"], "wb"), np.ones((4, 3), np.float32))
+    return {}
+"""
+
+
 def test_a_clock_that_goes_backwards_is_no_reading(tmp_path):
-    device = FakeDevice(tmp_path, {**STEADY, "blocks_ns": [[1000, -5, 1000], [1000] * 20]})
-    with pytest.raises(MeasureError, match="samples must be positive; got -5 ns"):
-        device.measure()
+    (tmp_path / "driver.py").write_text(FAKE_RUNTIME.driver.read_text() + BACKWARDS)
+    np.save(tmp_path / "engine.npy", np.ones((4, 3), np.float32))
+    runtime, link = replace(FAKE_RUNTIME, driver=tmp_path / "driver.py"), LocalLink()
+    place = Place(link=link, lease=Lease(tmp_path / "lock", wait_s=0), folder=tmp_path / "references", fingerprint=lambda: FAKE_FINGERPRINT)
+    board = RuntimeBoard(runtime, FakeRuntimeBuilder(link, runtime), place)
+    protocol = replace(PROTOCOL, block_runs=200, timeout_s=30)
+    with pytest.raises(MeasureError, match=r"samples must be positive; got -1\d{4} ns"):
+        board.measure(tmp_path / "engine.npy", variant=FLOAT, target=FAKE_TARGET, protocol=protocol)
 
 
 def test_nobody_measures_or_runs_next_to_somebody(tmp_path):

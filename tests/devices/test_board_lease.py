@@ -30,6 +30,14 @@ def test_who_waits_too_long_is_told_who_measures(lease, link):
         pass
 
 
+def test_who_waits_is_told_once_for_whom(lease, link, caplog):
+    with lease().hold("measuring by protocol 'final'"), pytest.raises(MeasureError), lease(wait_s=2.5, patience_s=0.5).hold("me"):
+        pass
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"waiting to measure on '{link.device}': one measures at a time, and ")
+    assert said.endswith("(measuring by protocol 'final') does")
+
+
 def test_the_board_is_free_again_after_an_error_inside(lease):
     with pytest.raises(ZeroDivisionError), lease().hold("me"):
         _ = 1 / 0

@@ -57,6 +57,23 @@ def test_clocks_that_wander_heat_and_throttling_are_noted_with_what_mends_them()
     assert findings["clocks"].device == "CPU 600 MHz"
 
 
+def test_clocks_that_nobody_can_hold_have_no_command_that_mends_them():
+    governor = seen(replace(MACHINE, governor="unknown"))["governor"]
+    assert (governor.weight, governor.device, governor.mend) == ("note", "unknown: its clocks cannot be held still from here", "")
+
+
+def test_another_memory_and_a_slower_power_mode_are_noted():
+    nano, _ = load_target("jetson-nano")
+    board = replace(MACHINE, machine="aarch64", isa_flags=("asimd",), power_mode="5W", memory_bytes=2 * 2**30)
+    findings = seen(board, target=nano)
+    memory, mode = findings["memory"], findings["power mode"]
+    assert (memory.weight, memory.descriptor, memory.device) == ("note", "4.0 GiB", "2.0 GiB: a board with another memory than described")
+    assert (mode.weight, mode.descriptor, mode.device) == ("note", "MAXN", "5W")
+    assert mode.mend == r"sudo nvpmodel -m $(grep -oP 'ID=\K[0-9]+(?= NAME=MAXN )' /etc/nvpmodel.conf)"
+    whole = replace(board, power_mode="MAXN", memory_bytes=4_156_628_992)  # as the kernel of a Nano with 4 GB counts it
+    assert {seen(whole, target=nano)[what].weight for what in ("memory", "power mode")} == {"ok"}
+
+
 def test_an_emulator_and_a_hypervisor_are_noted():
     findings = seen(replace(MACHINE, emulated=True, virtual=True))
     assert "never measured" in findings["emulated"].device

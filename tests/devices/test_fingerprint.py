@@ -95,8 +95,17 @@ def test_a_written_target_is_refused_on_a_machine_that_is_none(tmp_path):
         target_here(n100, machine(tmp_path / "other", cores=8, flags="sse4_2 avx avx2 fma f16c"))
     with pytest.raises(TargetError, match="without avx_vnni"):
         target_here(n100, machine(tmp_path / "older", flags="sse4_2 avx avx2 fma f16c"))
-    with pytest.raises(TargetError, match="with 8 cores"):
+    with pytest.raises(TargetError, match="with 8 cores") as caught:
         target_here(n100, machine(tmp_path / "larger", cores=8))
+    assert all(way in caught.value.hint for way in ("--device ssh://user@host", "--predict recorded", "--target host"))
+
+
+def test_a_jetson_whose_mode_switches_cores_off_is_told_how_to_switch_them_on(tmp_path):
+    nano, _ = load_target("jetson-nano")
+    slow = replace(machine(tmp_path), machine="aarch64", isa_flags=("asimd",), cores=2, power_mode="5W")
+    with pytest.raises(TargetError, match=r"must have 4 cores.*with 2 cores") as caught:
+        target_here(nano, slow)
+    assert "the board is in 5W. On the board: sudo nvpmodel -m $(grep -oP" in caught.value.hint
 
 
 X86_CPU = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: avx2 avx512_vnni hypervisor\n"

@@ -23,11 +23,12 @@ USER = getpass.getuser()
 class LoopbackBoard:
     """One sshd, its keys, and a client configured for it; ``home`` is where the board keeps what is sent."""
 
-    def __init__(self, folder: Path, *, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, environment: dict[str, str] | None = None, boot: Path | None = None) -> None:
         if SSHD is None:
             pytest.skip("sshd is not installed: apt-get install openssh-server")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._boot = boot  # a file that its programs see in the place of the kernel's boot_id: another text is another start
         self.cache = folder / "cache"
         self.port = _free_port()
         for name in ("host", "user"):
@@ -96,6 +97,9 @@ class LoopbackBoard:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         argv = [SSHD, "-D", "-e", "-f", str(self._config)]
+        if self._boot is not None:
+            inside = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+            argv = ["unshare", "--mount", "sh", "-c", inside, str(self._boot), *argv]
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + 10

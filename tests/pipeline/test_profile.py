@@ -9,7 +9,7 @@ from pipeline.world import FakeTuner
 
 from autokd_edge.core.profile import LayerTime, LeftOut, Profiled
 from autokd_edge.core.pupil import Failed
-from autokd_edge.errors import MeasureError, ModelError
+from autokd_edge.errors import MeasureError, ModelError, RuntimeMissingError
 from autokd_edge.pipeline.given_model import read_model
 from autokd_edge.pipeline.profile import Profiler
 from autokd_edge.ports import Backend
@@ -107,3 +107,15 @@ def test_engines_are_tuned_where_that_is_asked_for_and_the_row_says_what_came_of
     first = made.rows(model, [].append)[0].outcome
     assert tuner.tuned == (0 if asked is None else 1)
     assert (None if first.tuning is None else first.tuning.most) == asked
+
+
+class FakeBareBuilder(FakeBuilder):
+    def build(self, graph, *, variant, target, out):  # noqa: ARG002  the port's signature
+        raise RuntimeMissingError("'ssh://pi' must have the package 'onnxruntime'", hint="autokd-edge doctor --target TARGET --install")
+
+
+def test_a_missing_runtime_is_no_failure_that_passes_and_names_the_target_in_what_mends_it(model):
+    bare = Backend(name="fake", builder=FakeBareBuilder(), quantizer=FakeQuantizer(), board=FakeBoard())
+    row, _ = outcomes(profiler(bare), model)
+    assert (row.error, row.retryable) == ("RuntimeMissingError", False)
+    assert row.message.endswith(f"Hint: autokd-edge doctor --target {FAKE_TARGET.name} --install")

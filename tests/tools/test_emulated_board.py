@@ -47,6 +47,13 @@ def kernel(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize("tool", ["emulated_board.py", "record_readings.py"])
+def test_a_mistake_on_the_command_line_is_one_line(tool):
+    done = subprocess.run([sys.executable, TOOL.with_name(tool), "bogus"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.endswith(f"Hint: {tool} --help\n")
+
+
 def test_the_mirror_and_the_suite_are_those_that_apt_uses():
     assert system.mirror_of(POLICY) == ("http://mirror.example/debian", "bookworm")
     with pytest.raises(BoardError, match=r"names none. Hint: apt-get update"):

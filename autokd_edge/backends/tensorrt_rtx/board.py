@@ -14,14 +14,15 @@ class AbsentGPU:
 
     def measure(self, engine: Path, *, variant: Variant, target: Target, protocol: Protocol) -> Measurement:  # noqa: ARG002  the port's signature
         """Refuse; raises NoDeviceError."""
-        raise _refusal(target, "measured")
+        raise absent_gpu(target)
 
     def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
         """Refuse; raises NoDeviceError."""
-        raise _refusal(target, "run")
+        raise absent_gpu(target, "run")
 
 
-def _refusal(target: Target, done: str) -> NoDeviceError:
+def absent_gpu(target: Target, done: str = "measured") -> NoDeviceError:
+    """Say why an engine of the target is not measured, or not run, from here."""
     capabilities = ", ".join(target.compute_capabilities)
     return NoDeviceError(
         f"an engine of target '{target.name}' (compute capability {capabilities}) is built ahead of time and cannot be {done} here: "
