@@ -75,7 +75,7 @@ def examine_device(
     wanted, _ = load_target(target)
     there = wiring.device_of(device)
     done = [*_changed(wanted, there, install=install, clean=clean)]
-    with clocks_locked(there.link) if lock_clocks else nullcontext() as how:
+    with clocks_locked(there.link, power_modes=wanted.power_modes) if lock_clocks else nullcontext() as how:
         findings = _findings(wanted, there)
     if how is not None:
         done.append(f"clocks: {how}")

@@ -81,7 +81,7 @@ def profile(options: ProfileOptions, watch: Watch) -> Profile:
             quantized=quantized,
             tune=options.tune,
         )
-        with clocks_held(device) if options.lock_clocks else nullcontext():
+        with clocks_held(device, target.power_modes) if options.lock_clocks else nullcontext():
             rows = profiler.rows(model, watch)
     made = Profile(
         profile_version=PROFILE_VERSION,

@@ -188,8 +188,8 @@ class SearchJob:
     @contextmanager
     def _clocks(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for device in {id(goal.device): goal.device for goal in self.goals}.values() if self.lock_clocks else ():
-                stack.enter_context(clocks_held(device))
+            for goal in {id(goal.device): goal for goal in self.goals}.values() if self.lock_clocks else ():
+                stack.enter_context(clocks_held(goal.device, goal.target.power_modes))
             yield
 
     def _distiller(self) -> KDDistiller:

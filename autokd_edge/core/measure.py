@@ -67,15 +67,18 @@ class Fingerprint:
     emulated: bool = False  # the programs run on another processor than they are made for
     available_bytes: int = 0  # memory that was free for programs
     clock_khz: int = 0  # of the fastest core, 0 where the machine does not say
-    temperature_c: float | None = None  # of the hottest sensor
-    throttled: tuple[str, ...] = ()  # what held the clocks down
+    temperature_c: float | None = None  # of the hottest sensor, before or after the reading
+    throttled: tuple[str, ...] = ()  # what held the clocks down, before, during or after the reading
+    throttle_events: int = 0  # since the start, where the machine counts them
+    gpu_khz: int = 0  # of a Jetson's GPU, 0 where there is none
+    gpu_locked: bool = False  # its bounds leave it this one clock
     power_mode: str = ""  # nvpmodel's, where there is one
     counts_instructions: bool = False  # an emulator that can; no processor is asked
 
     @property
     def lasting(self) -> Fingerprint:
-        """The same without what changes from minute to minute: free memory, clock and temperature."""
-        return replace(self, available_bytes=0, clock_khz=0, temperature_c=None)
+        """The same without what changes from minute to minute: free memory, clocks, counted events and temperature."""
+        return replace(self, available_bytes=0, clock_khz=0, temperature_c=None, throttle_events=0, gpu_khz=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +86,26 @@ class Memory:
     """Peak resident memory (VmHWM) of a fresh process, with the engine and with a null engine.
 
     ``available_drop_bytes`` is another scope: how far the system's available memory fell while the
-    engine ran, which decides on boards where the GPU shares it. None where nobody looked.
+    engine ran, which decides on boards where the GPU shares it; ``null_drop_bytes`` is the same of the null
+    engine: what the runtime takes for itself. None where nobody looked.
     """
 
     peak_rss_bytes: int
     null_rss_bytes: int
     available_drop_bytes: int | None = None
+    null_drop_bytes: int | None = None
 
     @property
     def engine_bytes(self) -> int:
         """Peak over the null-engine baseline; never below 0."""
         return max(0, self.peak_rss_bytes - self.null_rss_bytes)
+
+    @property
+    def engine_drop_bytes(self) -> int | None:
+        """Drop of the available memory over the null-engine baseline, never below 0; None where either was not read."""
+        if self.available_drop_bytes is None or self.null_drop_bytes is None:
+            return None
+        return max(0, self.available_drop_bytes - self.null_drop_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

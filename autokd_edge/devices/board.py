@@ -18,6 +18,7 @@ from autokd_edge.devices.program import ask, made_on_device
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, answer_from_json, reading, steadiest
 from autokd_edge.devices.reference import built_once, write_null, write_sentinel
 from autokd_edge.devices.runtime import DEVICE_PROGRAM, LinkedRuntime, Runtime
+from autokd_edge.devices.throttling import over_reading
 from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.ports import Builder, Exclusive, Link
 
@@ -89,8 +90,7 @@ class RuntimeBoard:
             timing = {**request, "sentinel": push(sentinel), "sentinel_settings": fixed, "protocol": encode(protocol)}
             answer = steadiest(lambda: self._timed(timing, protocol), protocol, baseline)
             counted = self._instructions(request, fingerprint, protocol)
-        held_down = dict.fromkeys((*fingerprint.throttled, *self._place.fingerprint().throttled))
-        fingerprint = replace(fingerprint, throttled=tuple(held_down))
+        fingerprint = over_reading(fingerprint, self._place.fingerprint())
         origin: Origin = "emulated" if fingerprint.emulated else "device"
         subject = Subject(
             engine=digest_of_file(engine),

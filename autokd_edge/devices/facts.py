@@ -23,13 +23,17 @@ WHOLE = ("/proc/cpuinfo", "/proc/meminfo", "/etc/os-release")
 GOVERNOR = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
 CLOCK = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"
 TEMPERATURE = "/sys/class/thermal/thermal_zone[0-9]*/temp"
+COOLING = ("/sys/class/thermal/cooling_device[0-9]*/type", "/sys/class/thermal/cooling_device[0-9]*/cur_state")
+# Clocks of what is no CPU; a Jetson's GPU is one of them.
+OTHER_CLOCKS = tuple(f"/sys/class/devfreq/*/{bound}_freq" for bound in ("cur", "min", "max"))
+EVENTS = "/sys/class/hwmon/hwmon*/oc*_event_cnt"  # over-current and under-voltage events of a Jetson
 MODEL = "/proc/device-tree/model"
 HYPERVISORS = ("/proc/device-tree/hypervisor/compatible", "/sys/hypervisor/type")
 EMULATED = "/etc/autokd-edge-emulated"  # tools/emulated_board.py writes it
 INTERPRETER = "header of the running shell"  # of the program that runs it for the kernel: an emulator, where there is one
 COUNTER = "autokd-count-instructions"  # on a board of tools/emulated_board.py: runs a program and counts its instructions
 # Of one line each.
-LINES = (MODEL, *HYPERVISORS, EMULATED, GOVERNOR, CLOCK, TEMPERATURE)
+LINES = (MODEL, *HYPERVISORS, EMULATED, GOVERNOR, CLOCK, TEMPERATURE, *COOLING, *OTHER_CLOCKS, EVENTS)
 THROTTLED = "vcgencmd get_throttled"
 POWER_MODE = "nvpmodel -q"
 _TIMEOUT_S = 30.0

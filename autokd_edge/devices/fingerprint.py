@@ -28,6 +28,7 @@ from autokd_edge.devices.facts import (
     matching,
 )
 from autokd_edge.devices.readouts import power_mode, power_mode_command, throttled_now
+from autokd_edge.devices.throttling import GpuClock, gpu_clock, held_by_cooling, throttle_events
 from autokd_edge.errors import TargetError
 from autokd_edge.ports import Link
 
@@ -76,6 +77,7 @@ def fingerprint_of(facts: Facts) -> Fingerprint:
     emulated = _emulated(machine, cpu, facts)
     if emulated:
         flags = _flags_of_auxiliary(facts)
+    gpu = gpu_clock(facts) or GpuClock(khz=0, locked=False)
     temperatures = [int(text) for text in matching(facts, TEMPERATURE) if text.lstrip("-").isdigit()]
     return Fingerprint(
         machine=machine,
@@ -90,7 +92,10 @@ def fingerprint_of(facts: Facts) -> Fingerprint:
         available_bytes=_memory_bytes(facts, "MemAvailable"),
         clock_khz=max((int(text) for text in matching(facts, CLOCK) if text.isdigit()), default=0),
         temperature_c=max(temperatures) / 1000 if temperatures else None,
-        throttled=throttled_now(facts.get(THROTTLED, "")),
+        throttled=(*throttled_now(facts.get(THROTTLED, "")), *held_by_cooling(facts)),
+        throttle_events=throttle_events(facts),
+        gpu_khz=gpu.khz,
+        gpu_locked=gpu.locked,
         power_mode=power_mode(facts.get(POWER_MODE, "")),
         counts_instructions=emulated and bool(facts.get(COUNTER, "").strip()),
     )

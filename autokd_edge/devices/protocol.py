@@ -5,9 +5,11 @@ A flag never changes a number. Its laws:
 =========================  ==================================================================================
 sentinel-drift             the fixed engine moved more than the protocol allows, at the last retry too
 machine-slowed             the fixed engine ran more than 10 % slower than it has run here, at the last retry too
-clocks-unlocked            the governor is not "performance" (or the machine does not say): clocks may wander
+clocks-unlocked            the governor is not "performance" (or the machine does not say): clocks may wander; of an
+                           engine on a Jetson's GPU that the bounds of the GPU's clock differ
 power-mode-reduced         the device runs in another power mode than the fastest of its descriptor
-throttled                  the device said, before or after the reading, that heat or its supply holds its clocks down
+throttled                  the device said, before or after the reading, that heat or its supply holds its clocks down, or
+                           it did so in between: events were counted, or a locked clock of the GPU fell
 virtual-machine            a hypervisor is present: clocks and neighbours are out of reach
 not-pinned                 one thread was asked for, and it could move between cores
 not-warm                   the running median was not yet stable at the end of the warm-up time

@@ -29,6 +29,7 @@ _LINES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("Peak resident memory of the process", lambda m: wording.size(m.memory.peak_rss_bytes)),
     ("Peak over the null engine", lambda m: wording.size(m.memory.engine_bytes)),
     ("Drop of the system's available memory", lambda m: _size_or_none(m.memory.available_drop_bytes)),
+    ("Drop of the available memory over the null engine", lambda m: _size_or_none(m.memory.engine_drop_bytes)),
     ("Executed precision", wording.executed),
     ("Instructions of one inference", wording.instructions),
     ("Flags", lambda m: ", ".join(m.flags) or "none"),
@@ -86,6 +87,7 @@ def _summary(row: ProfileRow) -> dict[str, Json]:
                 "reading": reading,
                 "block_medians_ns": medians,
                 "available_memory_drop_bytes": done.measurement.memory.available_drop_bytes,
+                "available_memory_drop_over_null_bytes": done.measurement.memory.engine_drop_bytes,
                 "layers": layers,
             }
 

@@ -87,6 +87,12 @@ def test_memory_is_never_negative() -> None:
     assert Memory(peak_rss_bytes=2, null_rss_bytes=5).engine_bytes == 0
 
 
+@pytest.mark.parametrize(("drop", "null", "over"), [(9, 4, 5), (4, 9, 0), (None, 4, None), (9, None, None)])
+def test_the_drop_of_available_memory_is_over_that_of_the_null_engine(drop, null, over):
+    memory = Memory(peak_rss_bytes=1, null_rss_bytes=1, available_drop_bytes=drop, null_drop_bytes=null)
+    assert memory.engine_drop_bytes == over
+
+
 def test_drift_is_a_share_without_a_sign() -> None:
     assert Sentinel(before_ns=100, after_ns=97).drift == pytest.approx(0.03)
     assert Sentinel(before_ns=100, after_ns=103).drift == pytest.approx(0.03)

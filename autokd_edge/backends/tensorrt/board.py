@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,20 @@ from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.board import Place, ran_as_asked
 from autokd_edge.devices.protocol import Answer, Baseline, Subject, reading, steadiest
 from autokd_edge.devices.reference import built_once, write_null, write_sentinel
+from autokd_edge.devices.throttling import over_reading
 from autokd_edge.errors import BuildError, MeasureError
 
 LAUNCH_BOUND = 0.8  # trtexec's own law: the host's enqueue time against the GPU's
 _PROFILED_RUNS = 100
+_NULL_READINGS = 3  # the median of three: others take and give memory on the board meanwhile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NullMemory:
+    """What a process takes that runs the null engine: by its own peak, and by how far the board's available memory fell."""
+
+    peak_rss_bytes: int
+    drop_bytes: int
 
 
 class TrtexecBoard:
@@ -37,7 +47,7 @@ class TrtexecBoard:
         self._place = place
         self._float = Variant(backend=NAME, precision="fp32")
         self._fastest: int | None = None  # sentinel, in ns
-        self._null_rss_bytes: int | None = None
+        self._null: _NullMemory | None = None
 
     def measure(self, engine: Path, *, variant: Variant, target: Target, protocol: Protocol) -> Measurement:
         """Take a reading of the GPU's compute time; copies to and from the GPU are apart and not in it.
@@ -46,12 +56,15 @@ class TrtexecBoard:
             MeasureError: the engine could not be loaded or run, took too long, or somebody else kept measuring.
             DeviceError: the device, or the way to it, failed.
         """
-        version, fingerprint, push = self._trtexec.version(), self._place.fingerprint(), self._place.link.push
+        version, push = self._trtexec.version(), self._place.link.push
         sentinel, null = self._reference("sentinel", write_sentinel, target), self._reference("null", write_null, target)
         shortest = flags.run_arguments(version, push(engine), runs=1, seconds=0, warmup_s=0)
         inspect = ("--exportLayerInfo={info}",) if flags.inspects(version) else ()
         block = Job(
-            arguments=tuple(flags.block_arguments(version, push(engine), protocol)), exports=("times",), pause_s=protocol.cooldown_s
+            arguments=tuple(flags.block_arguments(version, push(engine), protocol)),
+            exports=("times",),
+            pause_s=protocol.cooldown_s,
+            from_ms=flags.traced_from_ms(version, protocol.warmup_s),
         )
         jobs = [
             self._sentinel_job(version, sentinel, protocol),
@@ -67,8 +80,11 @@ class TrtexecBoard:
             return kept[-1][0]
 
         with self._place.lease.hold(f"measuring by protocol '{protocol.name}'"):
-            baseline = Baseline(null_rss_bytes=self._null(version, null, protocol), sentinel_ns=self._fastest)
+            empty = self._null_memory(version, null, protocol)
+            baseline = Baseline(null_rss_bytes=empty.peak_rss_bytes, sentinel_ns=self._fastest)
+            before = self._place.fingerprint()
             answer = steadiest(ask, protocol, baseline)
+            fingerprint = over_reading(before, self._place.fingerprint())
         self._fastest = min(filter(None, (self._fastest, answer.sentinel.before_ns, answer.sentinel.after_ns)))
         subject = Subject(
             engine=digest_of_file(engine),
@@ -81,7 +97,7 @@ class TrtexecBoard:
         )
         made = reading(answer, subject, baseline, as_asked=ran_as_asked(variant.precision, answer.executed))
         done = next(runs for found, runs in kept if found is answer)
-        return _with_more(made, done, version, target, warmup_ms=1000 * protocol.warmup_s)
+        return _with_more(made, done, empty, version, target)
 
     def infer(self, engine: Path, inputs: Path, *, variant: Variant, target: Target, out: Path) -> None:  # noqa: ARG002  the port's signature
         """Run an engine on each sample: all in one process, where the board has its Python binding of TensorRT.
@@ -114,21 +130,24 @@ class TrtexecBoard:
     def _sentinel_job(self, version: Version, sentinel: Path, protocol: Protocol) -> Job:
         engine = self._place.link.push(sentinel)
         run = flags.run_arguments(version, engine, runs=protocol.sentinel_runs, seconds=0, warmup_s=protocol.warmup_s)
-        return Job(arguments=(*run, "--exportTimes={times}"), exports=("times",))
+        from_ms = flags.traced_from_ms(version, protocol.warmup_s)
+        return Job(arguments=(*run, "--exportTimes={times}"), exports=("times",), from_ms=from_ms)
 
-    def _null(self, version: Version, null: Path, protocol: Protocol) -> int:
-        """Read the peak memory of a process that does nothing but run the null engine; once."""
-        if self._null_rss_bytes is None:
+    def _null_memory(self, version: Version, null: Path, protocol: Protocol) -> _NullMemory:
+        """Read the memory of processes that do nothing but run the null engine; once."""
+        if self._null is None:
             run = flags.run_arguments(version, self._place.link.push(null), runs=1, seconds=0, warmup_s=0)
-            (done,) = self._trtexec.ran([Job(arguments=tuple(run))], protocol.timeout_s + START_S)
-            self._null_rss_bytes = done.peak_rss_bytes
-        return self._null_rss_bytes
+            done = self._trtexec.ran([Job(arguments=tuple(run))] * _NULL_READINGS, protocol.timeout_s + _NULL_READINGS * START_S)
+            self._null = _NullMemory(
+                peak_rss_bytes=round(statistics.median(one.peak_rss_bytes for one in done)),
+                drop_bytes=round(statistics.median(one.available_drop_bytes for one in done)),
+            )
+        return self._null
 
     def _answer(self, done: tuple[Done, ...], version: Version, protocol: Protocol, block: Job) -> Answer:
         before, inspect, *blocks, after = done
-        warmup_ms = 1000 * protocol.warmup_s
-        times = [outputs.timings(one.exports.times, version, warmup_ms=warmup_ms).compute_ns for one in blocks]
-        ends = [outputs.timings(one.exports.times, version, warmup_ms=warmup_ms).compute_ns for one in (before, after)]
+        times = [outputs.timings(one.exports.times).compute_ns for one in blocks]
+        ends = [outputs.timings(one.exports.times).compute_ns for one in (before, after)]
         first, half = times[0], len(times[0]) // 2 or 1
         warm = abs(statistics.median(first[:half]) / statistics.median(first[half:] or first) - 1) <= 2 * protocol.warmup_tolerance
         gpu = gpu_of(done)
@@ -159,13 +178,16 @@ class TrtexecBoard:
             raise MeasureError(error.args[0], hint=error.hint, retryable=error.retryable) from error
 
 
-def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, target: Target, *, warmup_ms: float) -> Measurement:
-    """Add what only this backend knows: the drop of available memory, and flags of its own."""
-    blocks = [outputs.timings(one.exports.times, version, warmup_ms=warmup_ms) for one in done[2:-1]]
+def _with_more(made: Measurement, done: tuple[Done, ...], null: _NullMemory, version: Version, target: Target) -> Measurement:
+    """Add what only this backend knows: the drop of available memory, how many runs the kept ones stand for, and flags of its own."""
+    blocks = [outputs.timings(one.exports.times) for one in done[2:-1]]
     enqueue = statistics.median(ns for block in blocks for ns in block.enqueue_ns)
     compute = statistics.median(ns for block in blocks for ns in block.compute_ns)
     described = target.runtime_versions.get(NAME)
+    machine = made.fingerprint
     laws = {
+        # The GPU is timed: jetson_clocks locks its clock and leaves the governors of the cores as they are.
+        "clocks-unlocked": not machine.gpu_locked if machine.gpu_khz else "clocks-unlocked" in made.flags,
         "launch-bound": enqueue > LAUNCH_BOUND * compute,
         "runtime-not-as-described": described is not None and not within(version, described),
     }
@@ -174,7 +196,7 @@ def _with_more(made: Measurement, done: tuple[Done, ...], version: Version, targ
     }
     return replace(
         made,
-        toolchain={**made.toolchain, **copies},
-        memory=replace(made.memory, available_drop_bytes=done[1].available_drop_bytes),
-        flags=(*made.flags, *(flag for flag, holds in laws.items() if holds)),
+        toolchain={**made.toolchain, **copies, f"{NAME}/runs": f"{sum(block.runs for block in blocks)} timed, {made.count} kept"},
+        memory=replace(made.memory, available_drop_bytes=done[1].available_drop_bytes, null_drop_bytes=null.drop_bytes),
+        flags=(*(flag for flag in made.flags if flag not in laws), *(flag for flag, holds in laws.items() if holds)),
     )

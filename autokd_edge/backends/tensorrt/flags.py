@@ -57,6 +57,11 @@ def block_arguments(version: Version, engine: str, protocol: Protocol) -> list[s
     return [*run, "--exportTimes={times}"]
 
 
+def traced_from_ms(version: Version, warmup_s: float) -> float:
+    """Say where the timed inferences of an exported trace begin: up to 8.4 it holds those of the warm-up too."""
+    return 1000 * warmup_s if version < (8, 5, 0) else 0.0
+
+
 def inspects(version: Version) -> bool:
     """Say whether trtexec of this version tells what an engine's layers are (from 8.2 on)."""
     return version >= (8, 2, 0)

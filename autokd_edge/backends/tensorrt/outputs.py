@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autokd_edge.backends.tensorrt.version import Version
 from autokd_edge.core.profile import LayerTime
 from autokd_edge.errors import BuildError, BuildOutOfMemoryError, MeasureError, UnsupportedOperationError
 
@@ -41,9 +40,18 @@ _KILLED = -9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
-    """One run of trtexec; each tuple has one number for each inference, in nanoseconds."""
+class Trace:
+    """What a run's inferences took, by columns of numbers; of a long run evenly spaced inferences stand for all."""
 
+    rows: int  # inferences that were timed
+    columns: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """One run of trtexec; each tuple has one number for each inference that was kept, in nanoseconds."""
+
+    runs: int  # that were timed
     compute_ns: tuple[int, ...]  # on the GPU
     enqueue_ns: tuple[int, ...]  # on the host, to give the GPU its work
     h2d_ns: tuple[int, ...]
@@ -58,24 +66,29 @@ class Device:
     compute_capability: str
 
 
-def timings(columns: Mapping[str, Sequence[float]] | None, version: Version, *, warmup_ms: float) -> Timings:
-    """Read an exported trace; up to 8.4 it holds the inferences of the warm-up too, which are dropped.
+def timings(trace: Trace | None) -> Timings:
+    """Turn a trace into nanoseconds.
 
     Raises:
         MeasureError: there is no trace, or nothing is left of it.
     """
-    if columns is None:
+    if trace is None:
         raise MeasureError("trtexec must export the times of its inferences; it wrote none that can be read")
-    starts = columns["startComputeMs"]
-    keep = [i for i, start in enumerate(starts) if version >= (8, 5, 0) or start >= warmup_ms]
-    if not keep:
-        raise MeasureError(f"trtexec must time inferences after its warm-up of {warmup_ms:g} ms; it timed {len(starts)} and none after it")
+    if trace.rows < 1:
+        raise MeasureError("trtexec must time inferences after its warm-up; it timed none")
 
     def ns(values: Sequence[float]) -> tuple[int, ...]:
-        return tuple(round(1e6 * values[i]) for i in keep)
+        return tuple(round(1e6 * value) for value in values)
 
+    columns = trace.columns
     enqueue = [end - start for start, end in zip(columns["startEnqMs"], columns["endEnqMs"], strict=True)]
-    return Timings(compute_ns=ns(columns["computeMs"]), enqueue_ns=ns(enqueue), h2d_ns=ns(columns["h2dMs"]), d2h_ns=ns(columns["d2hMs"]))
+    return Timings(
+        runs=trace.rows,
+        compute_ns=ns(columns["computeMs"]),
+        enqueue_ns=ns(enqueue),
+        h2d_ns=ns(columns["h2dMs"]),
+        d2h_ns=ns(columns["d2hMs"]),
+    )
 
 
 def layer_times(profile: str | None, info: str | None) -> tuple[LayerTime, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autokd_edge.backends.tensorrt.outputs import Device, device, refusal
+from autokd_edge.backends.tensorrt.outputs import Device, Trace, device, refusal
 from autokd_edge.backends.tensorrt.version import Version, banner_version
 from autokd_edge.core.codec import CodecError, Json, decode
 from autokd_edge.devices.program import ask
@@ -27,13 +27,14 @@ class Job:
     arguments: tuple[str, ...]
     exports: tuple[str, ...] = ()
     pause_s: float = 0.0  # before it
+    from_ms: float = 0.0  # what started earlier is left out of the trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exports:
     """What a job exported; None where it was not asked for, or trtexec did not write it."""
 
-    times: dict[str, tuple[float, ...]] | None = None
+    times: Trace | None = None
     profile: str | None = None
     info: str | None = None
     output: str | None = None
@@ -73,7 +74,10 @@ class Trtexec:
         """
         document: Json = {
             "programs": list(self.places),
-            "jobs": [{"arguments": list(job.arguments), "exports": list(job.exports), "pause_s": job.pause_s} for job in jobs],
+            "jobs": [
+                {"arguments": list(job.arguments), "exports": list(job.exports), "pause_s": job.pause_s, "from_ms": job.from_ms}
+                for job in jobs
+            ],
         }
         answer = ask(self.link, [*self.link.python, self.link.push(PROGRAM)], document, timeout_s=timeout_s, failure=failure)
         if isinstance(answer, dict) and "missing" in answer:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import re
 
 import numpy as np
 import pytest
@@ -9,8 +11,11 @@ from contracts.board import BoardContract
 from fakes.graphs import logits_by_onnxruntime, write_graph, write_samples
 from fakes.jetson import EMULATED, FakeJetson
 
+from autokd_edge.backends.tensorrt.board import TrtexecBoard
+from autokd_edge.backends.tensorrt.trtexec import Trtexec
 from autokd_edge.conformance.layer_timer import LayerTimerContract
 from autokd_edge.core.target import Variant
+from autokd_edge.devices.link import LocalLink
 from autokd_edge.errors import MeasureError
 
 FP16 = Variant(backend="tensorrt", precision="fp16")
@@ -56,6 +61,8 @@ def test_the_median_is_that_of_the_gpus_compute_without_warm_up_and_copies(read,
     assert max(max(block) for block in reading.blocks_ns) < 1.02 * COMPUTE_NS
     assert reading.toolchain["tensorrt/h2d"] == "median 10000 ns"
     assert reading.toolchain["tensorrt/d2h"] == "median 2000 ns"
+    timed, kept = re.fullmatch(r"(\d+) timed, (\d+) kept", reading.toolchain["tensorrt/runs"]).groups()
+    assert int(timed) >= int(kept) == reading.count
 
 
 def test_the_flags_of_a_block_and_the_gpu_stand_beside_the_numbers(read):
@@ -88,6 +95,27 @@ def test_two_scopes_of_memory_are_read(read):
     assert memory.available_drop_bytes is not None
 
 
+class FakeMemoryLink(LocalLink):
+    """This machine, whose available memory falls as told: to a null engine 600, 900 and 610 MB, to another 700 MB."""
+
+    def run(self, argv, *, stdin, timeout_s):
+        done = super().run(argv, stdin=stdin, timeout_s=timeout_s)
+        jobs, answer, nulls = json.loads(stdin)["jobs"], json.loads(done.stdout), iter((600, 900, 610))
+        for job, said in zip(jobs, answer["jobs"], strict=True):
+            null = any("/null-" in argument for argument in job["arguments"] if argument.startswith("--loadEngine="))
+            said["available_drop_bytes"] = 10**6 * (next(nulls) if null else 700)
+        return dataclasses.replace(done, stdout=json.dumps(answer).encode())
+
+
+def test_the_drop_of_available_memory_is_stated_with_that_of_a_null_engine(tmp_path, protocol, target):
+    jetson = FakeJetson(tmp_path, "8.6.1")
+    trtexec = Trtexec(link=FakeMemoryLink(), places=jetson.trtexec.places)
+    board = TrtexecBoard(trtexec, jetson.builder, jetson.place, jetson.logits)
+    jetson.builder.build(write_graph(tmp_path / "g.onnx"), variant=FP16, target=target, out=tmp_path / "e")
+    memory = board.measure(tmp_path / "e", variant=FP16, target=target, protocol=protocol).memory
+    assert (memory.available_drop_bytes, memory.null_drop_bytes, memory.engine_drop_bytes) == (700_000_000, 610_000_000, 90_000_000)
+
+
 def test_flags_of_the_board_name_launches_power_mode_heat_and_another_runtime(tmp_path, protocol, target):
     """One reading with all four, one with none."""
     good = FakeJetson(tmp_path, "8.6.1", fingerprint=dataclasses.replace(EMULATED, power_mode="MAXN_SUPER"))
@@ -99,6 +127,22 @@ def test_flags_of_the_board_name_launches_power_mode_heat_and_another_runtime(tm
     bad = FakeJetson(tmp_path / "bad", "8.6.1", fault="launch-bound", fingerprint=hot)
     other = dataclasses.replace(target, runtime_versions={"tensorrt": "10.0 - 10.3"})
     assert of_interest < set(bad.board.measure(tmp_path / "e", variant=FP16, target=other, protocol=protocol).flags)
+
+
+def test_the_boards_clocks_are_read_after_the_blocks_too(tmp_path, protocol, target):
+    """Locked by jetson_clocks, which leaves the governors alone; the second time the clock falls meanwhile."""
+    locked = dataclasses.replace(EMULATED, governor="schedutil", gpu_khz=918_000, gpu_locked=True)
+    free = dataclasses.replace(locked, governor="performance", gpu_locked=False)
+    states = iter([locked, locked, locked, dataclasses.replace(locked, gpu_khz=611_000), free, free])
+    jetson = FakeJetson(tmp_path, "8.6.1")
+    place = dataclasses.replace(jetson.place, fingerprint=lambda: next(states))
+    board = TrtexecBoard(jetson.trtexec, jetson.builder, place, jetson.logits)
+    jetson.builder.build(write_graph(tmp_path / "g.onnx"), variant=FP16, target=target, out=tmp_path / "e")
+    steady, fallen, wandering = (
+        set(board.measure(tmp_path / "e", variant=FP16, target=target, protocol=protocol).flags) & {"clocks-unlocked", "throttled"}
+        for _ in range(3)
+    )
+    assert (steady, fallen, wandering) == (set(), {"throttled"}, {"clocks-unlocked"})
 
 
 def test_a_trace_that_is_garbage_is_a_measure_error(read):

@@ -1,13 +1,16 @@
 """What trtexec writes: recorded on boards where the reference data is present, and each version's rules."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 
-from autokd_edge.backends.tensorrt.outputs import device, executed, inspected, layer_times, refusal, summary, timings
-from autokd_edge.backends.tensorrt.trtexec_program import columns
+from autokd_edge.backends.tensorrt.flags import traced_from_ms
+from autokd_edge.backends.tensorrt.outputs import Trace, device, executed, inspected, layer_times, refusal, summary, timings
+from autokd_edge.backends.tensorrt.trtexec_program import trace
 from autokd_edge.backends.tensorrt.version import banner_version, spelt, within
+from autokd_edge.core.codec import decode
 from autokd_edge.errors import BuildError, BuildOutOfMemoryError, MeasureError, UnsupportedOperationError
 
 RECORDED = next((folder / "shared" / "data" / "samples" for folder in Path(__file__).parents if (folder / "shared").is_dir()), None)
@@ -85,29 +88,46 @@ class TestRecordedLogs:
     @pytest.mark.parametrize("name", ["exportTimes_8.0-8.2_schema.json", "exportTimes_8.4+_schema.json"])
     def test_traces_of_old_and_new_versions(self, name):
         document = text(f"trt_export_demo/{name}")
-        found = timings(columns(document), (8, 5, 2), warmup_ms=200)
+        found = timings(traced(document))
         rows = json.loads(document)
+        assert found.runs == len(rows)
         assert found.compute_ns == tuple(round(1e6 * row["computeMs"]) for row in rows)
         assert found.h2d_ns == tuple(round(1e6 * row["h2dMs"]) for row in rows)
         assert found.enqueue_ns == tuple(round(1e6 * (row["endEnqMs"] - row["startEnqMs"])) for row in rows)
-        before_8_5 = timings(columns(document), (8, 4, 1), warmup_ms=200)
-        assert len(before_8_5.compute_ns) == sum(row["startComputeMs"] >= 200 for row in rows) < len(rows)
+        before_8_5 = timings(traced(document, from_ms=200))
+        assert before_8_5.runs == len(before_8_5.compute_ns) == sum(row["startComputeMs"] >= 200 for row in rows) < len(rows)
 
 
-TRACE = {name: [1.0, 2.0] for name in ("startComputeMs", "startEnqMs", "endEnqMs", "h2dMs", "computeMs", "d2hMs", "latencyMs")}
+def traced(document, from_ms=0.0):
+    """A trace as it comes from the board."""
+    return decode(Trace, json.loads(json.dumps(trace(io.StringIO(document), from_ms, 1000))))
 
 
-@pytest.mark.parametrize("trace", ["", "[", "{}", '[{"computeMs": 1}]', '[{"startComputeMs": null}]'])
-def test_what_is_no_trace_has_no_columns(trace):
-    assert not any((columns(trace) or {}).values())
+NAMES = ("startComputeMs", "startEnqMs", "endEnqMs", "h2dMs", "computeMs", "d2hMs", "latencyMs")
+TRACE = json.dumps([dict.fromkeys(NAMES, number) for number in (1.0, 2.0)])
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["", "[", "{}", "garbage", '[{"computeMs": 1}]', '[{"startComputeMs": null}]', TRACE[:-1], TRACE.replace("}, {", "} {"), TRACE[1:]],
+)
+def test_what_is_no_trace_has_no_columns(document):
+    assert trace(io.StringIO(document), 0.0, 10) is None
 
 
 def test_no_trace_or_a_warm_up_alone_is_a_measure_error():
     with pytest.raises(MeasureError, match="it wrote none that can be read"):
-        timings(None, (8, 2, 1), warmup_ms=0)
-    with pytest.raises(MeasureError, match="it timed 2 and none after it"):
-        timings(TRACE, (8, 4, 1), warmup_ms=10)
-    assert timings(TRACE, (8, 5, 1), warmup_ms=10).compute_ns == (1_000_000, 2_000_000)
+        timings(None)
+    for document in (TRACE, "[]", "[ ]\n"):
+        with pytest.raises(MeasureError, match="must time inferences after its warm-up; it timed none"):
+            timings(traced(document, from_ms=10))
+    assert timings(traced(TRACE, from_ms=1.5)).compute_ns == (2_000_000,)
+    assert timings(traced(TRACE)).compute_ns == (1_000_000, 2_000_000)
+
+
+def test_up_to_8_4_a_trace_begins_with_the_warm_up():
+    assert traced_from_ms((8, 4, 1), 0.2) == 200
+    assert traced_from_ms((8, 5, 0), 0.2) == 0
 
 
 NO_PROFILES = [None, "", "[]", '[{"count": 0}, {"name": "a", "timeMs": 1}]', '[{"count": 3}]', '[{"count": 3}, {"name": "a"}]']
