@@ -81,7 +81,7 @@ def _identity(target: Target, machine: Fingerprint, facts: Facts) -> Iterator[Fi
     l4t = f", L4T {release[1]}.{release[2]}" if release else ""
     yield Finding(what="system", descriptor="", device=f"{machine.system}{l4t}", weight="ok")
     if not target.probe:
-        yield _fact("cores", str(target.cores), str(machine.cores))
+        yield _cores(target, machine)
         lacks = [flag for flag in target.isa_flags if flag not in machine.isa_flags]
         flags = " ".join(machine.isa_flags) + (f" (without {' '.join(lacks)})" if lacks else "")
         yield Finding(what="ISA flags", descriptor=" ".join(target.isa_flags), device=flags, weight="wrong" if lacks else "ok")
@@ -128,6 +128,13 @@ def _state(target: Target, machine: Fingerprint, facts: Facts) -> Iterator[Findi
     if machine.throttled or before:
         held = f"now: {', '.join(machine.throttled) or 'nothing'}; since the start: {', '.join(before) or 'nothing'}"
         yield Finding(what="throttling", descriptor="", device=held, weight="note", mend="a stronger supply, a cooler, then start it anew")
+
+
+def _cores(target: Target, machine: Fingerprint) -> Finding:
+    """Compare the cores; an emulated board has those of the machine under it."""
+    if machine.emulated:
+        return Finding(what="cores", descriptor=str(target.cores), device=f"{machine.cores}, of the machine under it", weight="ok")
+    return _fact("cores", str(target.cores), str(machine.cores))
 
 
 def _memory(target: Target, machine: Fingerprint) -> Finding:

@@ -75,8 +75,9 @@ def test_another_memory_and_a_slower_power_mode_are_noted():
 
 
 def test_an_emulator_and_a_hypervisor_are_noted():
-    findings = seen(replace(MACHINE, emulated=True, virtual=True))
+    findings = seen(replace(MACHINE, emulated=True, virtual=True, cores=2))
     assert "never measured" in findings["emulated"].device
+    assert (findings["cores"].weight, findings["cores"].device) == ("ok", "2, of the machine under it")
     assert findings["virtual machine"].weight == "note"
 
 

@@ -65,7 +65,7 @@ class TVMBoard(RuntimeBoard):
         """Count an inference as the difference between two runs of the engine, one of which infers more often."""
         link = self._place.link
         few, many = (
-            instructions_of(link, [request["engine"], "sentinel", str(runs)], timeout_s=timeout_s) for runs in (1, 1 + _COUNTED_RUNS)
+            instructions_of(link, [request["engine"], "repeat", str(runs)], timeout_s=timeout_s) for runs in (1, 1 + _COUNTED_RUNS)
         )
         return {"instructions": [round((many - few) / _COUNTED_RUNS)]}
 

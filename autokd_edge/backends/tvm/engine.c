@@ -1,6 +1,6 @@
 /* The program around a compiled student: it describes, times or runs itself. Linux and the C library only.
 
-   ENGINE describe | memory | layers RUNS | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy
+   ENGINE describe | memory | layers RUNS | sentinel RUNS | repeat RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy
           | check INPUTS.npy LOGITS.npy TOLERANCE
 
    Answers are one JSON document on stdout; what went wrong is one line on stderr and exit status 1. The
@@ -295,6 +295,10 @@ int main(int count, char **arguments) {
         load();
         warm_up(20, 1.0, 0.02);
         printf("{\"median_ns\":%.0f}\n", timed_median(atol(arguments[2]) > 0 ? atol(arguments[2]) : 1));
+    } else if (count == 3 && !strcmp(verb, "repeat")) {
+        load(); /* no warm-up: it goes by the clock, and who counts instructions must find equal ones */
+        for (long i = atol(arguments[2]); i > 0; i--) run();
+        printf("{\"runs\":%ld}\n", atol(arguments[2]));
     } else if (count > 2 && !strcmp(verb, "measure")) {
         measure(count - 2, arguments + 2);
     } else if (count == 4 && !strcmp(verb, "infer")) {
@@ -302,7 +306,7 @@ int main(int count, char **arguments) {
     } else if (count == 5 && !strcmp(verb, "check")) {
         check(arguments[2], arguments[3], atof(arguments[4]));
     } else {
-        fail("usage: %s describe | memory | layers RUNS | sentinel RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy | check INPUTS.npy LOGITS.npy TOLERANCE", arguments[0]);
+        fail("usage: %s describe | memory | layers RUNS | sentinel RUNS | repeat RUNS | measure NAME=VALUE... | infer INPUTS.npy LOGITS.npy | check INPUTS.npy LOGITS.npy TOLERANCE", arguments[0]);
     }
     if (fflush(stdout)) fail("the answer could not be written: %s", strerror(errno));
     return 0;

@@ -1,6 +1,9 @@
 """Engines for Arm, run by an emulator: their numbers, and what their readings call themselves."""
 
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,6 +23,8 @@ from autokd_edge.errors import BuildError, MeasureError
 from autokd_edge.ports import Finished
 from autokd_edge.students.lower_onnx import onnx_from_spec
 
+COUNTER = Path(__file__).parents[3] / "tools" / "emulated" / "insn_counter.c"
+EMULATOR = shutil.which("qemu-aarch64")  # of Debian's qemu-user; the static one loads no plugins
 NETWORKS = {"odd channels": SHAPES["odd channels"], **{op: student_of(op) for op in STUDENT_OPS}}
 
 
@@ -112,6 +117,28 @@ def test_half_precision_is_refused_where_the_processor_has_none(builder, variant
             builder.build(
                 write_graph(tmp_path / "g.onnx"), variant=replace(variant, precision="fp16"), target=where, out=tmp_path / "engine"
             )
+
+
+def counted(folder, engine, runs):
+    """Count the instructions of a program with the plugin of the emulated board."""
+    plugin, counter = folder / "insn_counter.so", folder / "counter"
+    if not plugin.exists():
+        subprocess.run([shutil.which("gcc"), "-shared", "-fPIC", "-O2", "-o", plugin, COUNTER], check=True)
+    counter.write_bytes(b"")
+    argv = [EMULATOR, "-cpu", "max", "-plugin", f"{plugin},counter={counter}", engine, "repeat", str(runs)]
+    said = subprocess.run(argv, check=True, capture_output=True).stdout
+    assert said == b'{"runs":%d}\n' % runs
+    return int.from_bytes(counter.read_bytes()[:8], "little")
+
+
+@pytest.mark.skipif(
+    EMULATOR is None or shutil.which("gcc") is None, reason="counting needs qemu-aarch64 and gcc: apt-get install qemu-user gcc"
+)
+def test_what_is_counted_goes_by_no_clock(builder, variant, pi5, tmp_path):
+    builder.build(write_graph(tmp_path / "graph.onnx"), variant=variant, target=pi5, out=tmp_path / "engine")
+    (tmp_path / "engine").chmod(0o700)
+    one, six, eleven = (counted(tmp_path, tmp_path / "engine", runs) for runs in (1, 6, 11))
+    assert 1000 < (six - one) / 5 == pytest.approx((eleven - six) / 5, rel=1e-3)
 
 
 class Untimed(EmulatedLink):
