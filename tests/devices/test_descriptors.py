@@ -42,6 +42,28 @@ def test_every_fact_of_a_shipped_target_has_a_source(name):
     assert all(len(source) > 10 for source in target.sources.values())
 
 
+# What a reader can look up: a source of these names a page or a file, or says that nothing confirms them.
+LOOKED_UP = ("compute_capabilities", "power_modes", "runtime_versions", "cores", "memory_bytes", "isa_flags")
+
+
+def unsupported(sources):
+    """Sources that nobody outside can follow: a table the repository does not carry, or memory alone."""
+    private = {name for name, source in sources.items() if "target table" in source}
+    remembered = {name for name in LOOKED_UP if "recalled" in sources.get(name, "") and "not confirmed" not in sources[name]}
+    return private | remembered
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_a_reader_can_follow_the_source_of_every_fact_that_can_be_looked_up(name):
+    target, _ = load_target(name)
+    assert unsupported(target.sources) == set()
+
+
+def test_a_private_table_and_a_bare_memory_are_no_sources():
+    sources = {"variants": "INT8: the project's target table", "cores": "recalled: a data sheet", "isa_flags": "recalled, not confirmed"}
+    assert unsupported(sources) == {"variants", "cores"}
+
+
 @pytest.mark.parametrize("name", [name for name in target_names() if name.startswith("jetson")])
 def test_a_jetson_has_int8_where_its_chip_has_integer_products_and_nowhere_else(name):
     target, _ = load_target(name)

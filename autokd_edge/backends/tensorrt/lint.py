@@ -1,7 +1,8 @@
 """Refuse, before a board is troubled, what a version of TensorRT on a chip is known not to build.
 
 Source of opsets and operations: docs/operators.md of onnx-tensorrt, releases 8.0, 8.2-GA, 8.4-GA, 8.6-GA
-and 10.0-GA; of 10.13 and 11 the project's target table. What passes here may still be refused by trtexec.
+and 10.0-GA; of 10.13 as targets/jetson-thor.toml says; of 11 NVIDIA's ONNX Opset Guide for TensorRT 11.x.
+What passes here may still be refused by trtexec.
 """
 
 from __future__ import annotations
