@@ -73,6 +73,7 @@ class Fingerprint:
     gpu_khz: int = 0  # of a Jetson's GPU, 0 where there is none
     gpu_locked: bool = False  # its bounds leave it this one clock
     power_mode: str = ""  # nvpmodel's, where there is one
+    compatible: str = ""  # what the device tree says that the board is, names with a space between; "" where there is none
     counts_instructions: bool = False  # an emulator that can; no processor is asked
 
     @property

@@ -47,6 +47,7 @@ class Target:
     qdq_allowed: bool = True  # the runtime reads quantise-dequantise pairs, and the chip has integer products
     workspace_bytes: int = 0  # what a compiler on the device may take; 0 leaves it to the compiler
     runtime_versions: dict[str, str] = field(default_factory=dict)  # package -> versions seen on such devices, "8.0 - 8.2"
+    chip: str = ""  # as such a device names it, in its device tree's "compatible" or in its processor's name; "" for any
     power_modes: tuple[str, ...] = ()  # as nvpmodel names them, the one with the highest clocks first
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from autokd_edge.core.measure import Fingerprint
 from autokd_edge.core.target import Target
 from autokd_edge.devices.facts import MODEL, THROTTLED, Facts, facts_over
-from autokd_edge.devices.fingerprint import UNKNOWN, target_here
+from autokd_edge.devices.fingerprint import UNKNOWN, has_chip, target_here
 from autokd_edge.devices.readouts import power_mode_command, tegra_state, throttled_before
 from autokd_edge.errors import TargetError
 from autokd_edge.ports import Link
@@ -76,7 +76,8 @@ def _identity(target: Target, machine: Fingerprint, facts: Facts) -> Iterator[Fi
     architecture = _fact("architecture", target.architecture, machine.machine)
     yield architecture
     processor = f"{machine.processor}{f', {said}' if said else ''}"
-    yield Finding(what="processor", descriptor=target.description, device=processor, weight=architecture.weight)
+    right = architecture.weight == "ok" and has_chip(target, machine)
+    yield Finding(what="processor", descriptor=target.description, device=processor, weight="ok" if right else "wrong")
     release = _L4T.search(facts.get(TEGRA_RELEASE, ""))
     l4t = f", L4T {release[1]}.{release[2]}" if release else ""
     yield Finding(what="system", descriptor="", device=f"{machine.system}{l4t}", weight="ok")

@@ -28,6 +28,7 @@ COOLING = ("/sys/class/thermal/cooling_device[0-9]*/type", "/sys/class/thermal/c
 OTHER_CLOCKS = tuple(f"/sys/class/devfreq/*/{bound}_freq" for bound in ("cur", "min", "max"))
 EVENTS = "/sys/class/hwmon/hwmon*/oc*_event_cnt"  # over-current and under-voltage events of a Jetson
 MODEL = "/proc/device-tree/model"
+COMPATIBLE = "/proc/device-tree/compatible"  # names with a zero byte after each
 HYPERVISORS = ("/proc/device-tree/hypervisor/compatible", "/sys/hypervisor/type")
 EMULATED = "/etc/autokd-edge-emulated"  # tools/emulated_board.py writes it
 INTERPRETER = "header of the running shell"  # of the program that runs it for the kernel: an emulator, where there is one
@@ -51,6 +52,7 @@ for path in {" ".join(LINES)}; do
   read -r line <"$path"
   say "$path"; echo "$line"
 done 2>/dev/null
+[ -r {COMPATIBLE} ] && say {COMPATIBLE} && tr '\\0' ' ' <{COMPATIBLE}
 say '{AUXILIARY}'; LD_SHOW_AUXV=1 /bin/true
 say '{INTERPRETER}'; od -An -v -tu1 -N20 "/proc/$$/exe" 2>/dev/null
 ask {THROTTLED}
@@ -62,7 +64,7 @@ true
 
 def facts_here(root: Path = Path("/"), machine: str | None = None) -> Facts:
     """Read the files of this machine, or of a folder that looks like one; what is not there is left out."""
-    patterns = (*WHOLE, *LINES)
+    patterns = (*WHOLE, COMPATIBLE, *LINES)
     paths = [path for pattern in patterns for path in sorted(root.glob(pattern.removeprefix("/")))]
     found = {f"/{path.relative_to(root)}": _text(path) for path in paths}
     return {UNAME: f"{platform.system()} {platform.release()} {machine or platform.machine()}", **found}
@@ -91,6 +93,6 @@ def matching(facts: Facts, pattern: str) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
+        return path.read_text(encoding="utf-8", errors="replace").replace("\0", " ").rstrip(" ")
     except OSError:
         return ""

@@ -12,6 +12,7 @@ from autokd_edge.core.target import Target
 from autokd_edge.devices.facts import (
     AUXILIARY,
     CLOCK,
+    COMPATIBLE,
     COUNTER,
     EMULATED,
     GOVERNOR,
@@ -97,6 +98,7 @@ def fingerprint_of(facts: Facts) -> Fingerprint:
         gpu_khz=gpu.khz,
         gpu_locked=gpu.locked,
         power_mode=power_mode(facts.get(POWER_MODE, "")),
+        compatible=facts.get(COMPATIBLE, "").strip(),
         counts_instructions=emulated and bool(facts.get(COUNTER, "").strip()),
     )
 
@@ -134,7 +136,18 @@ def target_here(target: Target, machine: Fingerprint) -> Target:
             f"the machine is '{machine.processor}' with {machine.cores} cores{lacks}",
             hint=_all_cores_hint(target, machine) if not missing and machine.cores < target.cores else _ELSEWHERE,
         )
+    if not has_chip(target, machine):
+        raise TargetError(
+            f"target '{target.name}' must have the chip '{target.chip}'; the machine says '{machine.compatible or machine.processor}'",
+            hint=_ELSEWHERE,
+        )
     return target
+
+
+def has_chip(target: Target, machine: Fingerprint) -> bool:
+    """Say whether a machine may have the target's chip: one that says nothing of itself, or is emulated, may."""
+    said = f"{machine.compatible} {machine.processor}" if machine.processor != UNKNOWN else machine.compatible
+    return machine.emulated or not said.strip() or target.chip in said
 
 
 def _all_cores_hint(target: Target, machine: Fingerprint) -> str:

@@ -12,7 +12,14 @@ from autokd_edge.devices.link import LocalLink
 
 N100, _ = load_target("intel-n100")
 HOST, _ = load_target("host")
-MACHINE = replace(FAKE_FINGERPRINT, isa_flags=N100.isa_flags, cores=4, memory_bytes=16 * 2**30, available_bytes=8 * 2**30)
+MACHINE = replace(
+    FAKE_FINGERPRINT,
+    processor="Intel(R) N100",
+    isa_flags=N100.isa_flags,
+    cores=4,
+    memory_bytes=16 * 2**30,
+    available_bytes=8 * 2**30,
+)
 GOOD = {
     "programs": "/usr/bin/sha256sum\n/usr/bin/flock\n/usr/bin/xargs\n/usr/bin/du\n/usr/bin/find\n/usr/bin/python3\n",
     "free disk": "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sda1 30000000 1000 20000000 1% /\n",
@@ -38,6 +45,12 @@ def test_what_differs_from_the_descriptor_is_wrong_and_both_are_said():
     assert wrong["cores"] == ("4", "8")
     assert wrong["ISA flags"][1].startswith("asimd (without sse4_2 avx")
     assert "must run on x86_64; the machine is aarch64" in wrong["target"][1]
+
+
+def test_a_device_with_another_chip_is_wrong():
+    findings = seen(replace(MACHINE, processor="Intel(R) N97"))
+    assert (findings["processor"].weight, findings["processor"].device) == ("wrong", "Intel(R) N97")
+    assert findings["target"].device == "target 'intel-n100' must have the chip 'Intel(R) N100'; the machine says 'Intel(R) N97'"
 
 
 def test_a_target_that_is_read_from_the_machine_differs_in_nothing():

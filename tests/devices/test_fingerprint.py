@@ -100,6 +100,32 @@ def test_a_written_target_is_refused_on_a_machine_that_is_none(tmp_path):
     assert all(way in caught.value.hint for way in ("--device ssh://user@host", "--predict recorded", "--target host"))
 
 
+@pytest.mark.parametrize(
+    ("compatible", "refused"),
+    [
+        ("raspberrypi,4-model-b brcm,bcm2711", False),
+        ("raspberrypi,model-zero-2-w brcm,bcm2837", True),
+        ("", False),  # a virtual machine says nothing of a chip
+    ],
+)
+def test_a_board_with_as_many_cores_and_another_chip_is_refused(tmp_path, compatible, refused):
+    pi4, _ = load_target("raspberry-pi-4")
+    board = replace(machine(tmp_path), machine="aarch64", isa_flags=("asimd",), cores=4, processor="unknown", compatible=compatible)
+    if not refused:
+        assert target_here(pi4, board) == pi4
+        return
+    with pytest.raises(TargetError, match=r"must have the chip 'brcm,bcm2711'; the machine says 'raspberrypi,model-zero-2-w brcm,bcm2837'"):
+        target_here(pi4, board)
+
+
+def test_what_a_device_tree_says_of_its_board_is_read(tmp_path):
+    tree = tmp_path / "proc" / "device-tree"
+    machine(tmp_path)
+    tree.mkdir(parents=True, exist_ok=True)
+    (tree / "compatible").write_bytes(b"raspberrypi,5-model-b\0brcm,bcm2712\0")
+    assert read_fingerprint(tmp_path, "aarch64").compatible == "raspberrypi,5-model-b brcm,bcm2712"
+
+
 def test_a_jetson_whose_mode_switches_cores_off_is_told_how_to_switch_them_on(tmp_path):
     nano, _ = load_target("jetson-nano")
     slow = replace(machine(tmp_path), machine="aarch64", isa_flags=("asimd",), cores=2, power_mode="5W")
