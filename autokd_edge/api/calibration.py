@@ -22,7 +22,7 @@ def calibration_images(data: str, input_shape: tuple[int, ...], folder: Path) ->
     shape = _shape(path)
     if input_shape[0] != 1 or shape[1:] != input_shape[1:] or not shape[0]:
         wanted = ", ".join(map(str, input_shape[1:]))
-        raise DataError(f"calibration images must be float32 (n, {wanted}) for an input {input_shape}; '{data}' gives {shape}")
+        raise DataError(f"calibration images must be float32 (n, {wanted}) for an input {input_shape}; '{data}' gives {shape}", hint=_MADE)
     return path
 
 

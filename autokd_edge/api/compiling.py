@@ -233,7 +233,8 @@ def _fitting(data: TeachingData, network: GivenNetwork, options: CompileOptions)
     if data.image != network.image or len(data.classes) != network.classes:
         raise InputError(
             f"the model must be for the images of '{data.name}', {data.image} and {len(data.classes)} classes; "
-            f"'{options.model}' takes {network.image} and gives {network.classes}"
+            f"'{options.model}' takes {network.image} and gives {network.classes}",
+            hint="give --data of the network's own images, or another model",
         )
     if options.mean is None and options.std is None:
         return data

@@ -79,7 +79,10 @@ def screening(target: Target) -> Variant:
     """Return the variant that students are read in first; raises TargetError where there is none."""
     found = next((v for v in target.variants if v.precision == SCREENING_PRECISION), None)
     if found is None:
-        raise TargetError(f"target '{target.name}' must have a variant in {SCREENING_PRECISION} to screen students with; it has none")
+        raise TargetError(
+            f"target '{target.name}' must have a variant in {SCREENING_PRECISION} to screen students with; it has none",
+            hint=f'add a [[variants]] with precision = "{SCREENING_PRECISION}" to the descriptor',
+        )
     return found
 
 

@@ -104,9 +104,14 @@ def read_profile(path: Path) -> Profile:
     try:
         return decode(Profile, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise InputError(f"profile '{path}' cannot be read: {error.strerror}") from error
+        raise InputError(
+            f"profile '{path}' cannot be read: {error.strerror}", hint="autokd-edge profile MODEL.onnx --out profile.json writes one"
+        ) from error
     except (CodecError, ValueError) as error:
-        raise InputError(f"'{path}' must be a profile as `autokd-edge profile --out` writes it; {error}") from error
+        raise InputError(
+            f"'{path}' must be a profile as `autokd-edge profile --out` writes it; {error}",
+            hint="autokd-edge profile MODEL.onnx --out profile.json",
+        ) from error
 
 
 def _graphs_of(model: Path) -> tuple[Path, dict[Variant, Path]]:

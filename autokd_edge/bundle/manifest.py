@@ -198,7 +198,9 @@ def manifest_from_bytes(data: bytes, *, bundle: str) -> Manifest:
     try:
         document = json.loads(data)
     except ValueError as error:
-        raise BundleError(f"{MANIFEST} of bundle '{bundle}' must be JSON; {error}") from error
+        raise BundleError(
+            f"{MANIFEST} of bundle '{bundle}' must be JSON; {error}", hint="copy the bundle again from where it came"
+        ) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(
@@ -208,4 +210,6 @@ def manifest_from_bytes(data: bytes, *, bundle: str) -> Manifest:
     try:
         return decode(Manifest, document)
     except CodecError as error:
-        raise BundleError(f"{MANIFEST} of bundle '{bundle}' breaks the schema: {error}") from error
+        raise BundleError(
+            f"{MANIFEST} of bundle '{bundle}' breaks the schema: {error}", hint="copy the bundle again from where it came"
+        ) from error

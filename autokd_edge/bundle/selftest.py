@@ -50,7 +50,10 @@ def run_selftest(folder: Path, manifest: Manifest, board: Board) -> SelfTest:
         board.infer(folder / manifest.engine.name, folder / SELFTEST_INPUTS, variant=card.variant, target=card.target, out=out)
         logits = np.load(out, allow_pickle=False)
     if logits.shape != recorded.shape or not len(recorded):
-        raise BundleError(f"self-test logits must have the recorded shape {recorded.shape}; got {logits.shape}")
+        raise BundleError(
+            f"self-test logits must have the recorded shape {recorded.shape}; got {logits.shape}",
+            hint="copy the bundle again from where it came",
+        )
     difference = float(np.abs(logits.astype(np.float64) - recorded).max())
     return SelfTest(
         samples=len(recorded),

@@ -99,7 +99,7 @@ def _fill(folder: Path, files: BundleFiles, card: Card) -> Manifest:
             card=card,
         )
     except ValueError as error:
-        raise BundleError(f"bundle cannot be written: {error}") from error
+        raise BundleError(f"bundle cannot be written: {error}", hint="run the same command again with another --out") from error
     (folder / MANIFEST).write_bytes(manifest_bytes(manifest))
     sync(folder / MANIFEST)
     sync(folder)

@@ -114,7 +114,7 @@ def accuracy_slack(limits: Limits, accuracy: float, teacher: float | None) -> tu
     if limits.max_drop is None:
         return ()
     if teacher is None:
-        raise LimitError("an accuracy drop needs a teacher to be below; there is none")
+        raise LimitError("an accuracy drop needs a teacher to be below; there is none", hint="leave --max-drop out")
     return (Slack(limit="accuracy", reading=teacher - accuracy, bound=limits.max_drop),)
 
 
@@ -192,12 +192,17 @@ def _counted(reading: Measurement) -> int:
 
 def _relative(teacher: Measurement | None, quantity: Callable[[Measurement], float], times: float | None) -> float:
     if teacher is None or times is None:
-        raise LimitError("a limit relative to the teacher needs its reading on the target; there is none")
+        raise LimitError(
+            "a limit relative to the teacher needs its reading on the target; there is none", hint="--max-latency 3ms or --max-memory 20MB"
+        )
     return quantity(teacher) * times
 
 
 def _supported(reading: Measurement, percent: float) -> int:
     bound = reading.upper_bound_ns(percent)
     if bound is None:
-        raise LimitError(f"p{percent:g} needs more samples than the {reading.count} of protocol '{reading.protocol}'")
+        raise LimitError(
+            f"p{percent:g} needs more samples than the {reading.count} of protocol '{reading.protocol}'",
+            hint=f"--max-latency p50:3ms, or a protocol with more runs than '{reading.protocol}'",
+        )
     return bound

@@ -36,7 +36,10 @@ def load_target(name_or_path: str) -> tuple[Target, Digest]:
     if isinstance(target, Target):
         unknown = sorted(set(target.sources) - {field.name for field in dataclasses.fields(Target)})
         if unknown:
-            raise TargetError(f"target descriptor '{path}': field 'sources.{unknown[0]}': is the source of no known field")
+            raise TargetError(
+                f"target descriptor '{path}': field 'sources.{unknown[0]}': is the source of no known field",
+                hint=f"remove sources.{unknown[0]}, or write the field",
+            )
     return target, digest_of_target(target)
 
 
@@ -59,9 +62,14 @@ def _load(name_or_path: str, as_type: type[T], folder: str, what: str) -> tuple[
         document: Json = tomllib.loads(path.read_text(encoding="utf-8"))
         return decode(as_type, document), path
     except CodecError as error:
-        raise TargetError(f"{what} descriptor '{path}': {error}") from error
+        raise TargetError(
+            f"{what} descriptor '{path}': {error}", hint=f"compare it with those that ship, in {data_folder(folder)}"
+        ) from error
     except (OSError, ValueError) as error:
-        raise TargetError(f"{what} descriptor '{path}' must be a readable TOML file: {error}") from error
+        raise TargetError(
+            f"{what} descriptor '{path}' must be a readable TOML file: {error}",
+            hint=f"compare it with those that ship, in {data_folder(folder)}",
+        ) from error
 
 
 def _unknown(name: str, folder: str, what: str) -> TargetError:

@@ -65,10 +65,15 @@ def _read(path: Path) -> Recording:
             f"recorded readings '{path}' cannot be read: {error.strerror}", hint="--predict recorded, or the path of a file"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{path}' must be a file that tools/record_readings.py wrote; it is none") from error
+        raise InputError(
+            f"'{path}' must be a file that tools/record_readings.py wrote; it is none",
+            hint="python tools/record_readings.py --target T --device D --out FILE",
+        ) from error
     if digest_of_json(facts) != said:
         raise InputError(f"recorded readings '{path}' must be as they were written; their sha256 is another one", hint="take the file anew")
     try:
         return decode(Recording, facts)
     except CodecError as error:
-        raise InputError(f"recorded readings '{path}' break the schema: {error}") from error
+        raise InputError(
+            f"recorded readings '{path}' break the schema: {error}", hint="record them anew: python tools/record_readings.py"
+        ) from error

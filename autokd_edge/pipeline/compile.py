@@ -85,7 +85,10 @@ def to_ship(found: Sequence[Compiled | Unusable], *, max_drop: float) -> Compile
     for one in errors:
         if isinstance(one.error, MeasureError) or one.error.retryable:
             raise one.error
-    raise InputError("the network must build in a variant of the target; " + "; ".join(f"{one.variant}: {one.error}" for one in errors))
+    raise InputError(
+        "the network must build in a variant of the target; " + "; ".join(f"{one.variant}: {one.error}" for one in errors),
+        hint="export the model without these operations, or give --precision of a variant that takes them",
+    )
 
 
 def _reference(stages: Stages, job: Job) -> float:
@@ -96,7 +99,10 @@ def _reference(stages: Stages, job: Job) -> float:
     except BuildError as error:
         if error.retryable:
             raise
-        raise InputError(f"the network must build as {variant}, which other engines are graded against: {error}") from error
+        raise InputError(
+            f"the network must build as {variant}, which other engines are graded against: {error}",
+            hint="export the model without what it refuses",
+        ) from error
     return stages.accuracy(engine, variant, "validation")
 
 

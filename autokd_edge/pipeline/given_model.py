@@ -87,7 +87,7 @@ def _parsed(source: Path) -> onnx.ModelProto:
     except FileNotFoundError:
         raise ModelError(f"a model must be an ONNX file or a torch.export program; there is no '{source}'", hint=_EXPORT) from None
     except OSError as error:
-        raise ModelError(f"model '{source}' cannot be read: {error.strerror}") from error
+        raise ModelError(f"model '{source}' cannot be read: {error.strerror}", hint=f"ls -l {source}") from error
     except DecodeError as error:
         raise ModelError(f"a model must be an ONNX file; '{source}' is something else", hint=_EXPORT) from error
     if not model.HasField("graph") or not model.graph.node or not model.opset_import:
@@ -105,17 +105,24 @@ def _load_external(model: onnx.ModelProto, source: Path) -> None:
         where = entries.get("location", "")
         path = source.parent / where
         if not where or not path.resolve().is_relative_to(source.parent.resolve()):
-            raise ModelError(f"external data of a model must lie beside it; tensor '{tensor.name}' of '{source}' names '{where}'")
+            raise ModelError(
+                f"external data of a model must lie beside it; tensor '{tensor.name}' of '{source}' names '{where}'",
+                hint="put the data file into the model's own folder and save the model with that name",
+            )
         if not path.is_file():
             raise ModelError(f"model '{source}' keeps tensor '{tensor.name}' in '{path}', which is not there", hint="copy that file too")
         needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
         if path.stat().st_size < needed:
             raise ModelError(
-                f"external data '{path}' must have {needed:,} bytes for tensor '{tensor.name}'; it has {path.stat().st_size:,}"
+                f"external data '{path}' must have {needed:,} bytes for tensor '{tensor.name}'; it has {path.stat().st_size:,}",
+                hint="copy that file again",
             )
         total += int(entries.get("length", path.stat().st_size))
         if total > _MOST_BYTES:
-            raise ModelError(f"a model must have at most {_MOST_BYTES:,} bytes with its weights; '{source}' has more")
+            raise ModelError(
+                f"a model must have at most {_MOST_BYTES:,} bytes with its weights; '{source}' has more",
+                hint="networks for edge devices are smaller: distil it with autokd-edge search",
+            )
         external_data_helper.load_external_data_for_tensor(tensor, str(source.parent))
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
@@ -134,7 +141,10 @@ def _check_operations(model: onnx.ModelProto, source: Path) -> None:
         version, operation = opsets.get(domain, 0), str(node.op_type)  # of a damaged file it may be bytes that are no text
         if domain not in _DOMAINS or not onnx.defs.has(operation, max_inclusive_version=version, domain=domain):
             of = f"domain '{domain}'" if domain else f"opset {version}"
-            raise ModelError(f"every operation of a model must be one of ONNX; '{source}' has {operation} of {of} at '{node.name}'")
+            raise ModelError(
+                f"every operation of a model must be one of ONNX; '{source}' has {operation} of {of} at '{node.name}'",
+                hint="export it with torch.onnx.export and ONNX's own operations",
+            )
 
 
 def only_input(model: onnx.ModelProto, source: Path) -> onnx.ValueInfoProto:
@@ -143,11 +153,17 @@ def only_input(model: onnx.ModelProto, source: Path) -> onnx.ValueInfoProto:
     inputs = [value for value in model.graph.input if value.name not in constants]
     if len(inputs) != 1:
         names = ", ".join(f"'{value.name}'" for value in inputs) or "none"
-        raise ModelError(f"a model must have one input; '{source}' has {len(inputs)}: {names}")
+        raise ModelError(
+            f"a model must have one input; '{source}' has {len(inputs)}: {names}",
+            hint="export the part of the network from one image to the logits",
+        )
     kind = inputs[0].type.tensor_type.elem_type
     if kind != TensorProto.FLOAT:
         said = TensorProto.DataType.Name(kind).lower()
-        raise ModelError(f"a model's input must be float32; '{inputs[0].name}' of '{source}' is {said}")
+        raise ModelError(
+            f"a model's input must be float32; '{inputs[0].name}' of '{source}' is {said}",
+            hint="export it with a float32 input; normalising and casting are the caller's",
+        )
     found: onnx.ValueInfoProto = inputs[0]
     return found
 
@@ -156,7 +172,10 @@ def _check_output(model: onnx.ModelProto, source: Path) -> None:
     outputs = model.graph.output
     if len(outputs) != 1:
         names = ", ".join(f"'{value.name}'" for value in outputs) or "none"
-        raise ModelError(f"a model must have one output; '{source}' has {len(outputs)}: {names}")
+        raise ModelError(
+            f"a model must have one output; '{source}' has {len(outputs)}: {names}",
+            hint="export the part of the network from one image to the logits",
+        )
     if outputs[0].type.tensor_type.HasField("shape"):
         fixed_shape(outputs[0], "output", source)
 
@@ -181,7 +200,7 @@ def _check_valid(model: onnx.ModelProto, source: Path) -> None:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, UnicodeError) as error:  # the latter where a name is no text
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise ModelError(f"model '{source}' must be valid ONNX; {reason}") from error
+        raise ModelError(f"model '{source}' must be valid ONNX; {reason}", hint="export it again, with an older opset say") from error
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -46,7 +46,9 @@ def _check_portable(model: onnx.ModelProto, path: Path) -> None:
     """Refuse one vendor's operations: what is compiled here may go to any runtime."""
     foreign = dict.fromkeys(f"'{node.op_type}' of domain '{node.domain}'" for node in model.graph.node if node.domain not in _DOMAINS)
     if foreign:
-        raise ModelError(f"operations of a model must be ONNX's own; '{path.name}' has {', '.join(foreign)}")
+        raise ModelError(
+            f"operations of a model must be ONNX's own; '{path.name}' has {', '.join(foreign)}", hint="export it with ONNX's own operations"
+        )
 
 
 def _shapes(model: onnx.ModelProto, path: Path) -> tuple[tuple[int, int, int], int]:

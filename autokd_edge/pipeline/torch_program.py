@@ -11,6 +11,7 @@ import onnx
 
 from autokd_edge.errors import ModelError
 
+_SAVED = 'torch.export.save(torch.export.export(network, (image,)), "model.pt2")'
 _TORCH_HINT = "pip install 'autokd-edge[compile]'"
 
 
@@ -31,7 +32,9 @@ def exported(path: Path) -> onnx.ModelProto:
             warnings.simplefilter("ignore")
             program = vendor.export.load(path)
     except Exception as error:  # zip, pickle and torch errors: all of them say that the file is no such program
-        raise ModelError(f"a .pt2 file must be what torch.export.save wrote; '{path}' is not ({type(error).__name__})") from error
+        raise ModelError(
+            f"a .pt2 file must be what torch.export.save wrote; '{path}' is not ({type(error).__name__})", hint=_SAVED
+        ) from error
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own deprecations
@@ -41,4 +44,7 @@ def exported(path: Path) -> onnx.ModelProto:
     except Exception as error:  # torch's exporter raises nearly anything; all of it says that there is no graph
         reason = error.__cause__ or error  # torch's own text is a page of advice
         said = " ".join(str(reason).split())[:200]
-        raise ModelError(f"'{path}' must be expressible in ONNX; torch says: {type(reason).__name__}: {said}") from error
+        raise ModelError(
+            f"'{path}' must be expressible in ONNX; torch says: {type(reason).__name__}: {said}",
+            hint='torch.onnx.export(network, image, "model.onnx") says which operation it is',
+        ) from error

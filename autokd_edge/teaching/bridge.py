@@ -68,7 +68,8 @@ class Bridge(nn.Module):
         if teacher.image[0] != student.image[0] and student.image[0] != 1:
             raise TeacherError(
                 f"a teacher must have as many channels as the images, or read gray images as colour; '{name}' reads "
-                f"{teacher.image[0]}, the images have {student.image[0]}"
+                f"{teacher.image[0]}, the images have {student.image[0]}",
+                hint="give --data of the teacher's kind of images, or another --teacher",
             )
         wide = [np.broadcast_to(np.array(values, np.float64), teacher.image[0]) for values in (student.mean, student.std)]
         mean, std = np.array(teacher.mean), np.array(teacher.std)
@@ -108,7 +109,10 @@ def bridged_graph(model: onnx.ModelProto, bridge: Bridge, student: Reads) -> onn
     given = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in given]
     if len(inputs) != 1 or not graph.output:
-        raise TeacherError(f"a teacher's graph must have one input and an output; it has {len(inputs)} and {len(graph.output)}")
+        raise TeacherError(
+            f"a teacher's graph must have one input and an output; it has {len(inputs)} and {len(graph.output)}",
+            hint="export the part from the image to the logits",
+        )
     inner = inputs[0].name
     nodes, constants, last = _nodes(bridge, student)
     if nodes:

@@ -33,7 +33,9 @@ class Card:
         try:
             return Reads(image=self.image or reads.image, mean=self.mean or wide[0], std=self.std or wide[1], before_crop=self.before_crop)
         except ValueError as error:
-            raise TeacherError(f"the card of teacher '{name}' must be about one kind of images: {error}") from error
+            raise TeacherError(
+                f"the card of teacher '{name}' must be about one kind of images: {error}", hint="correct the card's image, mean and std"
+            ) from error
 
     def or_else(self, other: Card) -> Card:
         """Return this card with what it leaves open taken from another."""
@@ -59,18 +61,23 @@ def card_beside(path: Path) -> Card:
     try:
         return decode(Card, json.loads(place.read_text()))
     except (OSError, ValueError, CodecError) as error:
-        raise TeacherError(f"teacher card '{place}' must hold classes, image, mean, std or before_crop: {error}") from error
+        raise TeacherError(
+            f"teacher card '{place}' must hold classes, image, mean, std or before_crop: {error}",
+            hint=f"correct {place}, or remove it where the teacher reads what students read",
+        ) from error
 
 
 def check_classes(name: str, known: tuple[str, ...] | None, count: int, data: TeachingData) -> None:
     """Refuse a teacher of other classes than the data's; where it names none, their number decides. Raises TeacherError."""
     if known is not None and known != data.classes:
         raise TeacherError(
-            f"teacher and data must have the same classes; '{name}' knows {_listed(known)}, '{data.name}' has {_listed(data.classes)}"
+            f"teacher and data must have the same classes; '{name}' knows {_listed(known)}, '{data.name}' has {_listed(data.classes)}",
+            hint="give --data of the classes that the teacher knows, or another --teacher",
         )
     if count != len(data.classes):
         raise TeacherError(
-            f"teacher and data must have the same classes; '{name}' gives {count} logits, '{data.name}' has {_listed(data.classes)}"
+            f"teacher and data must have the same classes; '{name}' gives {count} logits, '{data.name}' has {_listed(data.classes)}",
+            hint="give --data of the classes that the teacher knows, or another --teacher",
         )
 
 

@@ -40,10 +40,16 @@ class Classroom:
         """
         data = data_source(self.data, image_size=self.image_size, augment=self.augment).teaching()
         if data.digest != self.data_digest:
-            raise DataError(f"data set '{self.data}' must stay as it was when the search began; its sha256 was {self.data_digest}")
+            raise DataError(
+                f"data set '{self.data}' must stay as it was when the search began; its sha256 was {self.data_digest}",
+                hint="undo the change, or start a new run with another --out",
+            )
         teacher = None if self.teacher == NONE else load_teacher(self.teacher, data)
         if teacher is not None and teacher.digest != self.teacher_digest:
-            raise TeacherError(f"teacher '{self.teacher}' must stay as it was when the search began; its sha256 was {self.teacher_digest}")
+            raise TeacherError(
+                f"teacher '{self.teacher}' must stay as it was when the search began; its sha256 was {self.teacher_digest}",
+                hint="undo the change, or start a new run with another --out",
+            )
         return KDDistiller(data, teacher, seed=self.seed, cache=Path(self.cache), loss=self.loss, pace=Silence(Path(self.silence)).broken)
 
 

@@ -34,7 +34,10 @@ class LabelledImages:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != np.uint8 or len(self.images) != len(self.labels):
-            raise DataError(f"images must be uint8 (n, c, h, w) with n labels; got {self.images.shape} and {self.labels.shape}")
+            raise DataError(
+                f"images must be uint8 (n, c, h, w) with n labels; got {self.images.shape} and {self.labels.shape}",
+                hint="images of one size as uint8, a label for each",
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -120,13 +123,19 @@ class DataSource:
                 raise DataError(f"the parts of data set '{self.name}' must have one image shape; they differ", hint="--image-size 64")
         else:
             if len(samples) <= self.validation:
-                raise DataError(f"data set '{self.name}' must have more than the {self.validation} samples held out; it has {len(samples)}")
+                raise DataError(
+                    f"data set '{self.name}' must have more than the {self.validation} samples held out; it has {len(samples)}",
+                    hint="give more images to train on",
+                )
             held, kept = stratified(samples.labels, self.validation)
             train, validation = samples.take(kept), samples.take(held)
         counts = np.bincount(train.labels, minlength=len(self.classes))
         if counts.min() == 0:
             empty = self.classes[int(counts.argmin())]
-            raise DataError(f"every class of data set '{self.name}' must have an image to train on; '{empty}' has none")
+            raise DataError(
+                f"every class of data set '{self.name}' must have an image to train on; '{empty}' has none",
+                hint="add one, or remove the class",
+            )
         return train, validation
 
     def warn_of_leaks(self, data: TeachingData) -> int:
@@ -150,11 +159,15 @@ class DataSource:
 def check_labels(samples: LabelledImages, classes: tuple[str, ...], where: object) -> LabelledImages:
     """Return the samples; raises DataError where there are none, fewer than two classes, or a label that is no class."""
     if len(classes) < 2:
-        raise DataError(f"data set '{where}' must have at least 2 classes; it has {len(classes)}")
+        raise DataError(
+            f"data set '{where}' must have at least 2 classes; it has {len(classes)}", hint="add a second class, or give another --data"
+        )
     wrong = int(((samples.labels < 0) | (samples.labels >= len(classes))).sum())
     if len(samples) == 0 or wrong:
         got = f"{wrong} of {len(samples)} are not, {_first_wrong(samples.labels, len(classes))} for one" if wrong else "there are none"
-        raise DataError(f"labels in '{where}' must be 0 to {len(classes) - 1} and not empty; {got}")
+        raise DataError(
+            f"labels in '{where}' must be 0 to {len(classes) - 1} and not empty; {got}", hint="number the classes from 0 without a gap"
+        )
     return samples
 
 
@@ -194,6 +207,7 @@ def _moments(images: Images, name: str) -> tuple[tuple[float, ...], tuple[float,
     levels_used = (counts > 0).sum(axis=1)
     if levels_used.min() == 1:
         raise DataError(
-            f"the pixels of data set '{name}' must vary in every channel; those of channel {int(levels_used.argmin())} are all equal"
+            f"the pixels of data set '{name}' must vary in every channel; those of channel {int(levels_used.argmin())} are all equal",
+            hint="see how these images were written: every pixel has one value",
         )
     return tuple(float(m) for m in mean), tuple(float(s) for s in std)

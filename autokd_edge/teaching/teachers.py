@@ -51,7 +51,7 @@ def load_teacher(name: str, data: TeachingData) -> Teacher:
     if path.suffix not in {".safetensors", ".onnx", ".pt2"}:
         raise TeacherError(f"teacher must be {', '.join(KINDS[:-1])} or {NONE}; got '{name}'", hint="--teacher example:fashion-mnist")
     if not path.is_file():
-        raise TeacherError(f"teacher file must exist; '{name}' does not")
+        raise TeacherError(f"teacher file must exist; '{name}' does not", hint="--teacher example:fashion-mnist, or the path of your file")
     if path.suffix == ".onnx":
         return onnx_teacher(path, data)
     return pt2_teacher(path, data) if path.suffix == ".pt2" else file_teacher(path, data, name=name)
@@ -67,5 +67,5 @@ def _example(name: str) -> Path:
     example = name.removeprefix("example:")
     if example not in example_teachers():
         known = ", ".join(f"example:{e}" for e in example_teachers())
-        raise TeacherError(f"example teacher must be one of {known}; got '{name}'")
+        raise TeacherError(f"example teacher must be one of {known}; got '{name}'", hint=f"--teacher {known.split(', ')[0]}")
     return Path(str(resources.files("autokd_edge.teaching").joinpath("examples", f"{example}.safetensors")))

@@ -30,6 +30,7 @@ from autokd_edge.teaching.teacher import Answers, Teacher
 from autokd_edge.teaching.weights import write_arrays
 
 FORMAT = "autokd-edge-teacher-1"
+_WRITTEN = "copy the file again, or write it anew by autokd_edge.teaching.kinds.layer_graph.write_teacher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def file_teacher(path: Path, data: TeachingData, *, name: str) -> Teacher:
     try:
         reads = Reads(image=card.spec.input, mean=card.mean, std=card.std)
     except ValueError as error:
-        raise TeacherError(f"teacher '{name}' has a damaged card: {error}") from error
+        raise TeacherError(f"teacher '{name}' has a damaged card: {error}", hint=_WRITTEN) from error
     return layer_graph_teacher(card.spec, arrays, name=name, reads=reads, data=data, digest=digest_of_file(path))
 
 
@@ -111,18 +112,20 @@ def _read(path: Path, name: str) -> tuple[TeacherCard, dict[str, Tensor]]:
             metadata = stream.metadata() or {}
             arrays = {key: stream.get_tensor(key).float() for key in stream.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError) as error:
-        raise TeacherError(f"teacher '{name}' is not a readable safetensors file ({error})") from error
+        raise TeacherError(f"teacher '{name}' is not a readable safetensors file ({error})", hint=_WRITTEN) from error
     card = _card(name, metadata)
     expected = parameter_shapes(card.spec)
     if {key: tuple(value.shape) for key, value in arrays.items()} != expected:
-        raise TeacherError(f"teacher '{name}' must hold the {len(expected)} arrays of its layer graph; its arrays differ")
+        raise TeacherError(f"teacher '{name}' must hold the {len(expected)} arrays of its layer graph; its arrays differ", hint=_WRITTEN)
     return card, arrays
 
 
 def _card(name: str, metadata: Mapping[str, str]) -> TeacherCard:
     if metadata.get("format") != FORMAT or "card" not in metadata:
-        raise TeacherError(f"teacher '{name}' must be of format {FORMAT}; its file says '{metadata.get('format', 'nothing')}'")
+        raise TeacherError(
+            f"teacher '{name}' must be of format {FORMAT}; its file says '{metadata.get('format', 'nothing')}'", hint=_WRITTEN
+        )
     try:
         return decode(TeacherCard, json.loads(metadata["card"]))
     except (CodecError, json.JSONDecodeError) as error:
-        raise TeacherError(f"teacher '{name}' has a damaged card: {error}") from error
+        raise TeacherError(f"teacher '{name}' has a damaged card: {error}", hint=_WRITTEN) from error

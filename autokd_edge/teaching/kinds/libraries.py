@@ -129,7 +129,10 @@ def _torchvision(torchvision: Any, name: str) -> tuple[nn.Module, Card]:  # noqa
     weights = torchvision.models.get_model_weights(name).DEFAULT
     reads = weights.transforms()
     if not hasattr(reads, "crop_size"):
-        raise TeacherError(f"teacher 'torchvision:{name}' must classify images; its weights are for {type(reads).__name__}")
+        raise TeacherError(
+            f"teacher 'torchvision:{name}' must classify images; its weights are for {type(reads).__name__}",
+            hint="--teacher torchvision:resnet18",
+        )
     side, whole = int(reads.crop_size[0]), int(reads.resize_size[0])
     return torchvision.models.get_model(name, weights=weights), Card(
         classes=_texts(weights.meta.get("categories")),

@@ -21,6 +21,8 @@ from autokd_edge.teaching.onnx_cost import cost_of_graph
 from autokd_edge.teaching.samples import TeachingData
 from autokd_edge.teaching.teacher import Teacher
 
+_EXPORT = 'torch.onnx.export(teacher, images, "teacher.onnx"), from float32 images (n, c, h, w) to logits (n, classes)'
+
 
 def onnx_teacher(path: Path, data: TeachingData) -> Teacher:
     """Read ``FILE.onnx``; its card beside it or its own input shape say how it reads images.
@@ -51,7 +53,7 @@ def _load(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and the checker's errors have no common class
-        raise TeacherError(f"teacher '{path}' must be a whole ONNX graph; {str(error).splitlines()[0][:200]}") from error
+        raise TeacherError(f"teacher '{path}' must be a whole ONNX graph; {str(error).splitlines()[0][:200]}", hint=_EXPORT) from error
     return model
 
 
@@ -60,11 +62,11 @@ def _own_card(model: onnx.ModelProto, path: Path) -> Card:
     given = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in given]
     if len(inputs) != 1:
-        raise TeacherError(f"teacher '{path}' must have one input, an image; it has {len(inputs)}")
+        raise TeacherError(f"teacher '{path}' must have one input, an image; it has {len(inputs)}", hint=_EXPORT)
     tensor = inputs[0].type.tensor_type
     dims = [d.dim_value for d in tensor.shape.dim]
     if len(dims) != 4 or tensor.elem_type != TensorProto.FLOAT or dims[1] not in {0, 1, 3}:
-        raise TeacherError(f"teacher '{path}' must read float32 images (n, c, h, w) of 1 or 3 channels; its input is {dims}")
+        raise TeacherError(f"teacher '{path}' must read float32 images (n, c, h, w) of 1 or 3 channels; its input is {dims}", hint=_EXPORT)
     return Card(image=(dims[1], dims[2], dims[3])) if all(dims[1:]) else Card()
 
 
@@ -93,9 +95,9 @@ class _Session:
             self._bridge = bridge
             probe = self(torch.zeros(1, reads.image[0] // bridge.copies, *_size_before(bridge, reads)))
         except Exception as error:  # ONNX Runtime's errors have no common class
-            raise TeacherError(f"teacher '{path}' must run in ONNX Runtime; {str(error).splitlines()[0][:200]}") from error
+            raise TeacherError(f"teacher '{path}' must run in ONNX Runtime; {str(error).splitlines()[0][:200]}", hint=_EXPORT) from error
         if probe.ndim != 2:
-            raise TeacherError(f"teacher '{path}' must give logits (n, classes) first; it gives {tuple(probe.shape)}")
+            raise TeacherError(f"teacher '{path}' must give logits (n, classes) first; it gives {tuple(probe.shape)}", hint=_EXPORT)
         self.classes = probe.shape[1]
 
     def __call__(self, images: Tensor) -> Tensor:

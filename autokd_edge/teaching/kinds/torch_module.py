@@ -64,9 +64,15 @@ def function_teacher(path: Path, function: str, data: TeachingData) -> Teacher:
         spec.loader.exec_module(module)
         made = getattr(module, function)()
     except Exception as error:  # the user's own code
-        raise TeacherError(f"teacher '{path}:{function}' could not be made; {type(error).__name__}: {error}") from error
+        raise TeacherError(
+            f"teacher '{path}:{function}' could not be made; {type(error).__name__}: {error}",
+            hint=f"python -c 'import {path.stem}; {path.stem}.{function}()' shows all of it",
+        ) from error
     if not isinstance(made, nn.Module):
-        raise TeacherError(f"'{path}:{function}' must return a torch.nn.Module; it returned {type(made).__name__}")
+        raise TeacherError(
+            f"'{path}:{function}' must return a torch.nn.Module; it returned {type(made).__name__}",
+            hint=f"let {function}() return the network",
+        )
     return torch_teacher(f"{path.name}:{function}", made.eval(), digest_of_file(path), card_beside(path), data)
 
 
@@ -104,11 +110,17 @@ def _answers(module: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
             found: Any = module(images)
         except Exception as error:  # the module is the user's
             why = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
-            raise TeacherError(f"teacher '{name}' must answer for batches of images {tuple(images.shape)}; {why}") from error
+            raise TeacherError(
+                f"teacher '{name}' must answer for batches of images {tuple(images.shape)}; {why}",
+                hint="give --image-size of the images that the network reads",
+            ) from error
         found = getattr(found, "logits", found)  # transformers wraps its logits
         found = found[0] if isinstance(found, tuple | list) else found
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
-            raise TeacherError(f"teacher '{name}' must give logits (n, classes); it gave {getattr(found, 'shape', type(found).__name__)}")
+            raise TeacherError(
+                f"teacher '{name}' must give logits (n, classes); it gave {getattr(found, 'shape', type(found).__name__)}",
+                hint="wrap the network so that it returns the logits alone",
+            )
         return found.float().cpu()
 
     return answer

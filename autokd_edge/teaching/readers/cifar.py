@@ -22,6 +22,7 @@ from autokd_edge.teaching.readers.parts import source_of_parts
 from autokd_edge.teaching.samples import DataSource, LabelledImages
 
 PIXELS = 3 * 32 * 32
+_AGAIN = "download the archive again"
 LARGEST = 200_000_000  # bytes of one file in an archive; the real ones have at most 155 MB
 
 
@@ -58,7 +59,7 @@ def cifar(path: Path, *, classes: int) -> DataSource:
         if layout.train[0] in files:
             missing = [name for name in wanted if name not in files]
             if missing:
-                raise DataError(f"CIFAR-{classes} in '{path}' must have {', '.join(wanted)}; it has no {missing[0]}")
+                raise DataError(f"CIFAR-{classes} in '{path}' must have {', '.join(wanted)}; it has no {missing[0]}", hint=_AGAIN)
             names, train, test = read(files, layout, path)
             return source_of_parts(f"cifar{classes}", names, train, None, test)
     kinds = f"{_BINARY[classes].train[0]} or {_PYTHON[classes].train[0]}"
@@ -105,7 +106,9 @@ def _from_binary(files: Files, layout: _Layout, where: Path) -> tuple[tuple[str,
         for name in names:
             data = np.frombuffer(files[name].read(), np.uint8)
             if len(data) == 0 or len(data) % (layout.head + PIXELS):
-                raise DataError(f"data file '{name}' in '{where}' must hold records of {layout.head + PIXELS} bytes; it has {len(data)}")
+                raise DataError(
+                    f"data file '{name}' in '{where}' must hold records of {layout.head + PIXELS} bytes; it has {len(data)}", hint=_AGAIN
+                )
             records.append(data.reshape(-1, layout.head + PIXELS))
         whole = np.concatenate(records)
         images = np.ascontiguousarray(whole[:, layout.head :]).reshape(-1, 3, 32, 32)
@@ -122,9 +125,9 @@ def _from_python(files: Files, layout: _Layout, where: Path) -> tuple[tuple[str,
             batch = _unpickled(files[name], name, where)
             data, own = batch.get("data"), batch.get(str(layout.label))
             if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (PIXELS,) or not isinstance(own, list):
-                raise DataError(f"data file '{name}' in '{where}' must hold 'data' (n, {PIXELS}) uint8 and '{layout.label}'")
+                raise DataError(f"data file '{name}' in '{where}' must hold 'data' (n, {PIXELS}) uint8 and '{layout.label}'", hint=_AGAIN)
             if not all(isinstance(label, int) for label in own):
-                raise DataError(f"labels of data file '{name}' in '{where}' must be whole numbers")
+                raise DataError(f"labels of data file '{name}' in '{where}' must be whole numbers", hint=_AGAIN)
             images.append(data.reshape(-1, 3, 32, 32))
             labels += own
         return LabelledImages(images=np.concatenate(images), labels=np.array(labels, np.int64))
@@ -132,7 +135,7 @@ def _from_python(files: Files, layout: _Layout, where: Path) -> tuple[tuple[str,
     said = _unpickled(files[layout.names], layout.names, where)
     names = said.get("label_names", said.get("fine_label_names"))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"data file '{layout.names}' in '{where}' must list the classes")
+        raise DataError(f"data file '{layout.names}' in '{where}' must list the classes", hint=_AGAIN)
     return tuple(names), part(layout.train), part((layout.test,))
 
 
@@ -180,9 +183,9 @@ def _unpickled(file: _File, name: str, where: Path) -> dict[str, Any]:
     except DataError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything; nothing of it was run
-        raise DataError(f"data file '{name}' in '{where}' must hold arrays of bytes and nothing else; {error}") from error
+        raise DataError(f"data file '{name}' in '{where}' must hold arrays of bytes and nothing else; {error}", hint=_AGAIN) from error
     if not isinstance(found, dict):
-        raise DataError(f"data file '{name}' in '{where}' must hold a dictionary; it holds {type(found).__name__}")
+        raise DataError(f"data file '{name}' in '{where}' must hold a dictionary; it holds {type(found).__name__}", hint=_AGAIN)
     return {str(key): _array(value, name, where) if isinstance(value, _Bytes) else value for key, value in found.items()}
 
 
@@ -196,4 +199,4 @@ def _array(value: _Bytes, name: str, where: Path) -> np.ndarray[Any, np.dtype[np
         why = f"one is of {dtype.told[0]}"
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         why = str(error)
-    raise DataError(f"data file '{name}' in '{where}' must hold arrays of bytes; {why}")
+    raise DataError(f"data file '{name}' in '{where}' must hold arrays of bytes; {why}", hint=_AGAIN)

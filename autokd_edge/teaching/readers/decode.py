@@ -136,7 +136,10 @@ def _check_heads(known: list[_Head], heads: list[_Head | None], names: Sequence[
             f"images in '{where}' must have 8 bits a channel; {len(wide)} have more, '{wide[0]}' for one", hint="save them with 8 bits"
         )
     if not known:
-        raise DataError(f"images in '{where}' must be readable; none of {len(heads)} is, '{names[0] if names else ''}' for one")
+        raise DataError(
+            f"images in '{where}' must be readable; none of {len(heads)} is, '{names[0] if names else ''}' for one",
+            hint="give a folder or column of PNG, JPEG or BMP images",
+        )
 
 
 def _one_size(sizes: list[tuple[int, int]], where: str) -> tuple[int, int]:
@@ -156,7 +159,7 @@ def _notes(heads: list[_Head | None], kept: npt.NDArray[np.int64], names: Sequen
     if missing:
         said = f"{len(missing)} of {len(heads)} images in '{where}' are corrupt, '{names[missing[0]]}' for one"
         if len(missing) > MOST_CORRUPT * len(heads):
-            raise DataError(f"at most {MOST_CORRUPT:.0%} of the images may be corrupt; {said}")
+            raise DataError(f"at most {MOST_CORRUPT:.0%} of the images may be corrupt; {said}", hint="replace or remove these images")
         notes.append(f"{said}; they are left out")
     gray = sum(head.mode in _GRAY for head in heads if head is not None)
     if mode == "RGB" and gray:

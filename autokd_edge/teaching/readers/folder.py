@@ -39,7 +39,10 @@ def image_folder(path: Path, side: int | None, *, cache: Path | None = None) -> 
     folders = _part_folders(path)
     classes = _class_folders(folders["train"])
     if len(classes) < 2:
-        raise DataError(f"an image folder must hold at least 2 class folders; '{folders['train']}' has {len(classes)}")
+        raise DataError(
+            f"an image folder must hold at least 2 class folders; '{folders['train']}' has {len(classes)}",
+            hint="make a folder for each class: PATH/train/CLASS/IMAGE.png",
+        )
     listings = {part: _list(folder, classes) for part, folder in folders.items()}
     kept = PartsCache(default_cache() if cache is None else cache)
     key = digest_of_json(["imagefolder", str(path.resolve()), side, _facts(listings)])
@@ -62,7 +65,10 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
 def _list(folder: Path, classes: tuple[str, ...]) -> _Listing:
     unknown = sorted(set(_class_folders(folder)) - set(classes))
     if unknown:
-        raise DataError(f"classes of every part must be those of the training part; '{folder}' also has '{unknown[0]}'")
+        raise DataError(
+            f"classes of every part must be those of the training part; '{folder}' also has '{unknown[0]}'",
+            hint=f"remove '{unknown[0]}', or add it to the training part",
+        )
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -70,7 +76,10 @@ def _list(folder: Path, classes: tuple[str, ...]) -> _Listing:
         images = [file for file in own if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
         if not images:
             kinds = ", ".join(sorted(SUFFIXES))
-            raise DataError(f"every class folder must hold an image ({kinds}); '{folder / name}' has none")
+            raise DataError(
+                f"every class folder must hold an image ({kinds}); '{folder / name}' has none",
+                hint=f"put an image into '{folder / name}', or remove the folder",
+            )
         files += images
         labels += [label] * len(images)
     return _Listing(files=tuple(files), labels=tuple(labels))

@@ -30,7 +30,10 @@ def hub(where: str, side: int | None, *, cache: Path | None = None) -> DataSourc
     found = {part: next((splits[s] for s in names if s in splits), None) for part, names in SPLITS.items()}
     parts_by_name = {part: rows for part, rows in found.items() if rows is not None}
     if "train" not in parts_by_name:
-        raise DataError(f"data set '{where}' must have a split 'train'; it has {', '.join(splits)}")
+        raise DataError(
+            f"data set '{where}' must have a split 'train'; it has {', '.join(splits)}",
+            hint="give another data set, --data hf:NAME:CONFIG say",
+        )
     image, label = _columns(parts_by_name["train"], where)
     classes = tuple(str(c) for c in parts_by_name["train"].features[label].names)
     kept = PartsCache(default_cache() if cache is None else cache)
@@ -73,7 +76,10 @@ def _columns(rows: Any, where: str) -> tuple[str, str]:  # noqa: ANN401  a vendo
     images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
     labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if not images or not labels:
-        raise DataError(f"data set '{where}' must have a column of images and one of classes; its columns are {', '.join(features)}")
+        raise DataError(
+            f"data set '{where}' must have a column of images and one of classes; its columns are {', '.join(features)}",
+            hint="give another data set of images and classes",
+        )
     return images[0], labels[0]
 
 

@@ -20,6 +20,7 @@ FASHION_FOLDERS = (Path("/usr/share/datasets/fashion-mnist"), Path(".data/usr/sh
 # Two variants: the teacher's outputs for both cost about two passes over the data, once for a study.
 FASHION_AUGMENTATION = AugmentPlan(shift=1, flip=True, cutout=0, variants=2)
 HELD_OUT = 5_000
+_AGAIN = "copy the file again, as it was downloaded"
 
 
 def fashion_mnist(folder: Path | None) -> DataSource:
@@ -90,8 +91,8 @@ def read_idx(path: Path, *, dims: int) -> npt.NDArray[np.uint8]:
         raise DataError(f"data file '{path}' is not a whole gzip file ({error})", hint="get the file again") from error
     header = 4 + 4 * dims
     if len(data) < header or data[:3] != b"\x00\x00\x08" or data[3] != dims:
-        raise DataError(f"data file '{path}' must be an IDX file of {dims}-dimensional bytes; its head is {data[:4].hex()}")
+        raise DataError(f"data file '{path}' must be an IDX file of {dims}-dimensional bytes; its head is {data[:4].hex()}", hint=_AGAIN)
     shape = tuple(int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(dims))
     if len(data) - header != int(np.prod(shape)):
-        raise DataError(f"data file '{path}' must hold {int(np.prod(shape))} values; it holds {len(data) - header}")
+        raise DataError(f"data file '{path}' must hold {int(np.prod(shape))} values; it holds {len(data) - header}", hint=_AGAIN)
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)

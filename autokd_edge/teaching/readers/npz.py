@@ -27,6 +27,7 @@ NAMES = {
     "test": (("x_test", "y_test"), ("test_images", "test_labels")),
 }
 _CHANNELS = (1, 3)
+_SHAPES = 'numpy.savez("FILE.npz", images=..., labels=..., classes=...): uint8 (n, h, w, c), whole numbers (n,), texts (k,)'
 
 
 def npz_file(path: Path) -> DataSource:
@@ -36,7 +37,7 @@ def npz_file(path: Path) -> DataSource:
     train = parts["train"]
     if train is None:
         wanted = " or ".join(" and ".join(pair) for pair in NAMES["train"])
-        raise DataError(f"'{path}' must hold {wanted}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
+        raise DataError(f"'{path}' must hold {wanted}; it holds {', '.join(sorted(arrays)) or 'nothing'}", hint=_SHAPES)
     return source_of_parts(f"npz-{path.stem}", _classes(arrays, train, path), train, parts["validation"], parts["test"])
 
 
@@ -72,13 +73,15 @@ def _images(array: npt.NDArray[Any], where: str) -> Images:
         return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
     if array.ndim == 4 and array.shape[1] in _CHANNELS:
         return array
-    raise DataError(f"images in '{where}' must be (n, h, w), (n, h, w, c) or (n, c, h, w) with 1 or 3 channels; got {array.shape}")
+    raise DataError(
+        f"images in '{where}' must be (n, h, w), (n, h, w, c) or (n, c, h, w) with 1 or 3 channels; got {array.shape}", hint=_SHAPES
+    )
 
 
 def _labels(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.int64]:
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if flat.ndim != 1 or flat.dtype.kind not in "iu":
-        raise DataError(f"labels in '{where}' must be whole numbers (n,); got {array.dtype} {array.shape}")
+        raise DataError(f"labels in '{where}' must be whole numbers (n,); got {array.dtype} {array.shape}", hint=_SHAPES)
     return flat.astype(np.int64)
 
 
@@ -87,5 +90,5 @@ def _classes(arrays: Arrays, train: LabelledImages, path: Path) -> tuple[str, ..
         return tuple(str(number) for number in range(int(train.labels.max(initial=-1)) + 1))
     names = arrays["classes"]
     if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
-        raise DataError(f"classes in '{path}' must be different texts (k,); got {names.dtype} {names.shape}")
+        raise DataError(f"classes in '{path}' must be different texts (k,); got {names.dtype} {names.shape}", hint=_SHAPES)
     return tuple(str(name) for name in names)
