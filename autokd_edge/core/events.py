@@ -170,10 +170,11 @@ Event: TypeAlias = Opened | Referenced | Probed | Confirmed | Begun | Taught | G
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Ask the device about these members."""
+    """Ask the device about these members; those that were not begun ``until_s``, seconds of the study, are left out."""
 
     members: tuple[Member, ...]
     goal: int = 0
+    until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ class StudyLoop:
     def _carry_out(self, action: Probe | Confirm | Teach | GradeEngine, recorder: _Recorder, at_work: AtWork) -> None:
         goal, evaluator = action.goal, self.evaluators[action.goal]
         match action:
-            case Probe(members=members):
+            case Probe(members=members, until_s=until_s):
                 jobs = (partial(evaluator.probe, member, recorder.current.of(goal)) for member in members)
                 with closing(in_turn(jobs, width=evaluator.width)) as outcomes:
                     for member in members:
@@ -120,6 +120,8 @@ class StudyLoop:
                         recorder.record(partial(Probed, member=member, outcome=next(outcomes), goal=goal))
                         if evaluator.width == 1 and self._take_in(at_work, recorder):
                             return  # a worker is free: the policy says what comes first
+                        if until_s is not None and recorder.current.elapsed_s > until_s:
+                            return  # on a slow board a batch takes longer than the whole budget
             case Confirm(member=member, variant=variant):
                 reading = evaluator.confirm(member, variant)
                 recorder.record(partial(Confirmed, member=member, variant=variant, outcome=reading, goal=goal))

@@ -47,7 +47,7 @@ class PhasedPolicy(Phases):
             return self._beside(study)
         rest = self._rest_of_batch(study)
         if rest:
-            return Probe(members=rest)
+            return self._probe(study, rest)
         if self._teachings_are_over(study):
             return self._end(study)
         if not fitting(study):
@@ -69,16 +69,16 @@ class PhasedPolicy(Phases):
         if not wanted and self._probes_since_teaching(study) < self._plan.most_probes:
             members = self._chooser.probe(study, self._plan.batch)  # everything that fits was taught
         if members:
-            return Probe(members=members)
+            return self._probe(study, members)
         return self._end(study)
 
     def _beside(self, study: Study) -> Action | None:
         """Return the next action where the board is probed while pupils are taught."""
         rest = self._rest_of_batch(study)
         if rest and study.probes[-1].at_s == study.elapsed_s:  # whoever probes goes on unasked until a teaching ends
-            return Probe(members=rest)
+            return self._probe(study, rest)
         if not fitting(study):
-            return Probe(members=rest) if rest else self._probe_on(study)
+            return self._probe(study, rest) if rest else self._probe_on(study)
         wanted = self._probes_due(study)
         over = self._teachings_are_over(study) or not self._time_for_round(study, steps=study.config.rung_steps[0], probes=False)
         is_pool = wanted and not _own_beginnings(study)
@@ -88,7 +88,7 @@ class PhasedPolicy(Phases):
         if not rest and not over and (wanted or self._is_short_of_pupils(study)):
             rest = self._chooser.probe(study, self._plan.batch)
         if rest:
-            return Probe(members=rest)
+            return self._probe(study, rest)
         return Wait() if study.running else self._end(study)
 
     def _another_teaching(self, study: Study, *, over: bool) -> Teach | None:
@@ -123,15 +123,23 @@ class PhasedPolicy(Phases):
         return Stop(reason=self._no_lesson(study))
 
     def _rest_of_batch(self, study: Study) -> tuple[Member, ...]:
-        """Return what is left of a batch of probes that was cut off; none between batches."""
+        """Return what is left of a batch of probes that was cut off; none between batches, and where the search's time is over."""
         own = chosen(study)
-        done = len(own) % self._plan.batch
-        if done == 0:
+        done, until_s = len(own) % self._plan.batch, self._until_s(study)
+        if done == 0 or (until_s is not None and study.elapsed_s > until_s):
             return ()
         known, first = asked(study), own[-done]
         then = before_probes(study, study.probes.index(first)) if study.config.workers == 1 else as_it_was(study, first.at_s)
         batch = self._chooser.probe(then, self._plan.batch)
         return tuple(member for member in batch if member not in known)
+
+    def _probe(self, study: Study, members: tuple[Member, ...]) -> Probe:
+        return Probe(members=members, until_s=self._until_s(study))
+
+    def _until_s(self, study: Study) -> float | None:
+        """Return when the search ends, also in the middle of a batch: the finals need the rest of the time; None without a time budget."""
+        seconds = study.config.budget.seconds
+        return None if seconds is None else self._plan.search_share * seconds
 
     def _is_mid_turn(self, study: Study) -> bool:
         return bool(self._rest_of_batch(study))
@@ -144,7 +152,7 @@ class PhasedPolicy(Phases):
         if count and seconds is not None and study.elapsed_s > self._plan.search_share * seconds:
             return Stop(reason=self._nothing_fits(study, f"after {count} probes and {self._plan.search_share:.0%} of the budget"))
         members = self._chooser.probe(study, self._plan.batch)
-        return Probe(members=members) if members else Stop(reason=self._nothing_fits(study, f"in the whole space of {count}"))
+        return self._probe(study, members) if members else Stop(reason=self._nothing_fits(study, f"in the whole space of {count}"))
 
     def _probes_due(self, study: Study) -> bool:
         """Say whether the pool is not full yet, or steps of a whole teaching were taken since the last batch."""

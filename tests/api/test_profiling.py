@@ -113,7 +113,10 @@ def test_of_a_run_for_several_targets_one_of_the_bundles_is_asked_for(folder, si
             "'jetson-nano' must run on aarch64; the machine is x86_64. Hint: --device ssh://user@host",
         ),
         (("model.onnx", "--device", "pi"), "a device must be ssh://user@host"),
-        (("model.onnx", "--data", "none.npy"), "calibration images must be a data set's name or a .npy file; 'none.npy' is not there. Hint: numpy.save("),
+        (
+            ("model.onnx", "--data", "none.npy"),
+            "calibration images must be a data set's name or a .npy file; 'none.npy' is not there",
+        ),
         (("model.onnx", "--data", "fake.toml"), "data set must be one of"),
         (("model.onnx", "--data", "wide.npy"), "calibration images must be float32 (n, 1, 12, 12)"),
         (("model.onnx", "--data", "double.npy"), "calibration images must be float32; 'double.npy' holds float64"),

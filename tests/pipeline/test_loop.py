@@ -386,6 +386,23 @@ def test_a_study_on_rungs_killed_at_any_event_goes_on_to_the_same_end(on_rungs, 
     assert timeless(rest.events) == timeless(on_rungs[1])
 
 
+class FakePolicy:
+    """Asks once for a batch that has no time, then stops."""
+
+    def __init__(self, batch):
+        self._batch = batch
+
+    def next(self, study):
+        return Stop(reason="enough") if study.probes else Probe(members=self._batch, until_s=0.0)
+
+
+def test_a_batch_ends_with_its_time_after_the_probe_that_was_begun(tmp_path, whole):
+    batch = tuple(probed.member for probed in fold(whole[1]).probes[:3])
+    journal = FakeJournal()
+    dataclasses.replace(World(folder=tmp_path).loop(journal), policy=FakePolicy(batch)).run(config())
+    assert [event.member for event in journal.events if isinstance(event, Probed)] == [batch[0]]
+
+
 def test_who_watches_sees_every_step_before_it_is_taken(tmp_path):
     seen = []
     World(folder=tmp_path).loop(FakeJournal(), watch=lambda study, action: seen.append((len(study.probes), action))).run(config())

@@ -173,8 +173,10 @@ class FakeWorld:
     def do(self, action: Action) -> None:
         """Carry an action out."""
         match action:
-            case Probe(members=members):
+            case Probe(members=members, until_s=until_s):
                 for member in members:
+                    if member != members[0] and until_s is not None and self.study.elapsed_s > until_s:
+                        break
                     outcome = self._probe(member, action.goal)
                     self.events.append(Probed(member=member, outcome=outcome, at_s=self._after(self.probe_s), goal=action.goal))
             case Confirm(member=member, variant=variant):

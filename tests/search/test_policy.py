@@ -287,6 +287,16 @@ def test_a_cut_off_batch_goes_on_with_the_members_that_are_left():
     assert policy.next(world.study) == Probe(members=batch[3:])
 
 
+def test_a_batch_on_a_slow_board_ends_with_the_time_for_searching():
+    world = a_world(seconds=600, latency_x=1e-6)
+    world.probe_s = 100.0  # a batch of eight is longer than the budget
+    actions, stop = world.run(a_policy())
+    assert [type(action) for action in actions] == [Probe]
+    assert len(actions[0].members) == 8
+    assert 3 <= len(world.study.probes) <= 4  # until 360 s
+    assert stop.reason.startswith("no candidate fits after")
+
+
 def test_a_space_that_is_used_up_is_taught_to_its_end_and_then_goes_to_the_finals():
     values = {"N_t": (3, 4), "K_t": (2,), "N_m": (1,), "N_b": (3, 4), "width": (1e5, 1e6), "op": ("conv3x3",)}
     small = SearchSpace(parameters=tuple(Choice(name=name, values=choices) for name, choices in values.items()))
@@ -304,10 +314,10 @@ def test_a_plan_with_shares_that_fall_is_refused():
         Plan(pool_share=0.7)
 
 
-def test_a_budget_that_the_teacher_used_up_still_probes_one_batch_and_names_the_closest_candidate():
+def test_a_budget_that_the_teacher_used_up_still_probes_one_candidate_and_names_it():
     world = a_world(seconds=1.0, latency_x=1e-6)
     actions, stop = world.run(a_policy())
     assert [type(action) for action in actions] == [Probe]
-    assert len(world.study.probes) == Plan().batch
-    assert "no candidate fits after 8 probes" in stop.reason
+    assert len(world.study.probes) == 1
+    assert "no candidate fits after 1 probes" in stop.reason
     assert "latency" in stop.reason
