@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
+from autokd_edge.api.goals import SCREENING_PRECISION
 from autokd_edge.core.target import Target
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.clocks import clocks_locked
@@ -18,7 +19,7 @@ from autokd_edge.devices.facts import facts_over
 from autokd_edge.devices.fingerprint import fingerprint_of, target_here
 from autokd_edge.devices.installer import install_runtimes, remove_ours
 from autokd_edge.devices.ssh import SshLink
-from autokd_edge.errors import AutoKDError, DeviceError, InputError, TargetError
+from autokd_edge.errors import AbsentCompilerError, AutoKDError, DeviceError, InputError, TargetError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +114,17 @@ def _runtimes(target: Target, there: Device) -> Iterator[Finding]:
         except TargetError as error:
             yield Finding(what="runtimes", descriptor="", device=error.args[0], weight="wrong", mend=error.hint)
             return
+        needed = next((variant.backend for variant in target.variants if variant.precision == SCREENING_PRECISION), None)
         for name, backend in backends.items():
             asked = ", ".join(str(variant) for variant in target.variants if variant.backend == name)
             try:
                 versions = {package: version for package, version in backend.builder.toolchain().items() if "/" not in package}
                 extras = backend.extras() if backend.extras is not None else ()
+            except AbsentCompilerError as error:
+                # What is read first is needed; a search goes on without the others.
+                said, lacks = error.args[0], name == needed
+                device = said if lacks else f"{said}: a search leaves {asked} out"
+                yield Finding(what=f"runtime {name}", descriptor=asked, device=device, weight="wrong" if lacks else "note", mend=error.hint)
             except AutoKDError as error:
                 yield Finding(what=f"runtime {name}", descriptor=asked, device=error.args[0], weight="wrong", mend=error.hint)
             else:

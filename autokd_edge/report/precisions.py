@@ -36,23 +36,29 @@ def comparisons(study: Study) -> tuple[Comparison, ...]:
 def variant_lines(study: Study) -> tuple[VariantLine, ...]:
     """Write a line for each variant that untrained members were read in; none where there was only one."""
     found = comparisons(study)
-    return tuple(_line(one, found[0].variant) for one in found) if len(found) > 1 else ()
+    if len(found) < 2:
+        return ()
+    leads = [probed.outcome.measurements[0].variant for probed in study.probes if isinstance(probed.outcome, Screened)]
+    return tuple(_line(one, leads[0], leads[-1]) for one in found)
 
 
-def _line(found: Comparison, first: Variant) -> VariantLine:
+def _line(found: Comparison, first: Variant, last: Variant) -> VariantLine:
     ratio = found.median_ratio
-    failed = len(found.lost) - len(found.ratios)
     return VariantLine(
         variant=str(found.variant),
-        read=f"{len(found.ratios)}{f', {failed} failed' if failed else ''}",
+        read=f"{found.read}{f', {found.failed} failed' if found.failed else ''}",
         ratio="\N{EM DASH}" if ratio is None else f"{ratio:.2f}\N{MULTIPLICATION SIGN}",
-        said=_said(found, first),
+        said=_said(found, first, last),
     )
 
 
-def _said(found: Comparison, first: Variant) -> str:
+def _said(found: Comparison, first: Variant, last: Variant) -> str:
+    """Say what came of a variant; candidates were read in ``first`` first at the beginning, and in ``last`` at the end."""
     if found.variant == first:
-        return "read first, on every candidate"
+        until = f"until it lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row to {last}"
+        return "read first, on every candidate" if last == first else f"read first, {until}"
+    if found.variant == last:
+        return f"read first, after {first} had lost to it"
     if found.absent:
         return wording.left_out(found.variant, found.absent)
     if found.skipped:
