@@ -6,9 +6,10 @@ A candidate is read in the screening variant first, a second of work. Another va
 may change what is known: where the candidate breaks a limit in every variant read so far, by no more
 than the other variant gained on those on the last five candidates. On its first five candidates a float variant
 is read even where they fit, to learn how it compares: that costs another second or two each. A quantised one
-costs four and more. A variant that lost by more than 30 % (or failed) on five candidates in a row is not read
-again; where that is the screening variant, and it lost to the same precision of another backend, candidates are read
-in that one first. Where the machine lacks what a backend needs, one failure that says so leaves out all of its variants.
+costs four and more. A variant that lost by more than 30 % (or failed) on five candidates in a row, or took more than
+twice the time of another on two, is not read again; where that is the screening variant, and it lost to the same
+precision of another backend, candidates are read in that one first. Where the machine lacks what a backend needs, one
+failure that says so leaves out all of its variants.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Failed, Member, Screened
@@ -25,6 +27,8 @@ from autokd_edge.core.target import Variant
 from autokd_edge.errors import AbsentCompilerError, AbsentDeviceError
 
 LOST_BY = 0.30  # slower than the candidate's fastest reading by more than this share: a loss
+LOST_FAR_BY = 1.0  # a loss that says more: one such reading may be another program's doing, two in a row are not
+FAR_IN_A_ROW = 2
 IN_A_ROW = 5  # losses after which a variant is not read again; and candidates that are read to learn how it compares
 # Times that a variant may gain, before it was seen: of OpenVINO bf16 gained 1.4 to 1.8 and INT8 1.3 to 2.7; tvm's fp32 gained 1.1 to 3.9
 # on OpenVINO's, and its INT8 up to 3.6 on its fp32 (AVX-512 VNNI, BF16; 12 random students of nago).
@@ -35,26 +39,39 @@ _QUANTIZED = "int8"
 _ABSENCES = frozenset({AbsentDeviceError.__name__, AbsentCompilerError.__name__})
 
 
+# How a variant did on one candidate beside others: "lost" is by more than 30 %, "far" by more than twice the time.
+Loss: TypeAlias = Literal["none", "lost", "far", "failed"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """How a variant did on the candidates that were read in it, in order of events; ``read`` of them were.
 
     ``ratios`` are medians over those of the variant that the first candidate was read in first, where both were read.
-    ``lost`` says of each candidate that has a rival of it whether it lost to one by more than 30 %, or failed, ``failed``
-    times. ``absent`` is what was said where the machine lacks what its backend needs.
+    ``losses`` says of each candidate that has a rival of it how it did. ``absent`` is what was said where the machine
+    lacks what its backend needs.
     """
 
     variant: Variant
     read: int
-    failed: int
     ratios: tuple[float, ...]
-    lost: tuple[bool, ...]
+    losses: tuple[Loss, ...]
     absent: str = ""
 
     @property
     def skipped(self) -> bool:
         """Say whether the variant is not read any more."""
-        return bool(self.absent) or (len(self.lost) >= IN_A_ROW and all(self.lost[-IN_A_ROW:]))
+        return bool(self.absent or self.why_skipped)
+
+    @property
+    def failed(self) -> int:
+        """Return on how many candidates it gave no reading."""
+        return self.losses.count("failed")
+
+    @property
+    def why_skipped(self) -> str:
+        """Say what it lost by; empty where it is read on."""
+        return _why_beaten(self.losses)
 
     @property
     def median_ratio(self) -> float | None:
@@ -70,14 +87,13 @@ def in_cheap_order(variants: Sequence[Variant]) -> tuple[Variant, ...]:
 def first_variant(study: Study, screen: Variant, variants: Sequence[Variant]) -> Variant:
     """Return the variant that an untrained member is read in first.
 
-    It is the screening variant, or the same precision of another backend to which it lost by more than 30 % on the last
-    five candidates that were read in both.
+    It is the screening variant, or the same precision of another backend to which it lost on the last candidates that were
+    read in both, as a variant does that is not read again.
     """
     lead = screen
     for rival in (variant for variant in variants if variant.precision == screen.precision and variant != screen):
         both = [(one.reading(lead), one.reading(rival)) for one in _screened(study)]
-        known = [_loses(own, [other]) for own, other in both if own is not None and other is not None]
-        if len(known) >= IN_A_ROW and all(known[-IN_A_ROW:]):
+        if _why_beaten([_loss(own, [other]) for own, other in both if own is not None and other is not None]):
             lead = rival
     return lead
 
@@ -104,25 +120,23 @@ def absences(study: Study) -> Mapping[str, tuple[Variant, str]]:
 
 def comparison(study: Study, variant: Variant) -> Comparison:
     """Compare a variant with the others on every candidate so far."""
-    ratios, lost = list[float](), list[bool]()
-    read = failed = 0
+    ratios, losses, read = list[float](), list[Loss](), 0
     base: Variant | None = None
     for screened in _screened(study):
         base = base or screened.measurements[0].variant
         reading, first = screened.reading(variant), screened.reading(base)
         if reading is None:
             if any(unread.variant == variant for unread in screened.unread):
-                failed += 1
-                lost.append(True)
+                losses.append("failed")
             continue
         read += 1
         if first is not None:
             ratios.append(reading.slowness / first.slowness)
         rivals = _rivals(screened, variant)
         if rivals:
-            lost.append(_loses(reading, rivals))
+            losses.append(_loss(reading, rivals))
     _, absent = absences(study).get(variant.backend, (variant, ""))
-    return Comparison(variant=variant, read=read, failed=failed, ratios=tuple(ratios), lost=tuple(lost), absent=absent)
+    return Comparison(variant=variant, read=read, ratios=tuple(ratios), losses=tuple(losses), absent=absent)
 
 
 def may_win(study: Study, member: Member, variants: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -149,7 +163,7 @@ def _may_win(study: Study, variant: Variant, screened: Screened) -> bool:
 
 def _worth(study: Study, variant: Variant, screened: Screened) -> bool:
     known, best = comparison(study, variant), study.slacks(study.best(screened))
-    learning = len(known.lost) < IN_A_ROW
+    learning = len(known.losses) < IN_A_ROW
     if known.skipped or (keeps(best) and not (learning and variant.precision != _QUANTIZED)):
         return False
     reach = {} if learning else _gains(study, variant, {m.variant for m in screened.measurements})
@@ -176,6 +190,20 @@ def _rivals(screened: Screened, variant: Variant) -> list[Measurement]:
 
 def _is_absence(failure: Failed) -> bool:
     return failure.error in _ABSENCES
+
+
+def _why_beaten(losses: Sequence[Loss]) -> str:
+    """Say by what losses in a row a variant is not read again; empty where it is read on."""
+    if len(losses) >= IN_A_ROW and "none" not in losses[-IN_A_ROW:]:
+        return f"lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row"
+    if len(losses) >= FAR_IN_A_ROW and set(losses[-FAR_IN_A_ROW:]) == {"far"}:
+        return f"took more than {1 + LOST_FAR_BY:g} times as long on {FAR_IN_A_ROW} candidates in a row"
+    return ""
+
+
+def _loss(reading: Measurement, rivals: Sequence[Measurement]) -> Loss:
+    times = max(reading.slowness / max(rival.slowness, 1.0) for rival in rivals)
+    return "far" if times > 1 + LOST_FAR_BY else "lost" if times > 1 + LOST_BY else "none"
 
 
 def _loses(reading: Measurement, rivals: Sequence[Measurement]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autokd_edge.core.pupil import Screened
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import IN_A_ROW, LOST_BY, Comparison, absences, comparison
+from autokd_edge.core.variants import Comparison, absences, comparison
 from autokd_edge.report import wording
 
 COLUMNS = ("Variant", "Candidates read", "Median, against the first", "Said")
@@ -55,12 +55,11 @@ def _line(found: Comparison, first: Variant, last: Variant) -> VariantLine:
 def _said(found: Comparison, first: Variant, last: Variant) -> str:
     """Say what came of a variant; candidates were read in ``first`` first at the beginning, and in ``last`` at the end."""
     if found.variant == first:
-        until = f"until it lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row to {last}"
-        return "read first, on every candidate" if last == first else f"read first, {until}"
+        return "read first, on every candidate" if last == first else f"read first until it {found.why_skipped or 'lost'}; then {last} was"
     if found.variant == last:
-        return f"read first, after {first} had lost to it"
+        return f"read first since {first} was given up"
     if found.absent:
         return wording.left_out(found.variant, found.absent)
     if found.skipped:
-        return f"skipped after it lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row"
+        return f"skipped after it {found.why_skipped}"
     return "read where it could decide"

@@ -116,6 +116,15 @@ def test_a_variant_that_lost_by_more_than_30_percent_on_five_candidates_in_a_row
     assert next_variant(a_study(*[lost] * 5), (FP32, INT8), read({FP32: 1.1})) is None
 
 
+def test_a_variant_that_took_more_than_twice_the_time_on_two_candidates_in_a_row_is_skipped():
+    far, close = read({FP32: 1.2, INT8: 2.5}), read({FP32: 1.2, INT8: 2.3})
+    assert comparison(a_study(far, far), INT8).why_skipped == "took more than 2 times as long on 2 candidates in a row"
+    assert not comparison(a_study(far, close), INT8).skipped
+    assert not comparison(a_study(far, far, close), INT8).skipped
+    assert not comparison(a_study(*[read({FP32: 1.2}, failed=(INT8,))] * 2), INT8).skipped  # a failure tells no time
+    assert first_variant(a_study(*[read({FP32: 2.1, OTHER: 1.0})] * 2), FP32, (FP32, OTHER)) == OTHER
+
+
 def test_candidates_that_were_not_read_in_a_variant_do_not_break_its_row():
     lost, not_read = read({FP32: 1.2, INT8: 1.6}), read({FP32: 5.0})
     assert comparison(a_study(lost, lost, not_read, FAILED, lost, lost, lost), INT8).skipped
