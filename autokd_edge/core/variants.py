@@ -166,7 +166,8 @@ def _worth(study: Study, variant: Variant, screened: Screened) -> bool:
     learning = len(known.losses) < IN_A_ROW
     if known.skipped or (keeps(best) and not (learning and variant.precision != _QUANTIZED)):
         return False
-    reach = {} if learning else _gains(study, variant, {m.variant for m in screened.measurements})
+    read = {m.variant for m in screened.measurements}
+    reach = _gains_of_likes(study, variant, read) if learning else _gains(study, variant, read)
     return all(1 + slack.excess <= reach.get(slack.limit, FIRST_REACH) for slack in best if slack.excess > 0)
 
 
@@ -180,6 +181,14 @@ def _gains(study: Study, variant: Variant, known: AbstractSet[Variant]) -> dict[
             gain = min(slacks[i].reading for slacks in others) / max(slack.reading, 1.0)
             gains[slack.limit] = max(gains.get(slack.limit, 0.0), gain)
     return gains
+
+
+def _gains_of_likes(study: Study, variant: Variant, known: AbstractSet[Variant]) -> dict[str, float]:
+    """Return what the same precision of another backend gains, where that was learnt: no more is expected of what was not seen."""
+    seen = dict.fromkeys(m.variant for screened in _screened(study) for m in screened.measurements)
+    likes = [other for other in seen if other.precision == variant.precision and other != variant and other not in known]
+    learnt = next((other for other in likes if len(comparison(study, other).losses) >= IN_A_ROW), None)
+    return {} if learnt is None else _gains(study, learnt, known)
 
 
 def _rivals(screened: Screened, variant: Variant) -> list[Measurement]:

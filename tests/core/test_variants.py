@@ -77,6 +77,14 @@ def test_the_gain_is_over_what_the_candidate_itself_was_read_in():
     assert next_variant(study, (FP32, OTHER), read({OTHER: 4.1})) is None
 
 
+def test_of_a_variant_that_was_not_seen_no_more_is_expected_than_the_same_precision_of_another_backend_gains():
+    other_int8 = Variant(backend="other", precision="int8")
+    learnt, variants = a_study(*[read({FP32: 2.0, INT8: 1.0})] * 5), (FP32, INT8, other_int8)
+    assert next_variant(learnt, variants, read({FP32: 2.1})) is None  # within 4 times, beyond what INT8 gains
+    assert next_variant(learnt, variants, read({FP32: 1.9, INT8: 1.1})) == other_int8
+    assert next_variant(a_study(*[read({FP32: 2.0, INT8: 1.0})] * 4), (FP32, other_int8), read({FP32: 2.1})) == other_int8
+
+
 def test_fp32_of_another_backend_is_read_first_once_the_screening_variant_lost_to_it_on_five_candidates_in_a_row():
     variants = (FP32, OTHER, BF16, INT8)
     lost, close = read({FP32: 1.4, OTHER: 1.0}), read({FP32: 1.2, OTHER: 1.0})
