@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
-from autokd_edge.api.goals import SCREENING_PRECISION
 from autokd_edge.core.target import Target
+from autokd_edge.core.variants import SCREENING_PRECISION
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.clocks import clocks_locked
 from autokd_edge.devices.descriptors import load_target

@@ -13,6 +13,7 @@ from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Protocol, samples_needed
 from autokd_edge.core.recording import Recording
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.core.variants import SCREENING_PRECISION
 from autokd_edge.devices.descriptors import digest_of_target
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import target_here
@@ -20,8 +21,6 @@ from autokd_edge.devices.recordings import digest_of_recording
 from autokd_edge.errors import LimitError, TargetError
 from autokd_edge.teaching.teacher import Teacher
 from autokd_edge.teaching.teachers import NONE
-
-SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

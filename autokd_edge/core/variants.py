@@ -26,6 +26,7 @@ from autokd_edge.core.study import Study, keeps
 from autokd_edge.core.target import Variant
 from autokd_edge.errors import AbsentCompilerError, AbsentDeviceError
 
+SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
 LOST_BY = 0.30  # slower than the candidate's fastest reading by more than this share: a loss
 LOST_FAR_BY = 1.0  # a loss that says more: one such reading may be another program's doing, two in a row are not
 FAR_IN_A_ROW = 2

@@ -75,6 +75,23 @@ def test_a_missing_runtime_is_named_installed_found_and_removed_again(board, tmp
     assert not (board.cache / "autokd-edge" / "venv").exists()
 
 
+def test_a_backend_whose_compiler_is_missing_is_a_note_where_another_is_read_first(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if "gcc" not in program.name:
+            (tmp_path / "bin" / program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    seen = examine_device("host", None)
+    row = next(finding for finding in seen.findings if finding.what == "runtime tvm")
+    assert seen.fit
+    assert (row.weight, row.mend) == ("note", "apt-get install gcc libc6-dev")
+    assert row.device.endswith("it is not installed: a search leaves tvm/fp32, tvm/int8 out")
+    alone = tmp_path / "alone.toml"
+    text = (Path(__file__).parents[2] / "targets" / "host.toml").read_text()
+    alone.write_text(text.replace('"openvino"', '"tvm"', 1).replace('backend = "tvm"\nprecision = "fp32"\n\n[[variants]]\n', "", 1))
+    assert not examine_device(str(alone), None).fit
+
+
 def test_a_target_that_the_device_is_not_is_said_and_its_runtimes_are_looked_at_all_the_same(tmp_path):
     document, findings = examined(tmp_path, "--target", "intel-n100")
     if document["fit"]:
