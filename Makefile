@@ -8,6 +8,7 @@ SEARCH ?= --target host --data fashion-mnist --teacher example:fashion-mnist --m
 .PHONY: search test thorough setup data clean
 
 search: setup data
+	@sh tools/system_packages.sh gcc libc6-dev
 	$(BIN)/autokd-edge search $(SEARCH)
 
 test: setup data

@@ -25,7 +25,8 @@ AutoKDError
     │   ├── UnsupportedOperationError  an operation, opset or precision that the target's compiler does not have
     │   ├── BuildOutOfMemoryError      the device has not the memory to build the graph
     │   ├── BuildTimedOutError         the compiler did not end in time; the same try may succeed later
-    │   └── AbsentDeviceError          the compiler's own device, a GPU say, is not on the machine, whatever is built
+    │   ├── AbsentDeviceError          the compiler's own device, a GPU say, is not on the machine, whatever is built
+    │   └── AbsentCompilerError        a package or program that a backend builds with is not on the machine, whatever is built
     ├── QuantizeError          quantisation failed
     ├── MeasureError           the device did not give a reading
     │   └── TimedOutError      a program on the device did not end in time, and was ended
@@ -154,6 +155,10 @@ class BuildTimedOutError(BuildError):
 
 class AbsentDeviceError(BuildError):
     """The device that a backend builds for, a GPU say, or its driver is not on the machine: no other graph will fare better."""
+
+
+class AbsentCompilerError(BuildError):
+    """A package or program that a backend builds with is not on the machine: no other graph will fare better."""
 
 
 class QuantizeError(StageError):

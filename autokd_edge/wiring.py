@@ -33,7 +33,7 @@ from autokd_edge.devices.recordings import digest_of_recording, load_recording
 from autokd_edge.devices.runtime import Runtime
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import InputError, TargetError
-from autokd_edge.ports import Backend, Link, StudentFamily
+from autokd_edge.ports import Backend, Extra, Link, StudentFamily
 from autokd_edge.search.goals import TakesTurns
 from autokd_edge.students.families.mbconv import MBConvFamily
 from autokd_edge.students.families.mcunet import mcunet_like
@@ -106,7 +106,14 @@ def _tvm(place: Place) -> Backend:
 
     builder, quantizer = TVMBuilder(), TVMQuantizer(LocalLink())
     board, tuner = TVMBoard(builder, place), TVMTuner(builder, place, KnownTiles(default_known_tiles()))
-    return Backend(name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board, library=builder, tuner=tuner)
+
+    def extras() -> tuple[Extra, ...]:
+        builder.check_compiler(place.fingerprint().machine)
+        return ()
+
+    return Backend(
+        name=NAME, builder=builder, quantizer=quantizer, board=board, layer_timer=board, library=builder, tuner=tuner, extras=extras
+    )
 
 
 def _edge_bo(architectures: SearchSpace, distillations: SearchSpace, target: Target, members: Members) -> TakesTurns:

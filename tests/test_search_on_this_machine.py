@@ -81,7 +81,8 @@ def test_every_reading_was_measured_on_this_machine(events):
     assert len(readings) > 8
     assert {reading.origin for reading in readings} == {"device"}
     assert {(r.fingerprint.processor, r.fingerprint.isa_flags) for r in readings} == {(machine.processor, machine.isa_flags)}
-    assert all("openvino" in reading.toolchain for reading in readings)
+    assert {r.variant.backend for r in readings} == {"openvino", "tvm"}
+    assert all(reading.variant.backend in reading.toolchain for reading in readings)
 
 
 def test_every_variant_that_may_win_was_built_measured_and_graded(events):

@@ -23,8 +23,8 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'"),
 ]
-ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "20x", "--policy", "random")
-ARGV = (*ARGV, "--budget", "1", "--search-steps", "4", "--final-steps", "8", "--out", "run", "--study", "real")
+ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "0.4ms", "--policy", "random")
+ARGV = (*ARGV, "--budget", "1", "--search-steps", "4", "--final-steps", "8", "--final-members", "1", "--out", "run", "--study", "real")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge import wiring
-from autokd_edge.core.target import Target
+from autokd_edge.core.target import Target, Variant
+from autokd_edge.core.variants import SCREENING_PRECISION
 from autokd_edge.devices.address import ssh_address
 from autokd_edge.devices.clocks import clocks_locked
 from autokd_edge.devices.descriptors import load_target
@@ -18,8 +19,18 @@ from autokd_edge.devices.doctor import Finding, Weight, examine, facts_of_doctor
 from autokd_edge.devices.facts import facts_over
 from autokd_edge.devices.fingerprint import fingerprint_of, target_here
 from autokd_edge.devices.installer import install_runtimes, remove_ours
+from autokd_edge.devices.reference import write_null
 from autokd_edge.devices.ssh import SshLink
-from autokd_edge.errors import AutoKDError, DeviceError, InputError, RuntimeMissingError, TargetError
+from autokd_edge.errors import (
+    AbsentCompilerError,
+    AbsentDeviceError,
+    AutoKDError,
+    DeviceError,
+    InputError,
+    RuntimeMissingError,
+    TargetError,
+)
+from autokd_edge.ports import Backend
 
 _LOOK = "leave --install out: the examination says what the board lacks"
 
@@ -121,20 +132,46 @@ def _runtimes(target: Target, there: Device) -> Iterator[Finding]:
         except TargetError as error:
             yield Finding(what="runtimes", descriptor="", device=error.args[0], weight="wrong", mend=error.hint)
             return
+        needed = next((variant.backend for variant in target.variants if variant.precision == SCREENING_PRECISION), None)
         for name, backend in backends.items():
-            asked = ", ".join(str(variant) for variant in target.variants if variant.backend == name)
-            try:
-                versions = {package: version for package, version in backend.builder.toolchain().items() if "/" not in package}
-                extras = backend.extras() if backend.extras is not None else ()
-            except AutoKDError as raised:
-                failed = raised.of_target(target.name) if isinstance(raised, RuntimeMissingError) else raised
-                yield Finding(what=f"runtime {name}", descriptor=asked, device=failed.args[0], weight="wrong", mend=failed.hint)
-            else:
-                said = ", ".join(f"{package} {version}" for package, version in versions.items())
-                yield Finding(what=f"runtime {name}", descriptor=asked, device=said, weight="ok")
-                if backend.unmeasured is not None:
-                    why = backend.unmeasured(target)
-                    yield Finding(what=f"readings of {name}", descriptor=asked, device=why.args[0], weight="wrong", mend=why.hint)
-                for extra in extras:
-                    weight: Weight = "ok" if extra.usable else "note"
-                    yield Finding(what=extra.name, descriptor="", device=extra.found, weight=weight, mend=extra.mend)
+            yield from _runtime(target, backend, needed=name == needed, builds=name in wiring.RUNTIMES)
+
+
+def _runtime(target: Target, backend: Backend, *, needed: bool, builds: bool) -> Iterator[Finding]:
+    """Look for a backend's runtime; a search goes on without what is absent where it is not ``needed``, to read students in first.
+
+    Where ``builds``, the smallest network is compiled too: a runtime may be there, and its GPU not.
+    """
+    variants = [variant for variant in target.variants if variant.backend == backend.name]
+    asked = ", ".join(map(str, variants))
+
+    def found(device: str, weight: Weight, mend: str = "", what: str = f"runtime {backend.name}") -> Finding:
+        return Finding(what=what, descriptor=asked, device=device, weight=weight, mend=mend)
+
+    try:
+        versions = {package: version for package, version in backend.builder.toolchain().items() if "/" not in package}
+        extras = backend.extras() if backend.extras is not None else ()
+        if builds:
+            _built(backend, variants[0], target)
+    except (AbsentCompilerError, AbsentDeviceError) as error:
+        said = error.args[0] if needed else f"{error.args[0]}: a search leaves {asked} out"
+        yield found(said, "wrong" if needed else "note", error.hint)
+        return
+    except AutoKDError as raised:
+        failed = raised.of_target(target.name) if isinstance(raised, RuntimeMissingError) else raised
+        yield found(failed.args[0], "wrong", failed.hint)
+        return
+    yield found(", ".join(f"{package} {version}" for package, version in versions.items()), "ok")
+    if backend.unmeasured is not None:
+        why = backend.unmeasured(target)
+        yield found(why.args[0], "wrong", why.hint, what=f"readings of {backend.name}")
+    for extra in extras:
+        weight: Weight = "ok" if extra.usable else "note"
+        yield Finding(what=extra.name, descriptor="", device=extra.found, weight=weight, mend=extra.mend)
+
+
+def _built(backend: Backend, variant: Variant, target: Target) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "null.onnx"
+        write_null(graph)
+        backend.builder.build(graph, variant=variant, target=target, out=Path(folder) / "engine")

@@ -11,7 +11,9 @@ from autokd_edge.api.targets import AskedGoal
 from autokd_edge.core.goal import Goal, Traded
 from autokd_edge.core.limits import Limits
 from autokd_edge.core.measure import Protocol, samples_needed
+from autokd_edge.core.recording import Recording
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.core.variants import SCREENING_PRECISION
 from autokd_edge.devices.descriptors import digest_of_target
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.fingerprint import target_here
@@ -19,8 +21,6 @@ from autokd_edge.devices.recordings import digest_of_recording
 from autokd_edge.errors import LimitError, TargetError
 from autokd_edge.teaching.teacher import Teacher
 from autokd_edge.teaching.teachers import NONE
-
-SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +57,25 @@ def _placed(asked: AskedGoal, device: Device, pareto: tuple[Traded, ...]) -> Pla
             f"a front is of accuracy against latency, and an emulator's time ranks nothing; '{device.link.device}' is emulated",
             hint="leave --pareto out, or --device of a board",
         )
+    if device.recording is not None:
+        target = _recorded(target, device.recording)
     goal = Goal(
         target=target.name, target_digest=digest_of_target(target), limits=asked.limits, device=_named(asked, device), pareto=pareto
     )
     return PlacedGoal(goal=goal, target=target, device=device)
+
+
+def _recorded(target: Target, recording: Recording) -> Target:
+    """Return the target with the variants that readings were recorded in: no other can be predicted."""
+    known = {one.variant for one in recording.variants}
+    variants = tuple(variant for variant in target.variants if variant in known)
+    if not variants:
+        asked, found = (", ".join(map(str, of)) for of in (target.variants, sorted(known, key=str)))
+        raise TargetError(
+            f"readings must have been recorded in a variant of target '{target.name}', {asked}; these are of {found}",
+            hint="record them anew: python tools/record_readings.py",
+        )
+    return replace(target, variants=variants)
 
 
 def _named(asked: AskedGoal, device: Device) -> str | None:

@@ -28,6 +28,7 @@ from autokd_edge.core.student import Task
 from autokd_edge.core.study import Study, advance
 from autokd_edge.devices.clocks import clocks_held
 from autokd_edge.devices.descriptors import load_protocol
+from autokd_edge.errors import AbsentCompilerError, RuntimeMissingError
 from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop, Watch, check_same
 from autokd_edge.pipeline.stages import Stages
@@ -142,7 +143,7 @@ class SearchJob:
             check_measurable(goal.target, backends)
             for backend in backends.values() if goal.device.link.device is not None else ():
                 with for_target(goal.target.name):
-                    backend.builder.toolchain()  # asks the device for its runtime
+                    _check_toolchain(backend, needed=backend.name == screening(goal.target).backend)
         opened = next(iter(SQLJournal(self.folder.journal_url).read(self.name)), None)
         if isinstance(opened, Opened):
             check_same(self.name, opened.config, self.config)
@@ -304,6 +305,15 @@ def _config(
         workers=options.workers,
         recalled=() if earlier is None else recalled_from(earlier, family=options.family, loss=loss, spaces=spaces),
     )
+
+
+def _check_toolchain(backend: Backend, *, needed: bool) -> None:
+    """Ask a device for a backend's runtime; a compiler that is not here leaves the variants of a backend out, unless it is needed."""
+    try:
+        backend.builder.toolchain()
+    except AbsentCompilerError as error:
+        if needed:
+            raise RuntimeMissingError(error.args[0], hint=error.hint) from error
 
 
 def _task(data: TeachingData, goals: tuple[PlacedGoal, ...]) -> Task:

@@ -4,50 +4,75 @@ All of it follows from the study alone, so that a study that was cut off goes on
 
 A candidate is read in the screening variant first, a second of work. Another variant is read where it
 may change what is known: where the candidate breaks a limit in every variant read so far, by no more
-than the other variant gained on the last five candidates. On its first five candidates a float variant
-is read even where they fit, to learn how it compares: that costs another second each. A quantised one
-costs four. A variant that lost by more than 30 % (or failed) on five candidates in a row is not read
-again. Where the machine lacks the device of a backend, one failure that says so leaves out all of its variants.
+than the other variant gained on those on the last five candidates. On its first five candidates a float variant
+is read even where they fit, to learn how it compares: that costs another second or two each. A quantised one
+costs four and more. A variant that lost by more than 30 % (or failed) on five candidates in a row, or took more than
+twice the time of another on two, is not read again; where that is the screening variant, and it lost to the same
+precision of another backend, candidates are read in that one first. Where the machine lacks what a backend needs, one
+failure that says so leaves out all of its variants.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Failed, Member, Screened
 from autokd_edge.core.study import Study, keeps
 from autokd_edge.core.target import Variant
-from autokd_edge.errors import AbsentDeviceError
+from autokd_edge.errors import AbsentCompilerError, AbsentDeviceError
 
+SCREENING_PRECISION = "fp32"  # every backend has it, and it needs no calibration
 LOST_BY = 0.30  # slower than the candidate's fastest reading by more than this share: a loss
+LOST_FAR_BY = 1.0  # a loss that says more: one such reading may be another program's doing, two in a row are not
+FAR_IN_A_ROW = 2
 IN_A_ROW = 5  # losses after which a variant is not read again; and candidates that are read to learn how it compares
-FIRST_REACH = 2.5  # times that a variant may gain, before it was seen: bf16 gained 1.4 to 1.8, INT8 1.3 to 2.7 (AVX-512 VNNI, BF16)
+# Times that a variant may gain, before it was seen: of OpenVINO bf16 gained 1.4 to 1.8 and INT8 1.3 to 2.7; tvm's fp32 gained 1.1 to 3.9
+# on OpenVINO's, and its INT8 up to 3.6 on its fp32 (AVX-512 VNNI, BF16; 12 random students of nago).
+FIRST_REACH = 4.0
 # What an engine computes: of two that are told apart by nothing else, the more precise one is the more accurate one.
 _PRECISION_BITS = {"fp32": 24, "fp16": 11, "bf16": 8, "int8": 7}
 _QUANTIZED = "int8"
+_ABSENCES = frozenset({AbsentDeviceError.__name__, AbsentCompilerError.__name__})
+
+
+# How a variant did on one candidate beside others: "lost" is by more than 30 %, "far" by more than twice the time.
+Loss: TypeAlias = Literal["none", "lost", "far", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How a variant did on the candidates that were read in it and in the screening variant, in order of events.
+    """How a variant did on the candidates that were read in it, in order of events; ``read`` of them were.
 
-    ``ratios`` are medians over the screening variant's; ``lost`` says of each candidate that was tried
-    whether the variant lost to another one there by more than 30 %, or failed. ``absent`` is what was said where the
-    machine lacks the device of its backend.
+    ``ratios`` are medians over those of the variant that the first candidate was read in first, where both were read.
+    ``losses`` says of each candidate that has a rival of it how it did. ``absent`` is what was said where the machine
+    lacks what its backend needs.
     """
 
     variant: Variant
+    read: int
     ratios: tuple[float, ...]
-    lost: tuple[bool, ...]
+    losses: tuple[Loss, ...]
     absent: str = ""
 
     @property
     def skipped(self) -> bool:
         """Say whether the variant is not read any more."""
-        return bool(self.absent) or (len(self.lost) >= IN_A_ROW and all(self.lost[-IN_A_ROW:]))
+        return bool(self.absent or self.why_skipped)
+
+    @property
+    def failed(self) -> int:
+        """Return on how many candidates it gave no reading."""
+        return self.losses.count("failed")
+
+    @property
+    def why_skipped(self) -> str:
+        """Say what it lost by; empty where it is read on."""
+        return _why_beaten(self.losses)
 
     @property
     def median_ratio(self) -> float | None:
@@ -60,6 +85,20 @@ def in_cheap_order(variants: Sequence[Variant]) -> tuple[Variant, ...]:
     return tuple(sorted(variants, key=lambda v: (v.precision == _QUANTIZED, v.precision != "fp32")))
 
 
+def first_variant(study: Study, screen: Variant, variants: Sequence[Variant]) -> Variant:
+    """Return the variant that an untrained member is read in first.
+
+    It is the screening variant, or the same precision of another backend to which it lost on the last candidates that were
+    read in both, as a variant does that is not read again.
+    """
+    lead = screen
+    for rival in (variant for variant in variants if variant.precision == screen.precision and variant != screen):
+        both = [(one.reading(lead), one.reading(rival)) for one in _screened(study)]
+        if _why_beaten([_loss(own, [other]) for own, other in both if own is not None and other is not None]):
+            lead = rival
+    return lead
+
+
 def next_variant(study: Study, variants: Sequence[Variant], screened: Screened) -> Variant | None:
     """Return the variant that an untrained member is to be read in next; None where no other can decide anything."""
     tried = {m.variant for m in screened.measurements} | {unread.variant for unread in screened.unread}
@@ -69,7 +108,7 @@ def next_variant(study: Study, variants: Sequence[Variant], screened: Screened) 
 
 
 def absences(study: Study) -> Mapping[str, tuple[Variant, str]]:
-    """Return backend -> the variant whose build first said that the machine lacks the backend's device, and what it said."""
+    """Return backend -> the variant whose build first said that the machine lacks what the backend needs, and what it said."""
     failures = [(unread.variant, unread.failure) for screened in _screened(study) for unread in screened.unread]
     failures += [(read.variant, read.outcome) for read in study.confirmations if isinstance(read.outcome, Failed)]
     failures += [(graded.variant, graded.outcome) for graded in study.grades if isinstance(graded.outcome, Failed)]
@@ -82,17 +121,23 @@ def absences(study: Study) -> Mapping[str, tuple[Variant, str]]:
 
 def comparison(study: Study, variant: Variant) -> Comparison:
     """Compare a variant with the others on every candidate so far."""
-    ratios, lost = [], []
+    ratios, losses, read = list[float](), list[Loss](), 0
+    base: Variant | None = None
     for screened in _screened(study):
-        reading = screened.reading(variant)
+        base = base or screened.measurements[0].variant
+        reading, first = screened.reading(variant), screened.reading(base)
         if reading is None:
             if any(unread.variant == variant for unread in screened.unread):
-                lost.append(True)
+                losses.append("failed")
             continue
-        ratios.append(reading.slowness / screened.measurements[0].slowness)
-        lost.append(_loses(reading, screened.measurements))
+        read += 1
+        if first is not None:
+            ratios.append(reading.slowness / first.slowness)
+        rivals = _rivals(screened, variant)
+        if rivals:
+            losses.append(_loss(reading, rivals))
     _, absent = absences(study).get(variant.backend, (variant, ""))
-    return Comparison(variant=variant, ratios=tuple(ratios), lost=tuple(lost), absent=absent)
+    return Comparison(variant=variant, read=read, ratios=tuple(ratios), losses=tuple(losses), absent=absent)
 
 
 def may_win(study: Study, member: Member, variants: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -119,27 +164,56 @@ def _may_win(study: Study, variant: Variant, screened: Screened) -> bool:
 
 def _worth(study: Study, variant: Variant, screened: Screened) -> bool:
     known, best = comparison(study, variant), study.slacks(study.best(screened))
-    learning = len(known.lost) < IN_A_ROW
+    learning = len(known.losses) < IN_A_ROW
     if known.skipped or (keeps(best) and not (learning and variant.precision != _QUANTIZED)):
         return False
-    reach = {} if learning else _gains(study, variant)
+    read = {m.variant for m in screened.measurements}
+    reach = _gains_of_likes(study, variant, read) if learning else _gains(study, variant, read)
     return all(1 + slack.excess <= reach.get(slack.limit, FIRST_REACH) for slack in best if slack.excess > 0)
 
 
-def _gains(study: Study, variant: Variant) -> dict[str, float]:
-    """Return limit -> the most that a variant gained on the best of those read before it, on the last five candidates read in it."""
+def _gains(study: Study, variant: Variant, known: AbstractSet[Variant]) -> dict[str, float]:
+    """Return limit -> the most that a variant gained on the best of the ``known`` ones, on the last five candidates read in it."""
     gains: dict[str, float] = {}
     for screened in [one for one in _screened(study) if one.reading(variant) is not None][-IN_A_ROW:]:
-        place = [m.variant for m in screened.measurements].index(variant)
-        *before, own = (study.slacks(m) for m in screened.measurements[: place + 1])
-        for i, slack in enumerate(own):
-            gain = min(slacks[i].reading for slacks in before) / max(slack.reading, 1.0)
+        of = {m.variant: study.slacks(m) for m in screened.measurements}
+        others = [slacks for other, slacks in of.items() if other in known]
+        for i, slack in enumerate(of[variant] if others else ()):
+            gain = min(slacks[i].reading for slacks in others) / max(slack.reading, 1.0)
             gains[slack.limit] = max(gains.get(slack.limit, 0.0), gain)
     return gains
 
 
+def _gains_of_likes(study: Study, variant: Variant, known: AbstractSet[Variant]) -> dict[str, float]:
+    """Return what the same precision of another backend gains, where that was learnt: no more is expected of what was not seen."""
+    seen = dict.fromkeys(m.variant for screened in _screened(study) for m in screened.measurements)
+    likes = [other for other in seen if other.precision == variant.precision and other != variant and other not in known]
+    learnt = next((other for other in likes if len(comparison(study, other).losses) >= IN_A_ROW), None)
+    return {} if learnt is None else _gains(study, learnt, known)
+
+
+def _rivals(screened: Screened, variant: Variant) -> list[Measurement]:
+    """Return the readings that a variant is compared with: the one read first gives way to its own precision alone."""
+    is_first = screened.measurements[0].variant == variant
+    return [m for m in screened.measurements if m.variant != variant and not (is_first and m.variant.precision != variant.precision)]
+
+
 def _is_absence(failure: Failed) -> bool:
-    return failure.error == AbsentDeviceError.__name__
+    return failure.error in _ABSENCES
+
+
+def _why_beaten(losses: Sequence[Loss]) -> str:
+    """Say by what losses in a row a variant is not read again; empty where it is read on."""
+    if len(losses) >= IN_A_ROW and "none" not in losses[-IN_A_ROW:]:
+        return f"lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row"
+    if len(losses) >= FAR_IN_A_ROW and set(losses[-FAR_IN_A_ROW:]) == {"far"}:
+        return f"took more than {1 + LOST_FAR_BY:g} times as long on {FAR_IN_A_ROW} candidates in a row"
+    return ""
+
+
+def _loss(reading: Measurement, rivals: Sequence[Measurement]) -> Loss:
+    times = max(reading.slowness / max(rival.slowness, 1.0) for rival in rivals)
+    return "far" if times > 1 + LOST_FAR_BY else "lost" if times > 1 + LOST_BY else "none"
 
 
 def _loses(reading: Measurement, rivals: Sequence[Measurement]) -> bool:

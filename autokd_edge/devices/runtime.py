@@ -16,7 +16,7 @@ from autokd_edge.core.digest import digest_of_file
 from autokd_edge.core.quantization import QuantizeReport
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.program import ask, failing_as, made_on_device
-from autokd_edge.errors import BuildError, QuantizeError, StageError
+from autokd_edge.errors import AbsentCompilerError, BuildError, QuantizeError, StageError
 from autokd_edge.ports import Link
 
 DEVICE_PROGRAM = Path(__file__).with_name("device_program.py")
@@ -64,7 +64,7 @@ class LinkedRuntime:
         What runs on another device is asked of it, once; the other packages are this machine's.
 
         Raises:
-            BuildError: a package is not installed here.
+            AbsentCompilerError: a package is not installed here.
             RuntimeMissingError: a package is not on the device.
         """
         runtime = self.runtime
@@ -73,7 +73,7 @@ class LinkedRuntime:
         try:
             versions = {name: self._there.get(name) or importlib.metadata.version(name) for name in runtime.packages}
         except importlib.metadata.PackageNotFoundError as error:
-            raise BuildError(f"backend '{runtime.name}' needs the package '{error.name}'", hint=runtime.install) from error
+            raise AbsentCompilerError(f"backend '{runtime.name}' needs the package '{error.name}'", hint=runtime.install) from error
         programs = (runtime.driver, runtime.quantize_driver, NOISE_PROGRAM)  # another setting in them gives other bytes
         return versions | {f"{runtime.name}/{program.name}": digest_of_file(program) for program in programs}
 

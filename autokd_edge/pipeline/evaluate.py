@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from autokd_edge.core.quantization import FineTuningRecipe, Quantized
 from autokd_edge.core.student import StudentSpec, Task
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import next_variant
+from autokd_edge.core.variants import LOST_BY, first_variant, next_variant
 from autokd_edge.devices.pool import BoardPool
 from autokd_edge.errors import BuildError, GradeError, LoweringError, MeasureError, QuantizeError, StageError, TeachError
 from autokd_edge.pipeline.gate import Gate, GatedEngine, float_engine, quantized_engine
@@ -78,23 +78,44 @@ class Evaluator:
         """Grade and measure the teacher; raises StageError, because nothing can be compared without it."""
         if self.teacher is None:
             return ReferenceReading(accuracy=None, cost=None, measurements=())
-        engine = self.teacher_engine()
-        readings = () if engine is None else tuple(self.stages.measurement(engine, self.screen_variant, p) for p in self.protocols.values())
-        return ReferenceReading(accuracy=self.teacher_accuracy("validation"), cost=self.teacher.cost, measurements=readings)
+        screened, *others = self.protocols.values()
+        known = self._teacher_screened(screened)
+        if known is None:
+            return ReferenceReading(accuracy=self.teacher_accuracy("validation", None), cost=self.teacher.cost, measurements=())
+        variant = known.variant
+        engine = self.teacher_engine(variant)
+        readings = (known, *(self.stages.measurement(engine, variant, protocol) for protocol in others))
+        return ReferenceReading(accuracy=self.teacher_accuracy("validation", variant), cost=self.teacher.cost, measurements=readings)
 
-    def teacher_engine(self) -> Artifact | None:
-        """Build the teacher as it is compared, in the variant that screens students; None where it has no graph."""
+    def _teacher_screened(self, protocol: Protocol) -> Measurement | None:
+        """Read the teacher in the screening variant, and in its precision of the other backends; None where it has no graph.
+
+        One that is faster by more than 30 % is what a student must be faster than: no student is praised for a change
+        of runtime. Nearer ones are equals by a single reading each, and which of them is taken must not be chance.
+        """
         if self.teacher is None or self.teacher.write_graph is None:
             return None
-        return self.stages.engine(self.stages.teacher_graph(self.teacher.digest, self.teacher.write_graph), self.screen_variant)
+        own = self.stages.measurement(self.teacher_engine(self.screen_variant), self.screen_variant, protocol)
+        found = [own]
+        for variant in self.stages.target.variants:
+            if variant.precision == self.screen_variant.precision and variant != self.screen_variant:
+                with suppress(StageError):  # what lacks its compiler, or cannot build the teacher, has no faster one
+                    found.append(self.stages.measurement(self.teacher_engine(variant), variant, protocol))
+        fastest = min(found, key=lambda reading: reading.slowness)
+        return fastest if own.slowness > (1 + LOST_BY) * fastest.slowness else own
 
-    def teacher_accuracy(self, split: Split) -> float | None:
-        """Grade the teacher on a split, in %: its engine, or its own answers where it has no graph; None without a teacher."""
+    def teacher_engine(self, variant: Variant) -> Artifact:
+        """Build a teacher that has a graph."""
+        assert self.teacher is not None, "who has no teacher asks for no engine of it"
+        assert self.teacher.write_graph is not None, "who has no graph has no engine"
+        return self.stages.engine(self.stages.teacher_graph(self.teacher.digest, self.teacher.write_graph), variant)
+
+    def teacher_accuracy(self, split: Split, variant: Variant | None) -> float | None:
+        """Grade the teacher on a split, in %: its engine in a variant, or its own answers for None; None without a teacher."""
         if self.teacher is None:
             return None
-        engine = self.teacher_engine()
-        if engine is not None:
-            return self.stages.accuracy(engine, self.screen_variant, split)
+        if variant is not None:
+            return self.stages.accuracy(self.teacher_engine(variant), variant, split)
         inputs, labels = self.stages.images.inputs(split)
         images: npt.NDArray[np.float32] = np.load(inputs, mmap_mode="r", allow_pickle=False)
         chunks = [images[first : first + GRADED_AT_ONCE] for first in range(0, len(images), GRADED_AT_ONCE)]
@@ -120,8 +141,10 @@ class Evaluator:
             spec = self.spec(member)
             if len(spec.layers) > MOST_LAYERS:
                 raise LoweringError(f"a student must have at most {MOST_LAYERS} layers to be screened; it has {len(spec.layers)}")
-            found = Screened(cost=cost_of(spec), measurements=(self._untrained(spec, self.screen_variant, SCREEN),))
-            while (variant := next_variant(study, self.stages.target.variants, found)) is not None:
+            variants = self.stages.target.variants
+            first = first_variant(study, self.screen_variant, variants)
+            found = Screened(cost=cost_of(spec), measurements=(self._untrained(spec, first, SCREEN),))
+            while (variant := next_variant(study, variants, found)) is not None:
                 reading = _outcome(partial(self._untrained, spec, variant, SCREEN))
                 if isinstance(reading, Failed):
                     found = replace(found, unread=(*found.unread, Unread(variant=variant, failure=reading)))

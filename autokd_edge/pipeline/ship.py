@@ -96,7 +96,7 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator, *, tune: int | 
         quantized_graph=None if graph == float_graph else stages.store.path(tuned.graph),
         selftest_inputs=np.array(samples),
         selftest_logits=stages.logits(engine, variant, shown),
-        teacher=_teacher_accuracies(evaluator),
+        teacher=_teacher_accuracies(evaluator, study.reference),
         student_float=_accuracies(evaluator, stages.engine(float_graph, float_variant), float_variant),
         student_engine=_accuracies(evaluator, engine, variant),
         tuning=tuned.tuning,
@@ -124,11 +124,12 @@ def _accuracies(evaluator: Evaluator, engine: Artifact, variant: Variant) -> Acc
     return Accuracies(computed_by=said, validation=grade(engine, variant, "validation"), test=grade(engine, variant, "test"))
 
 
-def _teacher_accuracies(evaluator: Evaluator) -> Accuracies | None:
-    validation, test = evaluator.teacher_accuracy("validation"), evaluator.teacher_accuracy("test")
+def _teacher_accuracies(evaluator: Evaluator, reference: Referenced) -> Accuracies | None:
+    variant = reference.measurements[0].variant if reference.measurements else None
+    validation, test = evaluator.teacher_accuracy("validation", variant), evaluator.teacher_accuracy("test", variant)
     if evaluator.teacher is None or validation is None or test is None:
         return None
-    by = evaluator.teacher.run_by if evaluator.teacher.write_graph is None else _said(evaluator, evaluator.screen_variant)
+    by = evaluator.teacher.run_by if variant is None else _said(evaluator, variant)
     return Accuracies(computed_by=by, validation=validation, test=test)
 
 

@@ -6,6 +6,7 @@ The paper's point is that a family is found, not one network: members drawn from
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -90,8 +91,7 @@ def family_of(study: Study, best: Graded | None) -> Family | None:
     pupil = finals[-1].pupil if best is None else best.pupil
     taught = [f for f in finals if f.pupil.member.architecture == pupil.member.architecture and f.pupil.distillation == pupil.distillation]
     probed = [p for p in study.probes if p.member.architecture == pupil.member.architecture]
-    # Of the screening variant: every member was read in that one.
-    readings = {p.member.index: p.outcome.measurements[0] for p in probed if isinstance(p.outcome, Screened)}
+    readings = _in_one_variant({p.member.index: p.outcome for p in probed if isinstance(p.outcome, Screened)})
     return Family(
         pupil=pupil,
         steps=taught[0].steps,
@@ -101,6 +101,13 @@ def family_of(study: Study, best: Graded | None) -> Family | None:
         members=tuple(_member(study, t, t.outcome, readings) for t in taught if isinstance(t.outcome, Lesson)),
         readings=tuple(readings.values()),
     )
+
+
+def _in_one_variant(screened: Mapping[int, Screened]) -> dict[int, Measurement]:
+    """Return the readings of members in the variant that most of them were read in: the one that comes first, as a rule."""
+    read = Counter(m.variant for outcome in screened.values() for m in outcome.measurements)
+    usual = max(read, key=lambda variant: read[variant], default=None)
+    return {index: m for index, outcome in screened.items() for m in outcome.measurements if m.variant == usual}
 
 
 def _member(study: Study, taught: Taught, lesson: Lesson, readings: Mapping[int, Measurement]) -> TaughtMember:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autokd_edge.core.pupil import Screened
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import IN_A_ROW, LOST_BY, Comparison, absences, comparison
+from autokd_edge.core.variants import Comparison, absences, comparison
 from autokd_edge.report import wording
 
 COLUMNS = ("Variant", "Candidates read", "Median, against the first", "Said")
@@ -36,25 +36,30 @@ def comparisons(study: Study) -> tuple[Comparison, ...]:
 def variant_lines(study: Study) -> tuple[VariantLine, ...]:
     """Write a line for each variant that untrained members were read in; none where there was only one."""
     found = comparisons(study)
-    return tuple(_line(one, found[0].variant) for one in found) if len(found) > 1 else ()
+    if len(found) < 2:
+        return ()
+    leads = [probed.outcome.measurements[0].variant for probed in study.probes if isinstance(probed.outcome, Screened)]
+    return tuple(_line(one, leads[0], leads[-1]) for one in found)
 
 
-def _line(found: Comparison, first: Variant) -> VariantLine:
+def _line(found: Comparison, first: Variant, last: Variant) -> VariantLine:
     ratio = found.median_ratio
-    failed = len(found.lost) - len(found.ratios)
     return VariantLine(
         variant=str(found.variant),
-        read=f"{len(found.ratios)}{f', {failed} failed' if failed else ''}",
+        read=f"{found.read}{f', {found.failed} failed' if found.failed else ''}",
         ratio="\N{EM DASH}" if ratio is None else f"{ratio:.2f}\N{MULTIPLICATION SIGN}",
-        said=_said(found, first),
+        said=_said(found, first, last),
     )
 
 
-def _said(found: Comparison, first: Variant) -> str:
+def _said(found: Comparison, first: Variant, last: Variant) -> str:
+    """Say what came of a variant; candidates were read in ``first`` first at the beginning, and in ``last`` at the end."""
     if found.variant == first:
-        return "read first, on every candidate"
+        return "read first, on every candidate" if last == first else f"read first until it {found.why_skipped or 'lost'}; then {last} was"
+    if found.variant == last:
+        return f"read first since {first} was given up"
     if found.absent:
         return wording.left_out(found.variant, found.absent)
     if found.skipped:
-        return f"skipped after it lost by more than {LOST_BY:.0%} on {IN_A_ROW} candidates in a row"
+        return f"skipped after it {found.why_skipped}"
     return "read where it could decide"

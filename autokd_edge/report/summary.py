@@ -77,8 +77,8 @@ def _summary(outcome: Outcome) -> dict[str, Json]:
         "variants_screened": [
             {
                 "variant": str(c.variant),
-                "read": len(c.ratios),
-                "tried": len(c.lost),
+                "read": c.read,
+                "tried": c.read + c.failed,
                 "median_ratio": c.median_ratio,
                 "skipped": c.skipped,
                 "absent": c.absent or None,

@@ -68,4 +68,4 @@ def _may_keep(study: Study, screened: Screened, variant: Variant) -> bool:
     if reading is not None:
         return keeps(study.slacks(reading))
     usual = comparison(study, variant).median_ratio
-    return usual is None or usual < 1
+    return usual is None or usual < (comparison(study, study.best(screened).variant).median_ratio or 1.0)

@@ -16,7 +16,7 @@ from autokd_edge.core.pupil import Failed, Grade, Member, Pupil
 from autokd_edge.core.space import Point
 from autokd_edge.core.study import Study
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import may_win
+from autokd_edge.core.variants import comparison, may_win
 from autokd_edge.search import confirmations, pace
 from autokd_edge.search.history import Reading, asked
 from autokd_edge.search.leads import Lead, Leads
@@ -182,7 +182,7 @@ class Finals:
         """Return the seconds that grading a finalist takes; the teacher's own reading tells before the first."""
         reference = self._study.reference
         one_s = pace.grade_s(self._study) or (reference.at_s if reference is not None else 0.0)
-        return len(self._variants) * one_s
+        return sum(not comparison(self._study, variant).skipped for variant in self._variants) * one_s
 
     def _confirming_s(self, members: Sequence[Reading]) -> float:
         """Return the seconds that it takes to read those of some members by the final protocol that were not yet."""

@@ -75,12 +75,34 @@ def test_a_missing_runtime_is_named_installed_found_and_removed_again(board, tmp
     assert [path for path in (board.cache / "autokd-edge").rglob("*") if path.is_file()] == []  # nor what examining it needed
 
 
+def test_a_backend_whose_compiler_is_missing_is_a_note_where_another_is_read_first(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if "gcc" not in program.name:
+            (tmp_path / "bin" / program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    seen = examine_device("host", None)
+    row = next(finding for finding in seen.findings if finding.what == "runtime tvm")
+    assert seen.fit
+    assert (row.weight, row.mend) == ("note", "apt-get install gcc libc6-dev")
+    assert row.device.endswith("it is not installed: a search leaves tvm/fp32, tvm/int8 out")
+    alone = tmp_path / "alone.toml"
+    text = (Path(__file__).parents[2] / "targets" / "host.toml").read_text()
+    alone.write_text(text.replace('"openvino"', '"tvm"', 1).replace('backend = "tvm"\nprecision = "fp32"\n\n[[variants]]\n', "", 1))
+    assert not examine_device(str(alone), None).fit
+
+
 def test_a_target_that_the_device_is_not_is_said_and_its_runtimes_are_looked_at_all_the_same(tmp_path):
     document, findings = examined(tmp_path, "--target", "intel-n100")
     if document["fit"]:
         pytest.skip("this machine is an Intel N100")
     assert findings["target"]["weight"] == "wrong"
-    assert "runtime openvino" in findings
+    assert findings["runtime openvino"]["weight"] == "ok"
+    gpu = findings["runtime openvino-gpu"]
+    if gpu["weight"] != "ok":  # it is seen by building for it, not by the runtime's being there
+        assert gpu["weight"] == "note"
+        assert gpu["device"].startswith("this engine needs an Intel GPU and its driver; OpenVINO sees CPU")
+        assert gpu["device"].endswith("a search leaves openvino-gpu/fp16, openvino-gpu/int8 out")
 
 
 def test_a_backend_that_nobody_provides_is_one_finding_among_the_others(tmp_path):

@@ -7,7 +7,7 @@ from autokd_edge.core.events import Confirmed, Graded, Probed
 from autokd_edge.core.pupil import Cost, Failed, Member, Pupil, Screened, Unread
 from autokd_edge.core.study import Study, advance, fold
 from autokd_edge.core.target import Variant
-from autokd_edge.core.variants import absences, comparison, in_cheap_order, may_win, next_variant
+from autokd_edge.core.variants import absences, comparison, first_variant, in_cheap_order, may_win, next_variant
 
 BF16 = Variant(backend="fake", precision="bf16")
 OTHER = Variant(backend="other", precision="fp32")
@@ -51,8 +51,8 @@ def test_a_candidate_that_fits_is_never_quantised_before_teaching():
 
 
 def test_a_candidate_that_no_variant_can_bring_within_the_limit_is_read_once():
-    assert next_variant(a_study(), (FP32, INT8), read({FP32: 2.6})) is None
-    assert next_variant(a_study(), (FP32, INT8), read({FP32: 2.4})) == INT8
+    assert next_variant(a_study(), (FP32, INT8), read({FP32: 4.1})) is None
+    assert next_variant(a_study(), (FP32, INT8), read({FP32: 3.9})) == INT8
 
 
 def test_after_that_only_a_candidate_that_breaks_the_limit_by_what_a_variant_gains_is_read_in_it():
@@ -67,6 +67,45 @@ def test_the_gain_is_the_largest_of_the_last_five_candidates_over_the_best_varia
     candidate = read({FP32: 2.0, BF16: 1.4})
     assert next_variant(a_study(once, *[often] * 4), (FP32, BF16, INT8), candidate) == INT8  # 1.2 / 0.8 is 1.5
     assert next_variant(a_study(once, *[often] * 5), (FP32, BF16, INT8), candidate) is None
+
+
+def test_the_gain_is_over_what_the_candidate_itself_was_read_in():
+    study = a_study(*[read({FP32: 2.0, BF16: 1.0, INT8: 0.8})] * 5)  # 2.5 times faster than fp32, 1.25 times than bf16
+    assert next_variant(study, (FP32, BF16, INT8), read({FP32: 2.4})) == INT8  # bf16 gains twice, which is not enough
+    assert next_variant(study, (FP32, BF16, INT8), read({FP32: 2.0, BF16: 1.3})) is None
+    assert next_variant(study, (FP32, OTHER), read({OTHER: 3.9})) == FP32  # what it gains on that was not seen
+    assert next_variant(study, (FP32, OTHER), read({OTHER: 4.1})) is None
+
+
+def test_of_a_variant_that_was_not_seen_no_more_is_expected_than_the_same_precision_of_another_backend_gains():
+    other_int8 = Variant(backend="other", precision="int8")
+    learnt, variants = a_study(*[read({FP32: 2.0, INT8: 1.0})] * 5), (FP32, INT8, other_int8)
+    assert next_variant(learnt, variants, read({FP32: 2.1})) is None  # within 4 times, beyond what INT8 gains
+    assert next_variant(learnt, variants, read({FP32: 1.9, INT8: 1.1})) == other_int8
+    assert next_variant(a_study(*[read({FP32: 2.0, INT8: 1.0})] * 4), (FP32, other_int8), read({FP32: 2.1})) == other_int8
+
+
+def test_fp32_of_another_backend_is_read_first_once_the_screening_variant_lost_to_it_on_five_candidates_in_a_row():
+    variants = (FP32, OTHER, BF16, INT8)
+    lost, close = read({FP32: 1.4, OTHER: 1.0}), read({FP32: 1.2, OTHER: 1.0})
+    assert first_variant(a_study(), FP32, variants) == FP32
+    assert first_variant(a_study(*[lost] * 4), FP32, variants) == FP32
+    assert first_variant(a_study(*[lost] * 5), FP32, variants) == OTHER
+    assert first_variant(a_study(*[lost] * 4, close), FP32, variants) == FP32
+    assert first_variant(a_study(*[lost] * 4, read({FP32: 9.0}), lost), FP32, variants) == OTHER  # one was not read in both
+    assert first_variant(a_study(*[read({FP32: 1.4, INT8: 1.0, BF16: 1.0})] * 5), FP32, variants) == FP32  # of other precisions
+    assert first_variant(a_study(*[lost] * 5, read({OTHER: 1.0})), FP32, variants) == OTHER
+
+
+def test_what_is_not_read_first_any_more_is_not_read_nor_graded():
+    study = a_study(*[read({FP32: 1.4, OTHER: 1.0})] * 5, read({OTHER: 1.1}))
+    assert next_variant(study, (FP32, OTHER), read({OTHER: 1.1})) is None
+    assert may_win(study, member(5), (FP32, OTHER, INT8)) == (OTHER, INT8)
+    assert (comparison(study, OTHER).read, comparison(study, OTHER).ratios) == (6, (1.0 / 1.4,) * 5)
+
+
+def test_what_is_read_first_gives_way_to_no_other_precision():
+    assert not comparison(a_study(*[read({FP32: 1.4, INT8: 0.5})] * 5), FP32).skipped
 
 
 def test_a_candidate_that_another_variant_brought_within_the_limit_is_decided():
@@ -85,6 +124,15 @@ def test_a_variant_that_lost_by_more_than_30_percent_on_five_candidates_in_a_row
     assert next_variant(a_study(*[lost] * 5), (FP32, INT8), read({FP32: 1.1})) is None
 
 
+def test_a_variant_that_took_more_than_twice_the_time_on_two_candidates_in_a_row_is_skipped():
+    far, close = read({FP32: 1.2, INT8: 2.5}), read({FP32: 1.2, INT8: 2.3})
+    assert comparison(a_study(far, far), INT8).why_skipped == "took more than 2 times as long on 2 candidates in a row"
+    assert not comparison(a_study(far, close), INT8).skipped
+    assert not comparison(a_study(far, far, close), INT8).skipped
+    assert not comparison(a_study(*[read({FP32: 1.2}, failed=(INT8,))] * 2), INT8).skipped  # a failure tells no time
+    assert first_variant(a_study(*[read({FP32: 2.1, OTHER: 1.0})] * 2), FP32, (FP32, OTHER)) == OTHER
+
+
 def test_candidates_that_were_not_read_in_a_variant_do_not_break_its_row():
     lost, not_read = read({FP32: 1.2, INT8: 1.6}), read({FP32: 5.0})
     assert comparison(a_study(lost, lost, not_read, FAILED, lost, lost, lost), INT8).skipped
@@ -96,6 +144,12 @@ def test_a_variant_that_fails_on_five_candidates_in_a_row_is_skipped_too():
     assert known.skipped
     assert known.median_ratio is None
     assert next_variant(study, (FP32, INT8), read({FP32: 1.2})) is None
+
+
+def test_one_failure_that_says_a_compiler_is_missing_leaves_out_its_backend_too():
+    lacking = replace(read({FP32: 1.2}), unread=(Unread(variant=OTHER, failure=replace(ABSENT, error="AbsentCompilerError")),))
+    assert absences(a_study(lacking)) == {"other": (OTHER, ABSENT.message)}
+    assert next_variant(a_study(lacking), (FP32, OTHER), read({FP32: 1.2})) is None
 
 
 def test_one_failure_that_says_the_machine_lacks_a_device_leaves_out_all_variants_of_its_backend():

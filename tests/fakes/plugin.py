@@ -30,6 +30,8 @@ def install_plugin(site: Path) -> Path:
 def write_target(path: Path, *, backend_name: str = "fake") -> Path:
     """Write a descriptor of this machine with the fake backend's variants."""
     text = (TESTS.parent / "targets" / "host.toml").read_text()
-    text = text.replace('[[variants]]\nbackend = "openvino"\nprecision = "bf16"\n\n', "")  # the same variants on every machine
+    # The same variants on every machine, of one backend.
+    for backend, precision in (("openvino", "bf16"), ("tvm", "fp32"), ("tvm", "int8")):
+        text = text.replace(f'[[variants]]\nbackend = "{backend}"\nprecision = "{precision}"\n\n', "")
     path.write_text(text.replace('"openvino"', f'"{backend_name}"').replace('name = "host"', 'name = "fake-host"'))
     return path

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fakes.backend import FakeQuantizer
+from fakes.backend import FakeBoard, FakeBuilder, FakeQuantizer
 from pipeline.world import (
     FP32,
     INT8,
@@ -23,13 +23,18 @@ from pipeline.world import (
 )
 
 from autokd_edge.core.digest import digest_of_bytes
+from autokd_edge.core.events import Probed
 from autokd_edge.core.pupil import Failed, Grade, Lesson, Screened
-from autokd_edge.errors import StoreError, TeachError
+from autokd_edge.core.study import advance
+from autokd_edge.core.target import Variant
+from autokd_edge.errors import AbsentCompilerError, StoreError, TeachError
 from autokd_edge.pipeline.evaluate import MOST_LAYERS
+from autokd_edge.ports import Backend
 from autokd_edge.students.cost import cost_of
 from autokd_edge.students.families.resnet import resnet_spec
 
 PUPIL = pupil()
+OTHER = Variant(backend="other", precision="fp32")
 LIMITS = config().goals[0].limits
 TIGHT = 0.5  # times the teacher: the pupil needs 0.7 in fp32 and 0.42 in int8
 
@@ -207,7 +212,7 @@ def test_the_reference_is_the_teachers_engine_by_every_protocol(world):
     read = world.evaluator.reference()
     assert read.cost == cost_of(TEACHER)
     assert [m.protocol for m in read.measurements] == list(PROTOCOLS)
-    assert {m.engine for m in read.measurements} == {world.evaluator.teacher_engine().digest}
+    assert {m.engine for m in read.measurements} == {world.evaluator.teacher_engine(FP32).digest}
     assert world.images.asked == ["validation"]
 
 
@@ -225,3 +230,47 @@ def test_an_int8_engine_that_loses_too_much_is_tuned_by_the_pupils_own_distillat
     again = World(folder=tmp_path, fine_tuner=FakeFineTuner())
     assert again.evaluator_of(dataclasses.replace(again.stages, images=stages.images)).grade(PUPIL, 10, INT8, LIMITS).graph == grade.graph
     assert again.fine_tuner.tuned == 0  # found, not made anew
+
+
+class AbsentBuilder(CountingBuilder):
+    """Belongs to a backend whose compiler is not installed."""
+
+    def build(self, graph, *, variant, target, out) -> None:  # noqa: ARG002  the port's signature
+        self.built += 1
+        raise AbsentCompilerError("backend 'other' needs gcc; it is not installed")
+
+
+def beside(world, *, slowness=1.0, builder=None):
+    """The stages of a world whose target has fp32 of another backend too."""
+    other = Backend(name="other", builder=builder or FakeBuilder(), quantizer=FakeQuantizer(), board=FakeBoard(slowness=slowness))
+    target = dataclasses.replace(world.stages.target, variants=(FP32, OTHER, INT8))
+    return world.evaluator_of(dataclasses.replace(world.stages, target=target, backends={**world.stages.backends, "other": other}))
+
+
+@pytest.mark.parametrize(("slowness", "variant"), [(0.5, OTHER), (0.8, FP32), (2.0, FP32)])
+def test_the_teacher_is_read_in_the_fp32_of_another_backend_where_that_is_faster_by_more_than_30_percent(world, slowness, variant):
+    evaluator = beside(world, slowness=slowness)
+    read = evaluator.reference()
+    assert [m.protocol for m in read.measurements] == list(PROTOCOLS)
+    assert {(m.variant, m.engine) for m in read.measurements} == {(variant, evaluator.teacher_engine(variant).digest)}
+
+
+def test_a_backend_without_its_compiler_is_left_out_and_the_others_are_read(world):
+    builder = AbsentBuilder()
+    evaluator = beside(world, builder=builder)
+    assert {m.variant for m in evaluator.reference().measurements} == {FP32}
+    screened = evaluator.probe(pupil().member, begun(world))
+    assert [m.variant for m in screened.measurements] == [FP32]
+    (unread,) = screened.unread
+    assert (unread.variant, unread.failure.error) == (OTHER, "AbsentCompilerError")
+    study = advance(begun(world), Probed(member=pupil().member, outcome=screened, at_s=2.0))
+    assert evaluator.probe(pupil(index=1).member, study).unread == ()
+    assert builder.built == 2  # by the teacher and by the first candidate
+
+
+def test_candidates_are_read_first_where_the_screening_variant_lost(world):
+    evaluator, study = beside(world, slowness=0.5), begun(world)
+    for index in range(6):
+        member = pupil(index=index).member
+        study = advance(study, Probed(member=member, outcome=evaluator.probe(member, study), at_s=2.0 + index))
+    assert [[m.variant for m in probed.outcome.measurements] for probed in study.probes] == [[FP32, OTHER]] * 5 + [[OTHER]]

@@ -44,6 +44,22 @@ def test_a_variant_that_was_given_up_says_so() -> None:
     assert [found.skipped for found in comparisons(read_in_both(sample_study(), 5, 1.6))] == [False, True]
 
 
+def test_what_was_read_first_until_it_lost_says_so() -> None:
+    study, other = sample_study(), Variant(backend="other", precision="fp32")
+    fast, read = sample_measurement(100_000, variant=other), 0
+    probes = []
+    for probed in study.probes:
+        outcome = probed.outcome
+        if isinstance(outcome, Screened):
+            read += 1
+            outcome = replace(outcome, measurements=(*outcome.measurements, fast) if read <= 2 else (fast,))
+        probes.append(replace(probed, outcome=outcome))
+    first, second = variant_lines(replace(study, probes=tuple(probes)))
+    said = f"read first until it took more than 2 times as long on 2 candidates in a row; then {other} was"
+    assert (first.read, first.said) == ("2", said)
+    assert (second.read, second.said) == (str(read), f"read first since {FP32} was given up")
+
+
 def test_a_backend_whose_device_is_missing_says_so_even_where_only_a_finalist_met_it() -> None:
     study, gpu = sample_study(), Variant(backend="gpu", precision="int8")
     why = Failed(stage="build", error="AbsentDeviceError", message="needs a GPU", retryable=False)

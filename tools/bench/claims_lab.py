@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autokd_edge import wiring
+from autokd_edge.api.goals import screening
 from autokd_edge.api.options import SearchOptions
 from autokd_edge.api.search import SearchJob
 from autokd_edge.core.codec import decode, encode
@@ -132,7 +133,9 @@ class Lab:
         )
         job = SearchJob.of(options)
         (goal,) = job.goals
-        self._variants = tuple(variant for variant in goal.target.variants if variant.precision in scale.precisions)
+        # One backend for all, found and designed: what is compared is networks.
+        backend = screening(goal.target).backend
+        self._variants = tuple(v for v in goal.target.variants if v.precision in scale.precisions and v.backend == backend)
         self._job = replace(job, goals=(replace(goal, target=replace(goal.target, variants=self._variants)),))
         work.joinpath("lab").mkdir(parents=True, exist_ok=True)
         self._evaluators: dict[str, Evaluator] = {}

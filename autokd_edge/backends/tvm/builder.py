@@ -15,7 +15,7 @@ from autokd_edge.core.codec import Json
 from autokd_edge.core.digest import digest_of_file, digest_of_json
 from autokd_edge.core.target import Target, Variant
 from autokd_edge.devices.runtime import refuse_other_variants
-from autokd_edge.errors import BuildError
+from autokd_edge.errors import AbsentCompilerError, BuildError
 
 NAME = "tvm"
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -35,13 +35,22 @@ class TVMBuilder:
         """Return the versions of TVM and of the C compilers that are here, and the digest of our own sources.
 
         Raises:
-            BuildError: a package is not installed.
+            AbsentCompilerError: a package is not installed.
         """
         try:
             versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
         except importlib.metadata.PackageNotFoundError as error:
-            raise BuildError(f"backend '{NAME}' needs the package '{error.name}'", hint=INSTALL) from error
+            raise AbsentCompilerError(f"backend '{NAME}' needs the package '{error.name}'", hint=INSTALL) from error
         return versions | _compilers() | {f"{NAME}/sources": _sources_digest()}
+
+    def check_compiler(self, architecture: str) -> None:
+        """Look for the C compiler that engines for an architecture are linked by.
+
+        Raises:
+            AbsentCompilerError: it is not installed.
+        """
+        if architecture in linker.ARCHITECTURES:
+            linker.tool(architecture, "gcc")
 
     def build(self, graph: Path, *, variant: Variant, target: Target, out: Path) -> None:
         """Compile a graph into a program for the target and write it to ``out``; nothing is left there after a failure.
@@ -96,7 +105,7 @@ class TVMBuilder:
 @cache  # neither changes while this process runs
 def _compilers() -> dict[str, str]:
     found = {}
-    for architecture in ("x86_64", "aarch64"):
+    for architecture in linker.ARCHITECTURES:
         try:
             found[f"gcc-{architecture}"] = linker.compiler_version(architecture)
         except BuildError:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autokd_edge.backends.tvm.c_source import MODEL
-from autokd_edge.errors import BuildError
+from autokd_edge.errors import AbsentCompilerError, BuildError
 
 PROGRAM_SOURCE = Path(__file__).with_name("engine.c")
 TRIAL_SOURCE = Path(__file__).with_name("trial.c")
@@ -17,16 +17,17 @@ POOL_SOURCE = Path(__file__).with_name("pool.c")
 MODULE_SOURCE = Path(__file__).with_name("module.c")
 LIBRARY, MODULE = "libautokd_student.a", "autokd_student.so"
 _PACKAGES = {"x86_64": "gcc libc6-dev", "aarch64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"}
+ARCHITECTURES = tuple(_PACKAGES)
 # Nothing of this C is hot. GCC 12 for aarch64 crashes where it vectorises the search of the largest of 4 numbers.
 _FLAGS = ("-std=gnu11", "-O2", "-fno-tree-vectorize", "-ffunction-sections", "-fdata-sections", "-fno-ident")
 _TIMEOUT_S = 60.0
 
 
 def tool(architecture: str, name: str) -> str:
-    """Return the path of a GNU tool for an architecture; raises BuildError with what to install."""
+    """Return the path of a GNU tool for an architecture; raises AbsentCompilerError with what to install."""
     found = shutil.which(f"{architecture}-linux-gnu-{name}")
     if found is None:
-        raise BuildError(
+        raise AbsentCompilerError(
             f"backend 'tvm' needs {architecture}-linux-gnu-{name} to build for {architecture}; it is not installed",
             hint=f"apt-get install {_PACKAGES[architecture]}",
         )
