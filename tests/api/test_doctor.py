@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import sysconfig
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +19,10 @@ pytestmark = pytest.mark.slow
 
 
 def write_wheel(folder, name, release):
-    """Write a package that holds its name and version alone, as an index would give it."""
+    """Write a package that leads to the one of these tests, as an index would give it."""
     info = f"{name}-{release}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{name}-of-these-tests.pth", sysconfig.get_path("purelib"))
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
