@@ -15,6 +15,7 @@ from autokd_edge.errors import BuildError, InputError, MeasureError, StageError
 from autokd_edge.pipeline.gate import Gate, quantized_engine
 from autokd_edge.pipeline.stages import FineTuning, Stages, needs_quantizing
 
+_OTHER_OPERATIONS = "export the model without these operations, or give --target of another compiler, see `autokd-edge targets`"
 Watch = Callable[[Variant], None]  # told which variant comes next
 
 
@@ -86,8 +87,8 @@ def to_ship(found: Sequence[Compiled | Unusable], *, max_drop: float) -> Compile
         if isinstance(one.error, MeasureError) or one.error.retryable:
             raise one.error
     raise InputError(
-        "the network must build in a variant of the target; " + "; ".join(f"{one.variant}: {one.error}" for one in errors),
-        hint="export the model without these operations, or give --precision of a variant that takes them",
+        "the network must build in a variant of the target; " + "; ".join(f"{one.variant}: {one.error.args[0]}" for one in errors),
+        hint=next((one.error.hint for one in errors if one.error.hint), _OTHER_OPERATIONS),
     )
 
 
@@ -100,8 +101,8 @@ def _reference(stages: Stages, job: Job) -> float:
         if error.retryable:
             raise
         raise InputError(
-            f"the network must build as {variant}, which other engines are graded against: {error}",
-            hint="export the model without what it refuses",
+            f"the network must build as {variant}, which other engines are graded against: {error.args[0]}",
+            hint=error.hint or _OTHER_OPERATIONS,
         ) from error
     return stages.accuracy(engine, variant, "validation")
 

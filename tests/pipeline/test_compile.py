@@ -3,7 +3,7 @@ from fakes.backend import FakeQuantizer
 from pipeline.world import FP32, INT8, PROTOCOLS, TEACHER, CountingBuilder, FailingQuantizer, FakeTuner, FlakyBoard, World
 
 from autokd_edge.core.digest import digest_of_bytes
-from autokd_edge.errors import InputError, MeasureError
+from autokd_edge.errors import BuildError, InputError, MeasureError
 from autokd_edge.pipeline.compile import Compiled, Job, Unusable, compiled_in_each, to_ship
 from autokd_edge.students.folding import initial_arrays
 
@@ -55,6 +55,14 @@ def test_a_network_that_no_variant_builds_is_wrong_input_and_says_why_of_each(tm
     found = compiled(tmp_path, graded=False, variants=(FP32,), builder=CountingBuilder(refuses_every=1))
     with pytest.raises(InputError, match=r"must build in a variant of the target; fake/fp32: the fake compiler refuses this graph"):
         to_ship(found, max_drop=0.5)
+
+
+def test_the_hint_of_the_compiler_is_the_hint_of_the_whole_and_said_once():
+    refused = Unusable(variant=FP32, error=BuildError("the fake compiler lacks Gelu", hint="use fp16"))
+    with pytest.raises(InputError) as caught:
+        to_ship((refused,), max_drop=0.5)
+    assert str(caught.value).endswith("fake/fp32: the fake compiler lacks Gelu. Hint: use fp16")
+    assert str(caught.value).count("Hint:") == 1
 
 
 def test_a_network_that_cannot_be_graded_in_float_is_wrong_input(tmp_path):
