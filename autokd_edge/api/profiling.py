@@ -26,6 +26,8 @@ from autokd_edge.errors import InputError, ModelError
 from autokd_edge.pipeline.given_model import read_model
 from autokd_edge.pipeline.profile import Profiler, Watch
 
+_WRITES_ONE = "autokd-edge profile MODEL.onnx --out profile.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions:
@@ -104,14 +106,9 @@ def read_profile(path: Path) -> Profile:
     try:
         return decode(Profile, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise InputError(
-            f"profile '{path}' cannot be read: {error.strerror}", hint="autokd-edge profile MODEL.onnx --out profile.json writes one"
-        ) from error
+        raise InputError(f"profile '{path}' cannot be read: {error.strerror}", hint=_WRITES_ONE) from error
     except (CodecError, ValueError) as error:
-        raise InputError(
-            f"'{path}' must be a profile as `autokd-edge profile --out` writes it; {error}",
-            hint="autokd-edge profile MODEL.onnx --out profile.json",
-        ) from error
+        raise InputError(f"'{path}' must be a profile as `autokd-edge profile --out` writes it; {error}", hint=_WRITES_ONE) from error
 
 
 def _graphs_of(model: Path) -> tuple[Path, dict[Variant, Path]]:
@@ -123,7 +120,9 @@ def _graphs_of(model: Path) -> tuple[Path, dict[Variant, Path]]:
             has = f"{len(of_targets)} of them" if of_targets else f"no {MANIFEST}"
             raise ModelError(
                 f"a folder to profile must be a bundle, or a run that shipped one; '{model}' has {has}",
-                hint=f"autokd-edge profile {of_targets[0]}" if of_targets else "",
+                hint=f"autokd-edge profile {of_targets[0]}"
+                if of_targets
+                else "autokd-edge profile MODEL.onnx, or the folder that `autokd-edge search` wrote",
             )
         return model, {}
     manifest = read_bundle(bundle)
