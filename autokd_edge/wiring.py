@@ -335,9 +335,10 @@ def backends_of(target: Target, folder: Path, device: Device | None = None) -> d
     found = {}
     for name in dict.fromkeys(variant.backend for variant in target.variants):
         if name not in BACKENDS and name not in others:
+            near = difflib.get_close_matches(name, (*BACKENDS, *others), n=1) or list(BACKENDS)
             raise TargetError(
                 f"backend of target '{target.name}' must be one of {', '.join((*BACKENDS, *others))}; got '{name}'",
-                hint="name one of them in the descriptor's [[variants]]",
+                hint=f'backend = "{near[0]}" in the descriptor',
             )
         make = BACKENDS[name] if name in BACKENDS else others[name].load()
         found[name] = make(Place(link=there.link, lease=there.lease, folder=folder / name, fingerprint=there.fingerprint))

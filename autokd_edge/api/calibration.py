@@ -7,6 +7,7 @@ from pathlib import Path
 from autokd_edge.errors import DataError
 
 _MADE = 'numpy.save("FILE.npy", images), float32 (n, c, h, w) as the network reads them'
+_BATCH_1 = "export it with batch 1, or leave --data out"
 
 
 def calibration_images(data: str, input_shape: tuple[int, ...], folder: Path) -> Path:
@@ -20,7 +21,9 @@ def calibration_images(data: str, input_shape: tuple[int, ...], folder: Path) ->
     """
     path = Path(data) if data.endswith(".npy") else _of_data_set(data, folder)
     shape = _shape(path)
-    if input_shape[0] != 1 or shape[1:] != input_shape[1:] or not shape[0]:
+    if input_shape[0] != 1:
+        raise DataError(f"a model must take one image at a time to be calibrated; its input is {input_shape}", hint=_BATCH_1)
+    if shape[1:] != input_shape[1:] or not shape[0]:
         wanted = ", ".join(map(str, input_shape[1:]))
         raise DataError(f"calibration images must be float32 (n, {wanted}) for an input {input_shape}; '{data}' gives {shape}", hint=_MADE)
     return path

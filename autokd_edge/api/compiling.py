@@ -234,7 +234,7 @@ def _fitting(data: TeachingData, network: GivenNetwork, options: CompileOptions)
         raise InputError(
             f"the model must be for the images of '{data.name}', {data.image} and {len(data.classes)} classes; "
             f"'{options.model}' takes {network.image} and gives {network.classes}",
-            hint="give --data of the network's own images, or another model",
+            hint="--data npz:FILE.npz of the network's own images, or leave --data out",
         )
     if options.mean is None and options.std is None:
         return data

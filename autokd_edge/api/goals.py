@@ -96,7 +96,7 @@ def screening(target: Target) -> Variant:
     if found is None:
         raise TargetError(
             f"target '{target.name}' must have a variant in {SCREENING_PRECISION} to screen students with; it has none",
-            hint=f'add a [[variants]] with precision = "{SCREENING_PRECISION}" to the descriptor',
+            hint=f'add [[variants]] backend = "{target.variants[0].backend}", precision = "{SCREENING_PRECISION}" to the descriptor',
         )
     return found
 

@@ -7,12 +7,10 @@ import importlib.util
 import platform
 from pathlib import Path
 
-from autokd_edge.bundle.manifest import MANIFEST, FileEntry, Manifest, Runtime, manifest_from_bytes
+from autokd_edge.bundle.manifest import COPY, MANIFEST, FileEntry, Manifest, Runtime, manifest_from_bytes
 from autokd_edge.bundle.unbuilt import SCRIPT
 from autokd_edge.core.digest import digest_of_file
 from autokd_edge.errors import BundleError
-
-_COPY = "copy the bundle again from where it was made"
 
 
 def check_bundle(folder: Path, *, machine: str | None = None, version: str | None = None) -> Manifest:
@@ -63,14 +61,14 @@ def read_bundle(folder: Path) -> Manifest:
 
 def _check_file(path: Path, entry: FileEntry) -> None:
     if not path.is_file():
-        raise BundleError(f"bundle '{path.parent}' must hold what its manifest lists; '{entry.name}' is missing", hint=_COPY)
+        raise BundleError(f"bundle '{path.parent}' must hold what its manifest lists; '{entry.name}' is missing", hint=COPY)
     size = path.stat().st_size
     if size != entry.size_bytes:
-        raise BundleError(f"'{entry.name}' of bundle '{path.parent}' must have {entry.size_bytes} bytes; it has {size}", hint=_COPY)
+        raise BundleError(f"'{entry.name}' of bundle '{path.parent}' must have {entry.size_bytes} bytes; it has {size}", hint=COPY)
     digest = digest_of_file(path)
     if digest != entry.sha256:
         raise BundleError(
-            f"'{entry.name}' of bundle '{path.parent}' was changed: its sha256 must be {entry.sha256}; it is {digest}", hint=_COPY
+            f"'{entry.name}' of bundle '{path.parent}' was changed: its sha256 must be {entry.sha256}; it is {digest}", hint=COPY
         )
 
 

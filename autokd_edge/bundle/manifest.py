@@ -21,6 +21,7 @@ from autokd_edge.errors import BundleError
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+COPY = "copy the bundle again from where it was made"
 _NUMBERS = re.compile(r"\[\n([-+.,\deE\s]*)\]")  # never inside a string, which holds no bare line break
 
 Network: TypeAlias = Literal["teacher", "student float", "student engine", "network in fp32", "engine"]
@@ -198,9 +199,7 @@ def manifest_from_bytes(data: bytes, *, bundle: str) -> Manifest:
     try:
         document = json.loads(data)
     except ValueError as error:
-        raise BundleError(
-            f"{MANIFEST} of bundle '{bundle}' must be JSON; {error}", hint="copy the bundle again from where it came"
-        ) from error
+        raise BundleError(f"{MANIFEST} of bundle '{bundle}' must be JSON; {error}", hint=COPY) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(
@@ -210,6 +209,4 @@ def manifest_from_bytes(data: bytes, *, bundle: str) -> Manifest:
     try:
         return decode(Manifest, document)
     except CodecError as error:
-        raise BundleError(
-            f"{MANIFEST} of bundle '{bundle}' breaks the schema: {error}", hint="copy the bundle again from where it came"
-        ) from error
+        raise BundleError(f"{MANIFEST} of bundle '{bundle}' breaks the schema: {error}", hint=COPY) from error

@@ -52,7 +52,7 @@ def run_selftest(folder: Path, manifest: Manifest, board: Board) -> SelfTest:
     if logits.shape != recorded.shape or not len(recorded):
         raise BundleError(
             f"self-test logits must have the recorded shape {recorded.shape}; got {logits.shape}",
-            hint="copy the bundle again from where it came",
+            hint="make the bundle anew: the command that made it, with another --out",
         )
     difference = float(np.abs(logits.astype(np.float64) - recorded).max())
     return SelfTest(

@@ -36,9 +36,10 @@ def load_target(name_or_path: str) -> tuple[Target, Digest]:
     if isinstance(target, Target):
         unknown = sorted(set(target.sources) - {field.name for field in dataclasses.fields(Target)})
         if unknown:
+            near = difflib.get_close_matches(unknown[0], [field.name for field in dataclasses.fields(Target)], n=1)
             raise TargetError(
                 f"target descriptor '{path}': field 'sources.{unknown[0]}': is the source of no known field",
-                hint=f"remove sources.{unknown[0]}, or write the field",
+                hint=f"{near[0]} = ... under [sources]" if near else f"remove {unknown[0]} from [sources]",
             )
     return target, digest_of_target(target)
 

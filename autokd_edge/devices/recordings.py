@@ -14,6 +14,7 @@ from autokd_edge.errors import InputError, TargetError
 
 SHIPPED = "recorded"
 _TOOL = "python tools/record_readings.py"
+_RECORD = f"{_TOOL} --target TARGET --device ssh://user@host --out FILE, or --predict recorded"
 
 
 def recording_bytes(recording: Recording) -> bytes:
@@ -67,13 +68,11 @@ def _read(path: Path) -> Recording:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"'{path}' must be a file that tools/record_readings.py wrote; it is none",
-            hint="python tools/record_readings.py --target T --device D --out FILE",
+            hint=_RECORD,
         ) from error
     if digest_of_json(facts) != said:
         raise InputError(f"recorded readings '{path}' must be as they were written; their sha256 is another one", hint="take the file anew")
     try:
         return decode(Recording, facts)
     except CodecError as error:
-        raise InputError(
-            f"recorded readings '{path}' break the schema: {error}", hint="record them anew: python tools/record_readings.py"
-        ) from error
+        raise InputError(f"recorded readings '{path}' break the schema: {error}", hint=_RECORD) from error

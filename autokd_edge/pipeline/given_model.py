@@ -107,7 +107,7 @@ def _load_external(model: onnx.ModelProto, source: Path) -> None:
         if not where or not path.resolve().is_relative_to(source.parent.resolve()):
             raise ModelError(
                 f"external data of a model must lie beside it; tensor '{tensor.name}' of '{source}' names '{where}'",
-                hint="put the data file into the model's own folder and save the model with that name",
+                hint='torch.onnx.export(network, image, "model.onnx", external_data=False) writes the weights inside',
             )
         if not path.is_file():
             raise ModelError(f"model '{source}' keeps tensor '{tensor.name}' in '{path}', which is not there", hint="copy that file too")
@@ -121,7 +121,7 @@ def _load_external(model: onnx.ModelProto, source: Path) -> None:
         if total > _MOST_BYTES:
             raise ModelError(
                 f"a model must have at most {_MOST_BYTES:,} bytes with its weights; '{source}' has more",
-                hint="networks for edge devices are smaller: distil it with autokd-edge search",
+                hint="autokd-edge search --teacher FILE.pt2 --data NAME finds a small student of it",
             )
         external_data_helper.load_external_data_for_tensor(tensor, str(source.parent))
         tensor.data_location = TensorProto.DEFAULT
@@ -162,7 +162,7 @@ def only_input(model: onnx.ModelProto, source: Path) -> onnx.ValueInfoProto:
         said = TensorProto.DataType.Name(kind).lower()
         raise ModelError(
             f"a model's input must be float32; '{inputs[0].name}' of '{source}' is {said}",
-            hint="export it with a float32 input; normalising and casting are the caller's",
+            hint='torch.onnx.export(network.float(), image.float(), "model.onnx")',
         )
     found: onnx.ValueInfoProto = inputs[0]
     return found

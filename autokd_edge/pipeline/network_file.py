@@ -47,7 +47,8 @@ def _check_portable(model: onnx.ModelProto, path: Path) -> None:
     foreign = dict.fromkeys(f"'{node.op_type}' of domain '{node.domain}'" for node in model.graph.node if node.domain not in _DOMAINS)
     if foreign:
         raise ModelError(
-            f"operations of a model must be ONNX's own; '{path.name}' has {', '.join(foreign)}", hint="export it with ONNX's own operations"
+            f"operations of a model must be ONNX's own; '{path.name}' has {', '.join(foreign)}",
+            hint=f"autokd-edge profile {path} takes it; to compile it, export it without them",
         )
 
 

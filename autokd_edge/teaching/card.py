@@ -11,6 +11,9 @@ from autokd_edge.errors import TeacherError
 from autokd_edge.teaching.bridge import Reads, reads_of
 from autokd_edge.teaching.samples import TeachingData
 
+_OTHER = "--teacher none, or one that was taught these classes"
+_LIKE = 'write the card like {"image": [3, 224, 224], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}'
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
@@ -33,9 +36,7 @@ class Card:
         try:
             return Reads(image=self.image or reads.image, mean=self.mean or wide[0], std=self.std or wide[1], before_crop=self.before_crop)
         except ValueError as error:
-            raise TeacherError(
-                f"the card of teacher '{name}' must be about one kind of images: {error}", hint="correct the card's image, mean and std"
-            ) from error
+            raise TeacherError(f"the card of teacher '{name}' must be about one kind of images: {error}", hint=_LIKE) from error
 
     def or_else(self, other: Card) -> Card:
         """Return this card with what it leaves open taken from another."""
@@ -63,8 +64,13 @@ def card_beside(path: Path) -> Card:
     except (OSError, ValueError, CodecError) as error:
         raise TeacherError(
             f"teacher card '{place}' must hold classes, image, mean, std or before_crop: {error}",
-            hint=f"correct {place}, or remove it where the teacher reads what students read",
+            hint=_LIKE,
         ) from error
+
+
+def says_image(stem: str) -> str:
+    """Return the hint for a teacher that does not run on what it is given: the card beside ``stem`` says what it reads."""
+    return f'say what it reads in {stem}.card.json beside it: {{"image": [3, 224, 224]}}'
 
 
 def check_classes(name: str, known: tuple[str, ...] | None, count: int, data: TeachingData) -> None:
@@ -72,12 +78,12 @@ def check_classes(name: str, known: tuple[str, ...] | None, count: int, data: Te
     if known is not None and known != data.classes:
         raise TeacherError(
             f"teacher and data must have the same classes; '{name}' knows {_listed(known)}, '{data.name}' has {_listed(data.classes)}",
-            hint="give --data of the classes that the teacher knows, or another --teacher",
+            hint=_OTHER,
         )
     if count != len(data.classes):
         raise TeacherError(
             f"teacher and data must have the same classes; '{name}' gives {count} logits, '{data.name}' has {_listed(data.classes)}",
-            hint="give --data of the classes that the teacher knows, or another --teacher",
+            hint=_OTHER,
         )
 
 

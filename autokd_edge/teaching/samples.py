@@ -36,7 +36,7 @@ class LabelledImages:
         if self.images.ndim != 4 or self.images.dtype != np.uint8 or len(self.images) != len(self.labels):
             raise DataError(
                 f"images must be uint8 (n, c, h, w) with n labels; got {self.images.shape} and {self.labels.shape}",
-                hint="images of one size as uint8, a label for each",
+                hint="write the data again with one label for each image",
             )
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ class DataSource:
             if len(samples) <= self.validation:
                 raise DataError(
                     f"data set '{self.name}' must have more than the {self.validation} samples held out; it has {len(samples)}",
-                    hint="give more images to train on",
+                    hint=f"give it {self.validation + 1} training images or more",
                 )
             held, kept = stratified(samples.labels, self.validation)
             train, validation = samples.take(kept), samples.take(held)
@@ -134,7 +134,7 @@ class DataSource:
             empty = self.classes[int(counts.argmin())]
             raise DataError(
                 f"every class of data set '{self.name}' must have an image to train on; '{empty}' has none",
-                hint="add one, or remove the class",
+                hint=f"add images of '{empty}', or leave the class out and number the others from 0 without a gap",
             )
         return train, validation
 
@@ -166,7 +166,8 @@ def check_labels(samples: LabelledImages, classes: tuple[str, ...], where: objec
     if len(samples) == 0 or wrong:
         got = f"{wrong} of {len(samples)} are not, {_first_wrong(samples.labels, len(classes))} for one" if wrong else "there are none"
         raise DataError(
-            f"labels in '{where}' must be 0 to {len(classes) - 1} and not empty; {got}", hint="number the classes from 0 without a gap"
+            f"labels in '{where}' must be 0 to {len(classes) - 1} and not empty; {got}",
+            hint="numpy.unique(labels, return_inverse=True)[1] numbers classes from 0",
         )
     return samples
 
@@ -208,6 +209,6 @@ def _moments(images: Images, name: str) -> tuple[tuple[float, ...], tuple[float,
     if levels_used.min() == 1:
         raise DataError(
             f"the pixels of data set '{name}' must vary in every channel; those of channel {int(levels_used.argmin())} are all equal",
-            hint="see how these images were written: every pixel has one value",
+            hint="where they were floats, (255 * images).round().astype('uint8')",
         )
     return tuple(float(m) for m in mean), tuple(float(s) for s in std)

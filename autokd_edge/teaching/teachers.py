@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import resources
 from pathlib import Path
 
@@ -67,5 +68,6 @@ def _example(name: str) -> Path:
     example = name.removeprefix("example:")
     if example not in example_teachers():
         known = ", ".join(f"example:{e}" for e in example_teachers())
-        raise TeacherError(f"example teacher must be one of {known}; got '{name}'", hint=f"--teacher {known.split(', ')[0]}")
+        near = difflib.get_close_matches(example, example_teachers(), n=1, cutoff=0.4) or example_teachers()
+        raise TeacherError(f"example teacher must be one of {known}; got '{name}'", hint=f"--teacher example:{near[0]}")
     return Path(str(resources.files("autokd_edge.teaching").joinpath("examples", f"{example}.safetensors")))

@@ -30,6 +30,7 @@ from autokd_edge.teaching.teacher import Answers, Teacher
 from autokd_edge.teaching.weights import write_arrays
 
 FORMAT = "autokd-edge-teacher-1"
+_AS_ONNX = 'torch.onnx.export(network, images, "teacher.onnx"), then --teacher teacher.onnx'
 _WRITTEN = "copy the file again, or write it anew by autokd_edge.teaching.kinds.layer_graph.write_teacher"
 
 
@@ -123,7 +124,7 @@ def _read(path: Path, name: str) -> tuple[TeacherCard, dict[str, Tensor]]:
 def _card(name: str, metadata: Mapping[str, str]) -> TeacherCard:
     if metadata.get("format") != FORMAT or "card" not in metadata:
         raise TeacherError(
-            f"teacher '{name}' must be of format {FORMAT}; its file says '{metadata.get('format', 'nothing')}'", hint=_WRITTEN
+            f"teacher '{name}' must be of format {FORMAT}; its file says '{metadata.get('format', 'nothing')}'", hint=_AS_ONNX
         )
     try:
         return decode(TeacherCard, json.loads(metadata["card"]))

@@ -16,7 +16,7 @@ from torch import Tensor
 from autokd_edge.core.digest import Digest, digest_of_json
 from autokd_edge.errors import TeacherError
 from autokd_edge.teaching.bridge import Bridge, Reads, bridged_graph, reads_of
-from autokd_edge.teaching.card import Card, card_beside, check_classes
+from autokd_edge.teaching.card import Card, card_beside, check_classes, says_image
 from autokd_edge.teaching.onnx_cost import cost_of_graph
 from autokd_edge.teaching.samples import TeachingData
 from autokd_edge.teaching.teacher import Teacher
@@ -95,7 +95,9 @@ class _Session:
             self._bridge = bridge
             probe = self(torch.zeros(1, reads.image[0] // bridge.copies, *_size_before(bridge, reads)))
         except Exception as error:  # ONNX Runtime's errors have no common class
-            raise TeacherError(f"teacher '{path}' must run in ONNX Runtime; {str(error).splitlines()[0][:200]}", hint=_EXPORT) from error
+            raise TeacherError(
+                f"teacher '{path}' must run in ONNX Runtime; {str(error).splitlines()[0][:200]}", hint=says_image(path.stem)
+            ) from error
         if probe.ndim != 2:
             raise TeacherError(f"teacher '{path}' must give logits (n, classes) first; it gives {tuple(probe.shape)}", hint=_EXPORT)
         self.classes = probe.shape[1]

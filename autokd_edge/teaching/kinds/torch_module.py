@@ -22,13 +22,14 @@ from autokd_edge.core.digest import Digest, digest_of_file, digest_of_json
 from autokd_edge.core.student import INPUT
 from autokd_edge.errors import TeacherError
 from autokd_edge.teaching.bridge import Bridge, Reads, bridged_graph, reads_of
-from autokd_edge.teaching.card import Card, card_beside, check_classes
+from autokd_edge.teaching.card import Card, card_beside, check_classes, says_image
 from autokd_edge.teaching.onnx_cost import cost_of_graph
 from autokd_edge.teaching.samples import TeachingData
 from autokd_edge.teaching.teacher import Teacher
 
 OPSET = 17  # what TensorRT 8.6 and newer, OpenVINO and ONNX Runtime read
 AGREE = 1e-3  # of the largest logit; float32 sums in another order differ by less
+_ANY_BATCH = 'torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim("n")},))'
 PROBED = 2  # images that a new teacher is asked about, to see its classes; a fixed batch of 1 shows
 
 
@@ -66,7 +67,7 @@ def function_teacher(path: Path, function: str, data: TeachingData) -> Teacher:
     except Exception as error:  # the user's own code
         raise TeacherError(
             f"teacher '{path}:{function}' could not be made; {type(error).__name__}: {error}",
-            hint=f"python -c 'import {path.stem}; {path.stem}.{function}()' shows all of it",
+            hint=f"""python -c "import runpy; runpy.run_path('{path}')['{function}']()" shows all of it""",
         ) from error
     if not isinstance(made, nn.Module):
         raise TeacherError(
@@ -103,6 +104,15 @@ def torch_teacher(name: str, module: nn.Module, source: Digest, card: Card, data
     )
 
 
+def _fitting(name: str) -> str:
+    """Return the next step for a teacher that does not take a batch of images, by the kind of its name."""
+    file = Path(name.partition(":")[0])
+    if file.suffix not in {".py", ".pt2"}:
+        return "another --teacher, or --teacher none"  # of a library, which says itself what it reads
+    card = says_image(file.stem)
+    return f"{card}; or {_ANY_BATCH}" if file.suffix == ".pt2" else card
+
+
 def _answers(module: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
     @torch.no_grad()
     def answer(images: Tensor) -> Tensor:
@@ -112,7 +122,7 @@ def _answers(module: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
             why = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
             raise TeacherError(
                 f"teacher '{name}' must answer for batches of images {tuple(images.shape)}; {why}",
-                hint="give --image-size of the images that the network reads",
+                hint=_fitting(name),
             ) from error
         found = getattr(found, "logits", found)  # transformers wraps its logits
         found = found[0] if isinstance(found, tuple | list) else found

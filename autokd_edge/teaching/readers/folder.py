@@ -41,7 +41,7 @@ def image_folder(path: Path, side: int | None, *, cache: Path | None = None) -> 
     if len(classes) < 2:
         raise DataError(
             f"an image folder must hold at least 2 class folders; '{folders['train']}' has {len(classes)}",
-            hint="make a folder for each class: PATH/train/CLASS/IMAGE.png",
+            hint=f"a folder for each class: {path}/train/cat/1.png, {path}/train/dog/1.png",
         )
     listings = {part: _list(folder, classes) for part, folder in folders.items()}
     kept = PartsCache(default_cache() if cache is None else cache)

@@ -16,6 +16,7 @@ from autokd_edge.teaching.readers.decode import decode, say
 from autokd_edge.teaching.readers.parts import source_of_parts
 from autokd_edge.teaching.samples import DataSource, LabelledImages
 
+_OTHERWISE = "another --data hf:NAME:CONFIG, or its images in class folders: --data imagefolder:PATH"
 SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 
 
@@ -32,7 +33,7 @@ def hub(where: str, side: int | None, *, cache: Path | None = None) -> DataSourc
     if "train" not in parts_by_name:
         raise DataError(
             f"data set '{where}' must have a split 'train'; it has {', '.join(splits)}",
-            hint="give another data set, --data hf:NAME:CONFIG say",
+            hint=_OTHERWISE,
         )
     image, label = _columns(parts_by_name["train"], where)
     classes = tuple(str(c) for c in parts_by_name["train"].features[label].names)
@@ -78,7 +79,7 @@ def _columns(rows: Any, where: str) -> tuple[str, str]:  # noqa: ANN401  a vendo
     if not images or not labels:
         raise DataError(
             f"data set '{where}' must have a column of images and one of classes; its columns are {', '.join(features)}",
-            hint="give another data set of images and classes",
+            hint=_OTHERWISE,
         )
     return images[0], labels[0]
 
