@@ -1,5 +1,6 @@
 """A study whose probes are measured at several boards at the same time."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -29,10 +30,18 @@ def members(events):
     return [event.member for event in events if isinstance(event, Probed)]
 
 
+class SlowBoard(PacedBoard):
+    """Takes long enough for the other one to begin."""
+
+    def measure(self, engine, **how):
+        time.sleep(0.02)
+        return super().measure(engine, **how)
+
+
 def test_the_journal_is_that_of_one_board_but_for_who_measured(tmp_path):
     alone, both = FakeJournal(), FakeJournal()
     World(folder=tmp_path / "alone").loop(alone).run(config())
-    with_pool(tmp_path / "both", PacedBoard(ONE), PacedBoard(TWO)).loop(both).run(config())
+    with_pool(tmp_path / "both", SlowBoard(ONE), SlowBoard(TWO)).loop(both).run(config())
     assert members(both.events) == members(alone.events)
     assert [type(event) for event in timeless(both.events)] == [type(event) for event in timeless(alone.events)]
     assert {reading.device for reading in readings(both.events)} == {ONE, TWO}
