@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Threads that spin while they wait slow each other down on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
-SEARCH ?= --target host --data fashion-mnist --teacher example:fashion-mnist --max-latency 0.25x --budget 8min
+SEARCH ?= --target host --data fashion-mnist --teacher example:fashion-mnist --max-latency 0.1x --budget 8min
 
 .PHONY: search test thorough setup data clean
 
