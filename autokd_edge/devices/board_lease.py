@@ -9,21 +9,17 @@ measures there (``lease``) counts as well.
 from __future__ import annotations
 
 import getpass
-import logging
 import secrets
 import shlex
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from autokd_edge.devices.lease import EXPIRY_S, HERE, SHARED
+from autokd_edge.devices.lease import EXPIRY_S, HERE, SHARED, Waiting
 from autokd_edge.devices.process import last_line
 from autokd_edge.devices.ssh import SshLink
 from autokd_edge.errors import DeviceError, MeasureError
-
-_log = logging.getLogger(__name__)
 
 _BEATS = 4  # in the time of expiry
 _POLL_S = 1.0
@@ -110,23 +106,13 @@ class BoardLease:
             )
 
     def _acquire(self, owner: str, purpose: str) -> None:
-        began, told = time.monotonic(), False
         who = f"{getpass.getuser()} on {socket.gethostname()} ({purpose})"
-        while True:
+
+        def taken_by() -> str | None:
             said = self._script(_ACQUIRE, owner, who, str(round(self._expiry_s)))
-            if said == "held":
-                return
-            holder, waited_s = said.removeprefix("busy "), time.monotonic() - began
-            if waited_s >= self._wait_s:
-                raise MeasureError(
-                    f"one measures at a time on '{self._link.device}'; {holder} held it for more than {self._wait_s:g} s",
-                    hint="wait for it to end, then run the same command again",
-                    retryable=True,
-                )
-            if waited_s >= self._patience_s and not told:
-                _log.warning("waiting to measure on '%s': one measures at a time, and %s does", self._link.device, holder)
-                told = True
-            time.sleep(min(_POLL_S, self._wait_s))
+            return None if said == "held" else said.removeprefix("busy ")
+
+        Waiting(wait_s=self._wait_s, patience_s=self._patience_s, poll_s=_POLL_S, where=f" on '{self._link.device}'").out(taken_by)
 
     def _beat(self, stop: threading.Event) -> None:
         while not stop.wait(self._expiry_s / _BEATS):

@@ -10,8 +10,9 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from autokd_edge.errors import MeasureError
@@ -24,6 +25,37 @@ SHARED = "/var/lock/autokd-edge"
 HERE = "here"  # what a process of the machine itself locks
 EXPIRY_S = 60.0  # of who measures over SSH and is heard of no more
 _POLL_S = 0.05  # short beside the shortest reading (0.5 s), long beside a system call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How one waits for the right to measure: for ``wait_s`` at most, told for whom after ``patience_s``."""
+
+    wait_s: float
+    patience_s: float
+    poll_s: float
+    what: str = "it"  # what somebody else holds
+    where: str = ""  # " on 'DEVICE'" where it is not this machine
+
+    def out(self, taken_by: Callable[[], str | None]) -> None:
+        """Try to take it until nobody else has it; ``taken_by`` tries and names who has it.
+
+        Raises:
+            MeasureError: somebody else kept it for the whole time (retryable, names the holder).
+        """
+        began, told = time.monotonic(), False
+        while (holder := taken_by()) is not None:
+            waited_s = time.monotonic() - began
+            if waited_s >= self.wait_s:
+                raise MeasureError(
+                    f"one measures at a time{self.where}; {holder} held {self.what} for more than {self.wait_s:g} s",
+                    hint="wait for it to end, then run the same command again",
+                    retryable=True,
+                )
+            if waited_s >= self.patience_s and not told:
+                _log.warning("waiting to measure%s: one measures at a time, and %s does", self.where, holder)
+                told = True
+            time.sleep(min(self.poll_s, self.wait_s))
 
 
 class Lease:
@@ -57,19 +89,8 @@ class Lease:
             os.close(descriptor)  # closing frees the lock
 
     def _acquire(self, descriptor: int) -> None:
-        began, told = time.monotonic(), False
-        while (holder := self._taken_by(descriptor)) is not None:
-            waited_s = time.monotonic() - began
-            if waited_s >= self._wait_s:
-                raise MeasureError(
-                    f"one measures at a time; {holder} held '{self._path}' for more than {self._wait_s:g} s",
-                    hint="wait for it to end, then run the same command again",
-                    retryable=True,
-                )
-            if waited_s >= self._patience_s and not told:
-                _log.warning("waiting to measure: one measures at a time, and %s does", holder)
-                told = True
-            time.sleep(_POLL_S)
+        waiting = Waiting(wait_s=self._wait_s, patience_s=self._patience_s, poll_s=_POLL_S, what=f"'{self._path}'")
+        waiting.out(lambda: self._taken_by(descriptor))
 
     def _taken_by(self, descriptor: int) -> str | None:
         """Take the lease, or say who has it."""

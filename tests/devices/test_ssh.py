@@ -182,6 +182,7 @@ def test_nothing_runs_on_after_the_one_who_asked_was_killed(own_board, tmp_path)
     wait_until(lambda: not list((own_board.cache / "autokd-edge" / "sessions").iterdir()))
 
 
+# No kernel is started anew in a test: its boot_id is covered by a mount in a namespace of the board's own, which only root may make.
 @pytest.mark.skipif(os.geteuid() != 0, reason="a kernel that was started anew is made of a mount over its boot_id, which needs root")
 def test_a_board_that_was_started_anew_is_a_failure_of_its_own(tmp_path):
     boot = tmp_path / "boot_id"
