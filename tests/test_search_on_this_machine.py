@@ -13,7 +13,7 @@ from fakes.command import Done, run_apart, run_here, start
 from autokd_edge.api.folder import RunFolder
 from autokd_edge.bundle.checker import read_bundle
 from autokd_edge.core.digest import digest_of_file
-from autokd_edge.core.events import Event, Graded, Probed, Shipped
+from autokd_edge.core.events import Event, Graded, Probed, Shipped, Taught
 from autokd_edge.core.pupil import Grade, Screened
 from autokd_edge.core.study import fold
 from autokd_edge.core.variants import may_win
@@ -29,7 +29,6 @@ pytestmark = [
 ]
 ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "5ms", "--family", "mbconv")
 ARGV = (*ARGV, "--budget", "45s", "--search-steps", "10", "--final-steps", "20", "--final-members", "1", "--out", "run", "--study", "real")
-KILLED_AFTER = 8  # events
 
 
 def events_of(folder: RunFolder) -> list[Event]:
@@ -46,7 +45,7 @@ def killed(here) -> list[Event]:
     """The events of a search that was killed while it asked the device."""
     folder = RunFolder(here / "run")
     with start(*ARGV, folder=here) as process:
-        while len(events_of(folder)) < KILLED_AFTER:
+        while not any(isinstance(event, Probed) for event in events_of(folder)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGKILL)
@@ -69,7 +68,8 @@ def events(here, done) -> list[Event]:
 def test_the_killed_search_goes_on_where_it_stopped_and_repeats_no_probe(killed, events):
     assert events[: len(killed)] == killed
     members = [event.member for event in events if isinstance(event, Probed)]
-    assert len(set(members)) == len(members) >= 4  # the pool of so short a search, on a machine with other work too
+    assert len(set(members)) == len(members)
+    assert {type(event) for event in events[len(killed) :]} >= {Taught, Graded}
     assert isinstance(events[-1], Shipped)
 
 

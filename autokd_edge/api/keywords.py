@@ -30,7 +30,7 @@ class SearchKeywords(TypedDict, total=False):
     loss: NotRequired[str | None]
     family: NotRequired[str]
     policy: NotRequired[str]
-    search_steps: NotRequired[int]
+    search_steps: NotRequired[int | None]
     rungs: NotRequired[int]
     eta: NotRequired[int]
     final_steps: NotRequired[int | None]

@@ -18,6 +18,8 @@ from autokd_edge.errors import InputError
 
 GUIDED = "edge-bo"  # the policy that takes a user's own knowledge
 BATCH = 128  # images of an optimiser step; the trainer's own
+SEARCH_STEPS = 200  # of a teaching during the search
+SECONDS_A_STEP = 4  # of a time budget too short for so many: 8 minutes are enough for six teachings of 120 steps, and for the rest
 MEMBERS = 8  # of the best family that are taught in full, time permitting
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -33,16 +35,17 @@ class SearchOptions:
     """The options of ``autokd-edge search`` under the same names, unread.
 
     ``study``, ``store`` and ``out`` default to a name made of the configuration, an SQLite journal in
-    ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``final_epochs`` says the final
-    ones in passes over the training images. With ``rungs`` a student of the search is judged after ``search_steps /
-    eta^(rungs - 1)`` steps first, and the most promising ones go on. ``device`` is the address of what measures, by default the
-    machine that searches; several are a pool of boards. Of several targets each may have limits and devices of its
-    own: ``pi=30ms``. ``predict`` predicts the readings of a device that is not here: from those that ship, "recorded", or
-    from a file of tools/record_readings.py. ``lock_clocks`` holds the clocks of what measures still for the whole run, where
-    that is permitted. ``pareto`` asks for a front of students instead of the best one: of accuracy against "latency", or
-    "latency,memory". ``workers`` pupils are taught at the same time, each in a process of its own. ``qat_steps`` tunes INT8
-    engines that lose more than ``max_quant_drop``. ``tune`` is how many candidates of each layer of the winner are timed on its
-    device. ``start`` holds the user's own guesses, ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
+    ``out``, and ``runs/STUDY``. Steps are batches of 128 images; ``search_steps`` default to 200, in a short time budget
+    to one for each 4 s of it; ``final_epochs`` says the final ones in passes over the training images. With ``rungs`` a
+    student of the search is judged after ``search_steps / eta^(rungs - 1)`` steps first, and the most promising ones go
+    on. ``device`` is the address of what measures, by default the machine that searches; several are a pool of boards. Of
+    several targets each may have limits and devices of its own: ``pi=30ms``. ``predict`` predicts the readings of a device
+    that is not here: from those that ship, "recorded", or from a file of tools/record_readings.py. ``lock_clocks`` holds
+    the clocks of what measures still for the whole run, where that is permitted. ``pareto`` asks for a front of students
+    instead of the best one: of accuracy against "latency", or "latency,memory". ``workers`` pupils are taught at the same
+    time, each in a process of its own. ``qat_steps`` tunes INT8 engines that lose more than ``max_quant_drop``. ``tune`` is
+    how many candidates of each layer of the winner are timed on its device. ``start`` holds the user's own guesses,
+    ``tau=4,alpha=0.9``; ``warm_from`` is the folder of an earlier run.
     """
 
     data: str
@@ -66,7 +69,7 @@ class SearchOptions:
     loss: str | None = None
     family: str = "nago"
     policy: str = GUIDED
-    search_steps: int = 200
+    search_steps: int | None = None
     rungs: int = 1
     eta: int = 3
     final_steps: int | None = None
@@ -109,6 +112,12 @@ class SearchOptions:
         """Read the budget; raises LimitError."""
         return parse_budget(self.budget)
 
+    def search_steps_for(self, budget: Budget) -> int:
+        """Return the steps of a teaching during the search: as many as asked for, else fewer in a short time, which must do for several."""
+        if self.search_steps is not None:
+            return self.search_steps
+        return SEARCH_STEPS if budget.seconds is None else max(1, min(SEARCH_STEPS, int(budget.seconds / SECONDS_A_STEP)))
+
     def final_steps_for(self, samples: int) -> int | None:
         """Return the steps of the last teaching on so many training images; None where the time left decides."""
         if self.final_epochs is None:
@@ -140,9 +149,10 @@ class SearchOptions:
             raise InputError(f"rungs must be at least 1; got {self.rungs}", hint="--rungs 3")
         if not 2 <= self.eta <= 4:
             raise InputError(f"eta must be 2 to 4; got {self.eta}", hint="--eta 3")
-        if 1 <= self.search_steps < self.eta ** (self.rungs - 1):
+        steps_of_search = self.search_steps_for(budget)
+        if 1 <= steps_of_search < self.eta ** (self.rungs - 1):
             raise InputError(
-                f"the lowest of {self.rungs} rungs must have a step; {self.search_steps} steps over {self.eta} to the power of "
+                f"the lowest of {self.rungs} rungs must have a step; {steps_of_search} steps over {self.eta} to the power of "
                 f"{self.rungs - 1} are fewer",
                 hint=f"--search-steps {max(200, self.eta ** (self.rungs - 1))}, or fewer --rungs",
             )

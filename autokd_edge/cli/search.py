@@ -72,7 +72,10 @@ def search(  # noqa: PLR0913, PLR0917  one parameter for each option, as Typer w
         str,
         typer.Option(help="edge-bo; or a baseline: random, random-ungated, evolution, bohb-paper, optuna-tpe, optuna-gp, ax."),
     ] = "edge-bo",
-    search_steps: Annotated[int, typer.Option(help="Batches of 128 images that a student is taught during the search.")] = 200,
+    search_steps: Annotated[
+        int | None,
+        typer.Option(help="Batches of 128 images for a student of the search. Default: 200, fewer in a budget below 13 min."),
+    ] = None,
     rungs: Annotated[int, typer.Option(help="Judge students on so many rungs: the lowest has steps / eta^(rungs - 1).")] = 1,
     eta: Annotated[int, typer.Option(help="Times as many steps on the next rung, where one of so many goes: 2 to 4.")] = 3,
     final_steps: Annotated[int | None, typer.Option(help="Batches of the last teaching. Default: what the time leaves.")] = None,

@@ -18,7 +18,8 @@ from autokd_edge.core.target import Variant
 
 Origin: TypeAlias = Literal["device", "emulated", "predicted", "replay"]
 CONFIDENCE = 0.99  # MLPerf's choice
-NOISY = "noisy"  # the flag of a reading that others disturbed; the flags' laws are those of devices/protocol.py
+# Flags of a reading that something else on the device disturbed; their laws are those of devices/protocol.py.
+NOISY, SLOWED, DRIFTED = "noisy", "machine-slowed", "sentinel-drift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class Fingerprint:
     gpu_khz: int = 0  # of a Jetson's GPU, 0 where there is none
     gpu_locked: bool = False  # its bounds leave it this one clock
     power_mode: str = ""  # nvpmodel's, where there is one
+    power_modes: tuple[str, ...] = ()  # those that nvpmodel knows here
     compatible: str = ""  # what the device tree says that the board is, names with a space between; "" where there is none
     counts_instructions: bool = False  # an emulator that can; no processor is asked
 
@@ -97,8 +99,8 @@ class Memory:
     null_drop_bytes: int | None = None
 
     @property
-    def engine_bytes(self) -> int:
-        """Peak over the null-engine baseline; never below 0."""
+    def process_bytes(self) -> int:
+        """Peak of the process over the null-engine baseline; never below 0."""
         return max(0, self.peak_rss_bytes - self.null_rss_bytes)
 
     @property
@@ -107,6 +109,14 @@ class Memory:
         if self.available_drop_bytes is None or self.null_drop_bytes is None:
             return None
         return max(0, self.available_drop_bytes - self.null_drop_bytes)
+
+    @property
+    def engine_bytes(self) -> int:
+        """What the engine takes over a null engine, in the larger scope of those that were read.
+
+        Where a GPU shares the memory, what it holds is missing in the process's own.
+        """
+        return max(self.process_bytes, self.engine_drop_bytes or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,11 @@ class Sentinel:
     def drift(self) -> float:
         """Relative change, always positive."""
         return abs(self.after_ns / self.before_ns - 1)
+
+    @property
+    def slower_ns(self) -> int:
+        """The larger of the two."""
+        return max(self.before_ns, self.after_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +209,11 @@ class Measurement:
         The median latency in ns; where an emulator counted instructions those, because its time ranks nothing.
         """
         return self.median_ns if self.instructions is None else float(self.instructions)
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Say whether its flags tell of something else that slowed the device; counted instructions know no such thing."""
+        return self.instructions is None and not {NOISY, SLOWED, DRIFTED}.isdisjoint(self.flags)
 
     def percentile_ns(self, percent: float) -> int | None:
         """Nearest-rank percentile, or None where there are too few samples to support it."""

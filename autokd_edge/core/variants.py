@@ -6,10 +6,11 @@ A candidate is read in the screening variant first, a second of work. Another va
 may change what is known: where the candidate breaks a limit in every variant read so far, by no more
 than the other variant gained on those on the last five candidates. On its first five candidates a float variant
 is read even where they fit, to learn how it compares: that costs another second or two each. A quantised one
-costs four and more. A variant that lost by more than 30 % (or failed) on five candidates in a row, or took more than
-twice the time of another on two, is not read again; where that is the screening variant, and it lost to the same
-precision of another backend, candidates are read in that one first. Where the machine lacks what a backend needs, one
-failure that says so leaves out all of its variants.
+costs four and more, and is read in no backend that lost to another one's float. A variant that lost by more than
+30 % (or failed) on five candidates in a row, or took more than twice the time of another on two, is not read
+again; where that is the screening variant, and it lost to the same precision of another backend, candidates are
+read in that one first. Where the machine lacks what a backend needs, one failure that says so leaves out all of
+its variants.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def next_variant(study: Study, variants: Sequence[Variant], screened: Screened) 
     tried = {m.variant for m in screened.measurements} | {unread.variant for unread in screened.unread}
     absent = {unread.variant.backend for unread in screened.unread if _is_absence(unread.failure)}
     left = (v for v in in_cheap_order(variants) if v not in tried and v.backend not in absent)
-    return next((v for v in left if _worth(study, v, screened)), None)
+    return next((v for v in left if not _is_outdone(study, v, screened, variants) and _worth(study, v, screened)), None)
 
 
 def absences(study: Study) -> Mapping[str, tuple[Variant, str]]:
@@ -144,20 +145,22 @@ def may_win(study: Study, member: Member, variants: Sequence[Variant]) -> tuple[
     """Return the variants in which a taught member may become the engine to ship, by its readings before teaching.
 
     Left out are those that the search gave up, those that broke a limit by more than 30 %, and those that
-    lost by more than 30 % to one that is as precise at least. If nothing is left, the fastest reading's is.
+    lost by more than 30 % to one that is as precise at least. Of one that was not read the other precisions of its
+    backend speak: where they lost by as much to a backend that has it too, it is left out. If nothing is left, the
+    fastest reading's is.
     """
     screened = next((p.outcome for p in study.probes if p.member == member and isinstance(p.outcome, Screened)), None)
     if screened is None:
         absent = absences(study)
         return tuple(variant for variant in variants if variant.backend not in absent)
-    found = tuple(v for v in variants if _may_win(study, v, screened))
+    found = tuple(v for v in variants if _may_win(study, v, screened, variants))
     return found or (study.best(screened).variant,)
 
 
-def _may_win(study: Study, variant: Variant, screened: Screened) -> bool:
+def _may_win(study: Study, variant: Variant, screened: Screened, variants: Sequence[Variant]) -> bool:
     reading = screened.reading(variant)
     if reading is None:
-        return not comparison(study, variant).skipped
+        return not comparison(study, variant).skipped and not _is_outdone(study, variant, screened, variants)
     rivals = [m for m in screened.measurements if _PRECISION_BITS[m.variant.precision] >= _PRECISION_BITS[variant.precision]]
     return not _loses(reading, rivals) and all(slack.excess <= LOST_BY for slack in study.slacks(reading))
 
@@ -214,6 +217,22 @@ def _why_beaten(losses: Sequence[Loss]) -> str:
 def _loss(reading: Measurement, rivals: Sequence[Measurement]) -> Loss:
     times = max(reading.slowness / max(rival.slowness, 1.0) for rival in rivals)
     return "far" if times > 1 + LOST_FAR_BY else "lost" if times > 1 + LOST_BY else "none"
+
+
+def _is_outdone(study: Study, variant: Variant, screened: Screened, variants: Sequence[Variant]) -> bool:
+    """Say whether another backend has the same precision and won where both were read in another one.
+
+    A candidate that was not read in both is judged by those before it: there the one that is given up lost.
+    """
+    failed = {unread.variant for unread in screened.unread}
+    going = [v for v in variants if v not in failed and not comparison(study, v).skipped]
+    rivals = {v.backend for v in going if v.precision == variant.precision} - {variant.backend}
+    for own in (v for v in variants if v.backend == variant.backend and v != variant):
+        for other in (v for v in going if v.backend in rivals and v.precision == own.precision):
+            mine, theirs = screened.reading(own), screened.reading(other)
+            if own not in going if mine is None or theirs is None else _loses(mine, [theirs]):
+                return True
+    return False
 
 
 def _loses(reading: Measurement, rivals: Sequence[Measurement]) -> bool:

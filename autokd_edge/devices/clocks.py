@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from autokd_edge.devices.clock_scripts import LOCK, RESTORE
 from autokd_edge.devices.device import Device
+from autokd_edge.devices.facts import POWER_MODES
 from autokd_edge.devices.process import last_line
 from autokd_edge.errors import DeviceError, MeasureError
 from autokd_edge.ports import Link
@@ -19,13 +20,12 @@ from autokd_edge.ports import Link
 _log = logging.getLogger(__name__)
 
 CORES = "/sys/devices/system/cpu"
-MODES = "/etc/nvpmodel.conf"
 _TIMEOUT_S = 60.0
 _PUT_BACK = ", and restored"
 
 
 @contextmanager
-def clocks_locked(link: Link, *, power_modes: Sequence[str] = (), cores: str = CORES, modes: str = MODES) -> Iterator[str]:
+def clocks_locked(link: Link, *, power_modes: Sequence[str] = (), cores: str = CORES, modes: str = POWER_MODES) -> Iterator[str]:
     """Lock the clocks, say how ("not locked" and nothing is changed where that is not permitted), and restore them.
 
     ``power_modes`` are the names of nvpmodel's modes, the fastest first; a mode that needs a restart of the board is left.

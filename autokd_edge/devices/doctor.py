@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from autokd_edge.core.measure import Fingerprint
 from autokd_edge.core.target import Target
 from autokd_edge.devices.facts import MODEL, THROTTLED, Facts, facts_over
-from autokd_edge.devices.fingerprint import UNKNOWN, has_chip, target_here
+from autokd_edge.devices.fingerprint import UNKNOWN, fastest_mode, has_chip, target_here
 from autokd_edge.devices.readouts import power_mode_command, tegra_state, throttled_before
 from autokd_edge.errors import TargetError
 from autokd_edge.ports import Link
@@ -101,7 +101,7 @@ def _state(target: Target, machine: Fingerprint, facts: Facts) -> Iterator[Findi
     if machine.virtual:
         yield Finding(what="virtual machine", descriptor="", device="yes: clocks and neighbours are out of reach", weight="note")
     if machine.power_mode:
-        yield _power_mode(target, machine.power_mode)
+        yield _power_mode(target, machine)
     fixed = machine.governor == "performance"
     known = machine.governor != UNKNOWN
     yield Finding(
@@ -146,9 +146,10 @@ def _memory(target: Target, machine: Fingerprint) -> Finding:
     return Finding(what="memory", descriptor=_gib(target.memory_bytes), device=said, weight="note" if other else "ok")
 
 
-def _power_mode(target: Target, mode: str) -> Finding:
+def _power_mode(target: Target, machine: Fingerprint) -> Finding:
     """Compare a Jetson's power mode with the fastest one; in a slower one a search is possible, and its readings say so."""
-    fastest = target.power_modes[0] if target.power_modes else mode
+    mode = machine.power_mode
+    fastest = fastest_mode(target, machine) or mode
     mend = "" if mode == fastest else power_mode_command(fastest)
     return Finding(what="power mode", descriptor=fastest, device=mode, weight="note" if mend else "ok", mend=mend)
 

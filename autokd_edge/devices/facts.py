@@ -19,7 +19,8 @@ Facts: TypeAlias = Mapping[str, str]
 
 UNAME = "uname -srm"
 AUXILIARY = "auxiliary vector"  # what the kernel, or an emulator, tells a program of the processor
-WHOLE = ("/proc/cpuinfo", "/proc/meminfo", "/etc/os-release")
+POWER_MODES = "/etc/nvpmodel.conf"  # of a Jetson: the modes that this board has
+WHOLE = ("/proc/cpuinfo", "/proc/meminfo", "/etc/os-release", POWER_MODES)
 GOVERNOR = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
 CLOCK = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"
 TEMPERATURE = "/sys/class/thermal/thermal_zone[0-9]*/temp"

@@ -20,6 +20,7 @@ from autokd_edge.devices.facts import (
     INTERPRETER,
     MODEL,
     POWER_MODE,
+    POWER_MODES,
     TEMPERATURE,
     THROTTLED,
     UNAME,
@@ -28,7 +29,7 @@ from autokd_edge.devices.facts import (
     facts_over,
     matching,
 )
-from autokd_edge.devices.readouts import power_mode, power_mode_command, throttled_now
+from autokd_edge.devices.readouts import power_mode, power_mode_command, power_modes, throttled_now
 from autokd_edge.devices.throttling import GpuClock, gpu_clock, held_by_cooling, throttle_events
 from autokd_edge.errors import TargetError
 from autokd_edge.ports import Link
@@ -98,6 +99,7 @@ def fingerprint_of(facts: Facts) -> Fingerprint:
         gpu_khz=gpu.khz,
         gpu_locked=gpu.locked,
         power_mode=power_mode(facts.get(POWER_MODE, "")),
+        power_modes=power_modes(facts.get(POWER_MODES, "")),
         compatible=facts.get(COMPATIBLE, "").strip(),
         counts_instructions=emulated and bool(facts.get(COUNTER, "").strip()),
     )
@@ -150,12 +152,18 @@ def has_chip(target: Target, machine: Fingerprint) -> bool:
     return machine.emulated or not said.strip() or target.chip in said
 
 
+def fastest_mode(target: Target, machine: Fingerprint) -> str:
+    """Return the fastest of a target's power modes that the machine has, as older JetPacks lack the newest; "" where there are none."""
+    known = [mode for mode in target.power_modes if mode in machine.power_modes]
+    return next(iter(known or target.power_modes), "")
+
+
 def _all_cores_hint(target: Target, machine: Fingerprint) -> str:
     """Say what gives a board its other cores back: a Jetson's slower power modes switch some of them off."""
     if not target.power_modes:
         return _ELSEWHERE
     mode = f"; the board is in {machine.power_mode}" if machine.power_mode else ""
-    return f"slower power modes switch cores off{mode}. On the board: {power_mode_command(target.power_modes[0])}"
+    return f"slower power modes switch cores off{mode}. On the board: {power_mode_command(fastest_mode(target, machine))}"
 
 
 def _cpuinfo(facts: Facts) -> dict[str, str]:

@@ -7,7 +7,7 @@ sentinel-drift             the fixed engine moved more than the protocol allows,
 machine-slowed             the fixed engine ran more than 10 % slower than it has run here, at the last retry too
 clocks-unlocked            the governor is not "performance" (or the machine does not say): clocks may wander; of an
                            engine on a Jetson's GPU that the bounds of the GPU's clock differ
-power-mode-reduced         the device runs in another power mode than the fastest of its descriptor
+power-mode-reduced         the device runs in another power mode than the fastest of its descriptor that it has
 throttled                  the device said, before or after the reading, that heat or its supply holds its clocks down, or
                            it did so in between: events were counted, or a locked clock of the GPU fell
 virtual-machine            a hypervisor is present: clocks and neighbours are out of reach
@@ -29,8 +29,9 @@ from dataclasses import dataclass, replace
 
 from autokd_edge.core.codec import CodecError, Json, decode, encode
 from autokd_edge.core.digest import Digest, digest_of_json
-from autokd_edge.core.measure import NOISY, Fingerprint, Measurement, Memory, Origin, Protocol, Sentinel, samples_needed
+from autokd_edge.core.measure import DRIFTED, NOISY, SLOWED, Fingerprint, Measurement, Memory, Origin, Protocol, Sentinel, samples_needed
 from autokd_edge.core.target import Target, Variant
+from autokd_edge.devices.fingerprint import fastest_mode
 from autokd_edge.errors import MeasureError
 
 BETWEEN_MOST = 0.025  # trtexec warns of unstable clocks above this variation of GPU compute time
@@ -77,7 +78,7 @@ class Baseline:
 
     def slowed(self, sentinel: Sentinel) -> float:
         """Share by which the sentinel ran slower than it has run here; 0 where nothing is known."""
-        return 0.0 if self.sentinel_ns is None else max(sentinel.before_ns, sentinel.after_ns) / self.sentinel_ns - 1
+        return 0.0 if self.sentinel_ns is None else sentinel.slower_ns / self.sentinel_ns - 1
 
 
 def answer_from_json(document: Json) -> Answer:
@@ -135,12 +136,12 @@ def reading(answer: Answer, subject: Subject, baseline: Baseline, *, as_asked: b
         )
     except ValueError as error:
         raise MeasureError(f"a device program's answer must hold a reading; {error}") from error
-    modes = subject.target.power_modes
+    fastest, mode = fastest_mode(subject.target, subject.fingerprint), subject.fingerprint.power_mode
     laws = {
-        "sentinel-drift": answer.sentinel.drift > subject.protocol.sentinel_drift,
-        "machine-slowed": baseline.slowed(answer.sentinel) > SLOWED_MOST,
+        DRIFTED: answer.sentinel.drift > subject.protocol.sentinel_drift,
+        SLOWED: baseline.slowed(answer.sentinel) > SLOWED_MOST,
         "clocks-unlocked": subject.fingerprint.governor != "performance",
-        "power-mode-reduced": bool(modes and subject.fingerprint.power_mode) and subject.fingerprint.power_mode != modes[0],
+        "power-mode-reduced": bool(fastest and mode) and mode != fastest,
         "throttled": bool(subject.fingerprint.throttled),
         "virtual-machine": subject.fingerprint.virtual,
         "not-pinned": answer.threads == 1 and not answer.pinned,

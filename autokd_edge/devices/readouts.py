@@ -10,6 +10,8 @@ _THROTTLE_BITS = ("under-voltage", "clock capped", "throttled", "soft temperatur
 _SINCE_START = 16
 _THROTTLED = re.compile(r"throttled=0x([0-9a-fA-F]+)")
 _POWER_MODE = re.compile(r"NV Power Mode:\s*(\S.*)")
+# A comment of that file shows the form, with a word for the number.
+_KNOWN_MODE = re.compile(r"^\s*<\s*POWER_MODEL\s+ID=\d+\s+NAME=([^\s>]+)", re.MULTILINE)
 _MEMORY = re.compile(r"\bRAM (\d+)/(\d+)MB")
 _CORES = re.compile(r"\b(?:CPU|cpu) \[([^\]]*)\](?:@(\d+))?")
 _CORE = re.compile(r"(\d+)%(?:@(\d+))?")
@@ -50,6 +52,11 @@ def power_mode(said: str) -> str:
     """Return the name of a Jetson's power mode, "" where there is none."""
     found = _POWER_MODE.search(said)
     return found[1].strip() if found else ""
+
+
+def power_modes(conf: str) -> tuple[str, ...]:
+    """Return the names of the power modes that a Jetson has, by its nvpmodel.conf, in its order."""
+    return tuple(_KNOWN_MODE.findall(conf))
 
 
 def power_mode_command(name: str) -> str:

@@ -43,6 +43,7 @@ _STAGES: Mapping[type[StageError], Stage] = {
 SCREEN, FINAL = "screen", "final"
 # A candidate is worth 2.5 s of screening on 2 cores; OpenVINO took 1.92 s for 850 layers and 2.56 s for 1,003 (idle machine).
 MOST_LAYERS = 900
+DISTURBED_AGAIN = 2  # readings after a disturbed one that decides
 GRADED_AT_ONCE = 250  # images that a teacher without a graph is asked about at once
 
 
@@ -143,9 +144,9 @@ class Evaluator:
                 raise LoweringError(f"a student must have at most {MOST_LAYERS} layers to be screened; it has {len(spec.layers)}")
             variants = self.stages.target.variants
             first = first_variant(study, self.screen_variant, variants)
-            found = Screened(cost=cost_of(spec), measurements=(self._untrained(spec, first, SCREEN),))
+            found = Screened(cost=cost_of(spec), measurements=(self._untrained(spec, first),))
             while (variant := next_variant(study, variants, found)) is not None:
-                reading = _outcome(partial(self._untrained, spec, variant, SCREEN))
+                reading = _outcome(partial(self._untrained, spec, variant))
                 if isinstance(reading, Failed):
                     found = replace(found, unread=(*found.unread, Unread(variant=variant, failure=reading)))
                 else:
@@ -155,14 +156,37 @@ class Evaluator:
         with nullcontext() if self.pool is None else self.pool.kept():
             return _outcome(screened)
 
-    def confirm(self, member: Member, variant: Variant) -> Measurement | Failed:
+    def confirm(self, member: Member, variant: Variant, study: Study) -> Measurement | Failed:
         """Read the engine of an untrained member, the one that was probed, by the final protocol."""
-        return _outcome(lambda: self._untrained(self.spec(member), variant, FINAL))
 
-    def _untrained(self, spec: StudentSpec, variant: Variant, protocol: str) -> Measurement:
-        engine = self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
+        def confirmed() -> Measurement:
+            engine = self._untrained_engine(self.spec(member), variant)
+            with self.silence():
+                return self._final_reading(engine, variant, study)
+
+        return _outcome(confirmed)
+
+    def _untrained(self, spec: StudentSpec, variant: Variant) -> Measurement:
+        engine = self._untrained_engine(spec, variant)
         with self.silence():
-            return self.stages.measurement(engine, variant, self.protocols[protocol])
+            return self.stages.measurement(engine, variant, self.protocols[SCREEN])
+
+    def _untrained_engine(self, spec: StudentSpec, variant: Variant) -> Artifact:
+        return self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
+
+    def _final_reading(self, engine: Artifact, variant: Variant, study: Study) -> Measurement:
+        """Read an engine by the final protocol: again where a disturbed reading decides, and then the one that was disturbed least.
+
+        A disturbed reading decides where the latency limit is all that it breaks, and by little. Which reading stands is the
+        sentinel's word, not the engine's: the fastest of several would be luck.
+        """
+        taken: list[Measurement] = []
+        while len(taken) <= DISTURBED_AGAIN:
+            taken.append(self.stages.measurement(engine, variant, self.protocols[FINAL]))
+            broken = [slack for slack in study.slacks(taken[-1]) if slack.excess > 0]
+            if not (taken[-1].is_disturbed and broken and all(s.limit == "latency" and s.excess <= LOST_BY for s in broken)):
+                return taken[-1]
+        return min(taken, key=lambda reading: reading.sentinel.slower_ns)
 
     def teach(self, pupil: Pupil, steps: int, *, until: int | None = None) -> Lesson | Failed:
         """Teach a pupil for a number of optimiser steps, or go on with it ``until`` a rung before."""
@@ -180,15 +204,15 @@ class Evaluator:
 
         return _outcome(taught)
 
-    def grade(self, pupil: Pupil, steps: int, variant: Variant, limits: Limits) -> Grade | Failed:
+    def grade(self, pupil: Pupil, steps: int, variant: Variant, study: Study) -> Grade | Failed:
         """Build, measure (final protocol) and grade a pupil taught for ``steps``; what is quantised passes its gate first."""
 
         def graded() -> Grade:
             float_graph = self.float_graph(pupil, steps)
-            made = self._gated(float_graph, pupil, variant, limits)
+            made = self._gated(float_graph, pupil, variant, study.goal.limits)
             return Grade(
                 accuracy=made.accuracy,
-                measurement=self.stages.measurement(made.engine, variant, self.protocols[FINAL]),
+                measurement=self._final_reading(made.engine, variant, study),
                 float_graph=float_graph.digest,
                 graph=made.graph.digest,
                 engine=made.engine.digest,
@@ -200,7 +224,8 @@ class Evaluator:
     def _gated(self, float_graph: Artifact, pupil: Pupil, variant: Variant, limits: Limits) -> GatedEngine:
         if not needs_quantizing(variant):
             return float_engine(self.stages, float_graph, variant)
-        in_float = float_engine(self.stages, float_graph, self.screen_variant)
+        own = replace(variant, precision=self.screen_variant.precision)  # the same backend's: it was graded before, as a rule
+        in_float = float_engine(self.stages, float_graph, own if own in self.stages.target.variants else self.screen_variant)
         gate = Gate(float_accuracy=in_float.accuracy, max_drop=limits.max_quant_drop)
         recipe = None if self.fine_tuner is None else self.fine_tuner.recipe(pupil.distillation)
         return quantized_engine(self.stages, float_graph, variant, gate, self.tuning(recipe))

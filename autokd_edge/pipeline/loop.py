@@ -123,13 +123,13 @@ class StudyLoop:
                         if until_s is not None and recorder.current.elapsed_s > until_s:
                             return  # on a slow board a batch takes longer than the whole budget
             case Confirm(member=member, variant=variant):
-                reading = evaluator.confirm(member, variant)
+                reading = evaluator.confirm(member, variant, recorder.current.of(goal))
                 recorder.record(partial(Confirmed, member=member, variant=variant, outcome=reading, goal=goal))
             case Teach():
                 recorder.record(_of(action, self._lesson(action)()))
             case GradeEngine(pupil=pupil, variant=variant):
                 study = recorder.current.of(goal)
-                grade = evaluator.grade(pupil, steps_taught(study, pupil), variant, study.goal.limits)
+                grade = evaluator.grade(pupil, steps_taught(study, pupil), variant, study)
                 recorder.record(partial(Graded, pupil=pupil, variant=variant, outcome=grade, goal=goal))
 
     @contextmanager

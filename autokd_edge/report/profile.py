@@ -27,7 +27,7 @@ _LINES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("Variation between blocks", lambda m: f"{m.between_variation:.1%}"),
     ("Medians of the blocks", lambda m: ", ".join(wording.latency(ns) for ns in m.block_medians_ns)),
     ("Peak resident memory of the process", lambda m: wording.size(m.memory.peak_rss_bytes)),
-    ("Peak over the null engine", lambda m: wording.size(m.memory.engine_bytes)),
+    ("Peak over the null engine", lambda m: wording.size(m.memory.process_bytes)),
     ("Drop of the system's available memory", lambda m: _size_or_none(m.memory.available_drop_bytes)),
     ("Drop of the available memory over the null engine", lambda m: _size_or_none(m.memory.engine_drop_bytes)),
     ("Executed precision", wording.executed),

@@ -3,7 +3,8 @@
 The fastest member goes first, because its margin protects the final reading. Each is read by the final protocol
 before it is taught, and who breaks a limit there is not. Once an engine keeps all limits, the other members
 follow while the budget has time for a teaching as long as the first. While none does, the fastest members
-of other families are tried.
+of other families are tried. Where nobody else can be taught, students as the search taught them are graded: one that
+was taught for less long is better than none.
 """
 
 from __future__ import annotations
@@ -70,11 +71,11 @@ class Finals:
             return ungraded
         kept = best_grade(self._study)
         if kept is not None:
-            return self._another_member(kept.pupil) or Stop(reason=self._kept())
+            return self._another_member(kept.pupil) or Stop(reason=self._kept(kept.pupil))
         lead = self._leads.first()
         why = "no other taught candidate is left" if lead is None else self._why_not(lead)
         if lead is None or why:
-            return Stop(reason=none_kept(self._study, f"{why}{self._refused_in_words()}"))
+            return self._short_lesson() or Stop(reason=none_kept(self._study, f"{why}{self._refused_in_words()}"))
         unprobed = self._unprobed(lead.pupil.member.architecture)
         if unprobed:
             return Probe(members=unprobed)
@@ -84,15 +85,24 @@ class Finals:
 
     def _ungraded(self) -> GradeEngine | None:
         """Return the next variant of the last finalist, or of those that were taught beside it, that may win and was not tried yet."""
-        for final in self._finals if self._workers > 1 else self._finals[-1:]:
-            pupil = final.pupil
+        latest = self._finals if self._workers > 1 else self._finals[-1:]
+        return self._next_grade([final.pupil for final in latest if not isinstance(final.outcome, Failed)])
+
+    def _next_grade(self, pupils: Sequence[Pupil]) -> GradeEngine | None:
+        for pupil in pupils:
             graded = {grade.variant for grade in self._study.grades if grade.pupil == pupil}
             left = (variant for variant in may_win(self._study, pupil.member, self._variants) if variant not in graded)
             known = (variant for variant in left if not confirmations.breaks(self._study, pupil.member, variant))
-            found = None if isinstance(final.outcome, Failed) else next(known, None)
+            found = next(known, None)
             if found is not None:
                 return GradeEngine(pupil=pupil, variant=found)
         return None
+
+    def _short_lesson(self) -> GradeEngine | None:
+        """Return the next grading of the best students that the search taught and that have the margin the finalists lacked."""
+        finalists = {final.pupil for final in self._finals}
+        with_margin = sorted(self._leads.with_margin(), key=lambda lesson: -lesson[1])
+        return self._next_grade([pupil for pupil, _ in with_margin if pupil not in finalists][: self._plan.short_lessons])
 
     def _beside(self, begun: Begun) -> Teach | None:
         """Return the teaching of another member of the family beside one that runs: of one that needs no reading before."""
@@ -115,15 +125,20 @@ class Finals:
         return None
 
     def _another_member(self, kept: Pupil) -> Confirm | Teach | None:
-        """Go on with the fastest fitting member that was not taught yet of the family whose engine keeps all limits; None without time."""
-        first = next(taught for taught in self._finals if _of_one_family(taught.pupil, kept))
+        """Go on with the fastest fitting member that was not taught yet of the family whose engine keeps all limits.
+
+        None without time for it, or where that family is of the search alone.
+        """
+        first = next((taught for taught in self._finals if _of_one_family(taught.pupil, kept)), None)
         rest = self._leads.untaught(kept)
-        if not rest or not self._time_for(first.steps, rest[0]):
+        if first is None or not rest or not self._time_for(first.steps, rest[0]):
             return None
         pupil = Pupil(member=rest[0].member, distillation=kept.distillation)
         return self._confirm(rest[: self._workers]) or Teach(pupil=pupil, steps=first.steps, final=True)
 
-    def _kept(self) -> str:
+    def _kept(self, pupil: Pupil) -> str:
+        if pupil not in {final.pupil for final in self._finals}:
+            return f"no finalist keeps all limits; a student that the search taught for {self._study.config.search_steps} steps does"
         taught = sum(not isinstance(final.outcome, Failed) for final in self._finals)
         return f"the engines of {taught} finalist{'s' if taught > 1 else ''} are graded and one keeps all limits"
 

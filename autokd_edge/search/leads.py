@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autokd_edge.core.events import Begun, Taught
+from autokd_edge.core.limits import accuracy_slack
 from autokd_edge.core.pupil import Grade, Member, Pupil
 from autokd_edge.core.space import Point
-from autokd_edge.core.study import Study
+from autokd_edge.core.study import Study, keeps
 from autokd_edge.search import confirmations
 from autokd_edge.search.history import Reading, fitting, lessons, readings
 
@@ -82,6 +83,17 @@ class Leads:
         members = tuple(self.untaught(pupil))
         is_confirmed = confirmations.is_confirmed(self._study, members[0].member)
         return Lead(pupil=pupil, accuracy=accuracy, times_taught=0, times_refused=0, is_confirmed=is_confirmed, members=members)
+
+    def with_margin(self) -> list[tuple[Pupil, float]]:
+        """Return the lessons of the search that are accurate enough, of members that have the margin that finalists lacked."""
+        most, limits, reference = self._excess_allowed(), self._study.goal.limits, self._study.reference
+        teacher = None if reference is None else reference.accuracy
+        fast = {r.member for r in readings(self._study) if r.worst <= most and r.member not in self._refused}
+        return [
+            (pupil, accuracy)
+            for pupil, accuracy in lessons(self._study)
+            if pupil.member in fast and keeps(accuracy_slack(limits, accuracy, teacher))
+        ]
 
     def untaught(self, pupil: Pupil) -> list[Reading]:
         """Return the members of a pupil's family that may be taught in full as it was and were not, the fastest first."""

@@ -16,6 +16,7 @@ class Plan:
     search_share: float = 0.6  # no search teaching is begun that would end later
     grading_share: float = 0.12  # kept for building, measuring and grading the finalist
     finalists: int = 3  # families of which a finalist is taught at most, one after the other, while no engine keeps all limits
+    short_lessons: int = 2  # students of the search's own lessons that are graded where no finalist keeps all limits
     refusals: int = 24  # untrained finalists that may break a limit by the final protocol, 12 s each, before no other is read
     full_factor: int = 20  # members share the time left where each gets this multiple of the search's steps; else fewer are taught
     final_factor: int = 4  # final steps as a multiple of the search's, where the budget is counted in teachings
@@ -29,6 +30,7 @@ class Plan:
             "batch",
             "most_probes",
             "finalists",
+            "short_lessons",
             "refusals",
             "full_factor",
             "final_factor",

@@ -93,6 +93,29 @@ def test_the_drop_of_available_memory_is_over_that_of_the_null_engine(drop, null
     assert memory.engine_drop_bytes == over
 
 
+@pytest.mark.parametrize(("peak", "drop", "takes"), [(7, 4, 5), (7, 9, 8), (7, None, 5)])
+def test_an_engine_takes_the_larger_of_the_scopes_that_were_read(peak, drop, takes):
+    memory = Memory(peak_rss_bytes=peak, null_rss_bytes=2, available_drop_bytes=drop, null_drop_bytes=1)
+    assert (memory.process_bytes, memory.engine_bytes) == (5, takes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "instructions", "disturbed"),
+    [
+        ((), None, False),
+        (("clocks-unlocked", "few-samples"), None, False),
+        (("noisy",), None, True),
+        (("machine-slowed",), None, True),
+        (("sentinel-drift",), None, True),
+        (("noisy",), 1000, False),
+    ],
+)
+def test_a_reading_is_disturbed_where_its_flags_say_that_something_else_slowed_the_device(flags, instructions, disturbed):
+    origin = "device" if instructions is None else "emulated"
+    reading = dataclasses.replace(sample_measurement(1000.0), flags=flags, instructions=instructions, origin=origin)
+    assert reading.is_disturbed == disturbed
+
+
 def test_drift_is_a_share_without_a_sign() -> None:
     assert Sentinel(before_ns=100, after_ns=97).drift == pytest.approx(0.03)
     assert Sentinel(before_ns=100, after_ns=103).drift == pytest.approx(0.03)

@@ -11,6 +11,7 @@ from autokd_edge.core.variants import absences, comparison, first_variant, in_ch
 
 BF16 = Variant(backend="fake", precision="bf16")
 OTHER = Variant(backend="other", precision="fp32")
+OTHER_INT8 = Variant(backend="other", precision="int8")
 COST = Cost(parameters=1, macs=1, activation_bytes=1)
 FAILED = Failed(stage="quantize", error="QuantizeError", message="refused", retryable=False)
 ABSENT = Failed(stage="build", error="AbsentDeviceError", message="no GPU here", retryable=False)
@@ -78,11 +79,10 @@ def test_the_gain_is_over_what_the_candidate_itself_was_read_in():
 
 
 def test_of_a_variant_that_was_not_seen_no_more_is_expected_than_the_same_precision_of_another_backend_gains():
-    other_int8 = Variant(backend="other", precision="int8")
-    learnt, variants = a_study(*[read({FP32: 2.0, INT8: 1.0})] * 5), (FP32, INT8, other_int8)
+    learnt, variants = a_study(*[read({FP32: 2.0, INT8: 1.0})] * 5), (FP32, INT8, OTHER_INT8)
     assert next_variant(learnt, variants, read({FP32: 2.1})) is None  # within 4 times, beyond what INT8 gains
-    assert next_variant(learnt, variants, read({FP32: 1.9, INT8: 1.1})) == other_int8
-    assert next_variant(a_study(*[read({FP32: 2.0, INT8: 1.0})] * 4), (FP32, other_int8), read({FP32: 2.1})) == other_int8
+    assert next_variant(learnt, variants, read({FP32: 1.9, INT8: 1.1})) == OTHER_INT8
+    assert next_variant(a_study(*[read({FP32: 2.0, INT8: 1.0})] * 4), (FP32, OTHER_INT8), read({FP32: 2.1})) == OTHER_INT8
 
 
 def test_fp32_of_another_backend_is_read_first_once_the_screening_variant_lost_to_it_on_five_candidates_in_a_row():
@@ -211,6 +211,32 @@ def test_a_variant_that_the_search_gave_up_is_graded_only_where_it_did_not_lose_
     study = a_study(*[lost] * 5, read({FP32: 0.6}))
     assert may_win(study, member(5), (FP32, INT8)) == (FP32,)
     assert may_win(a_study(read({FP32: 0.6, INT8: 0.7}), *[lost] * 5), member(0), (FP32, INT8)) == (FP32, INT8)
+
+
+def test_of_two_backends_the_one_that_lost_in_float_is_not_graded_in_what_was_not_read():
+    variants = (FP32, OTHER, INT8, OTHER_INT8)
+    assert may_win(a_study(read({FP32: 0.9, OTHER: 0.6})), member(0), variants) == (OTHER, OTHER_INT8)
+    assert may_win(a_study(read({FP32: 0.9, OTHER: 0.8})), member(0), variants) == (FP32, OTHER, INT8, OTHER_INT8)
+    assert may_win(a_study(read({FP32: 0.9, OTHER: 0.6})), member(0), (FP32, OTHER, INT8)) == (OTHER, INT8)  # alone in its precision
+    assert may_win(a_study(read({FP32: 0.9, OTHER: 0.6, INT8: 0.5})), member(0), variants) == (OTHER, INT8, OTHER_INT8)  # read itself
+    failed = read({FP32: 0.9, OTHER: 0.6}, failed=(OTHER_INT8,))
+    assert may_win(a_study(failed), member(0), variants) == (OTHER, INT8, OTHER_INT8)
+
+
+def test_of_two_backends_the_one_that_lost_in_float_is_not_read_in_what_needs_quantising():
+    variants = (FP32, OTHER, INT8, OTHER_INT8)
+    assert next_variant(a_study(), variants, read({FP32: 1.6, OTHER: 1.2})) == OTHER_INT8
+    assert next_variant(a_study(), variants, read({FP32: 1.6, OTHER: 1.2, OTHER_INT8: 1.1})) is None
+    assert next_variant(a_study(), variants, read({FP32: 1.6, OTHER: 1.2}, failed=(OTHER_INT8,))) == INT8
+    assert next_variant(a_study(), variants, read({FP32: 1.3, OTHER: 1.2, OTHER_INT8: 1.1})) == INT8
+
+
+def test_what_was_given_up_before_speaks_for_its_backend_on_a_candidate_that_was_not_read_in_it():
+    lost, variants = read({FP32: 1.4, OTHER: 1.0}), (FP32, OTHER, INT8, OTHER_INT8)
+    assert may_win(a_study(*[lost] * 5, read({OTHER: 0.9})), member(5), variants) == (OTHER, OTHER_INT8)
+    assert may_win(a_study(*[lost] * 4, read({OTHER: 0.9})), member(4), variants) == variants
+    gone = read({OTHER: 0.9}, failed=(OTHER_INT8,))
+    assert INT8 in may_win(a_study(*[lost] * 5, *[gone] * 5), member(5), variants)  # the other backend's was given up too
 
 
 def test_a_member_that_was_never_probed_may_win_in_every_variant():

@@ -85,6 +85,22 @@ def test_each_law_sets_its_flag_and_no_other(flag, found):
     assert found() == (flag,)
 
 
+@pytest.mark.parametrize(
+    ("mode", "has", "found"),
+    [
+        ("15W", ("15W", "7W"), ()),  # before JetPack 6.2 it was the fastest
+        ("15W", ("15W", "7W", "MAXN_SUPER"), ("power-mode-reduced",)),
+        ("MAXN_SUPER", ("15W", "7W", "MAXN_SUPER"), ()),
+        ("15W", (), ("power-mode-reduced",)),  # it does not say which it has
+        ("", (), ()),
+    ],
+)
+def test_a_power_mode_is_reduced_where_the_board_has_a_faster_one(mode, has, found):
+    target = replace(SUBJECT.target, power_modes=("MAXN_SUPER", "25W", "15W", "7W"))
+    machine = replace(SUBJECT.fingerprint, power_mode=mode, power_modes=has)
+    assert reading(STEADY, replace(SUBJECT, target=target, fingerprint=machine), BASELINE, as_asked=True).flags == found
+
+
 def test_several_threads_need_no_pinning():
     assert flags(replace(STEADY, threads=4, pinned=False)) == ()
 

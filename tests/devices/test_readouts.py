@@ -1,9 +1,10 @@
 """What the tools of boards print, as they really printed it."""
 
 import pytest
+from fakes.jetson_tools import CONF
 from fakes.samples import sample
 
-from autokd_edge.devices.readouts import TegraState, power_mode, tegra_state, throttled_before, throttled_now
+from autokd_edge.devices.readouts import TegraState, power_mode, power_modes, tegra_state, throttled_before, throttled_now
 
 
 @pytest.mark.reference
@@ -73,3 +74,9 @@ def test_the_power_mode_is_the_one_that_nvpmodel_names():
     assert power_mode("NVPM WARN: fan mode is not set!\nNV Power Mode: MAXN\n0\n") == "MAXN"
     assert power_mode("NV Power Mode: 15W_2CORE\n1\n") == "15W_2CORE"
     assert power_mode("") == ""
+
+
+def test_the_power_modes_are_those_of_its_file_without_the_comments():
+    assert power_modes(CONF) == ("15W", "7W", "MAXN_SUPER")
+    assert power_modes("<POWER_MODEL ID=0 NAME=MAXN>\n") == ("MAXN",)
+    assert power_modes("") == ()

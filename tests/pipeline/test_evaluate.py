@@ -18,12 +18,13 @@ from pipeline.world import (
     Killed,
     World,
     begun,
-    config,
     pupil,
 )
 
 from autokd_edge.core.digest import digest_of_bytes
 from autokd_edge.core.events import Probed
+from autokd_edge.core.limits import MemoryLimit
+from autokd_edge.core.measure import Sentinel
 from autokd_edge.core.pupil import Failed, Grade, Lesson, Screened
 from autokd_edge.core.study import advance
 from autokd_edge.core.target import Variant
@@ -35,7 +36,6 @@ from autokd_edge.students.families.resnet import resnet_spec
 
 PUPIL = pupil()
 OTHER = Variant(backend="other", precision="fp32")
-LIMITS = config().goals[0].limits
 TIGHT = 0.5  # times the teacher: the pupil needs 0.7 in fp32 and 0.42 in int8
 
 
@@ -116,7 +116,7 @@ def test_a_kill_between_the_weights_and_the_store_loses_no_teaching(tmp_path):
     second = World(folder=tmp_path)
     assert isinstance(second.evaluator.teach(PUPIL, 10), Lesson)
     assert (first.distiller.taught, second.distiller.taught) == (1, 0)
-    assert isinstance(second.evaluator.grade(PUPIL, 10, FP32, LIMITS), Grade)
+    assert isinstance(second.evaluator.grade(PUPIL, 10, FP32, begun(second)), Grade)
 
 
 def test_the_seconds_of_a_lesson_are_those_that_the_distiller_says(world):
@@ -155,7 +155,7 @@ def test_a_lesson_knows_no_target(world):
 def test_a_grade_measures_the_taught_engine_by_the_final_protocol_on_validation_images(world):
     world.evaluator.teach(PUPIL, 10)
     for variant in (FP32, INT8):
-        grade = world.evaluator.grade(PUPIL, 10, variant, LIMITS)
+        grade = world.evaluator.grade(PUPIL, 10, variant, begun(world))
         assert isinstance(grade, Grade)
         assert (grade.measurement.protocol, grade.measurement.variant) == ("final", variant)
         assert grade.engine == grade.measurement.engine
@@ -163,8 +163,63 @@ def test_a_grade_measures_the_taught_engine_by_the_final_protocol_on_validation_
     assert "test" not in world.images.asked
 
 
+class DisturbedBoard(FakeBoard):
+    """Reads the finals of students over the limit of ``TIGHT``, with the sentinels and flags that are next in turn; the last stays."""
+
+    def __init__(self, *moments: tuple[float, int, tuple[str, ...]]) -> None:
+        super().__init__()
+        self.moments = list(moments)
+        self.finals = 0
+
+    def measure(self, engine, *, variant, target, protocol):
+        plain = super().measure(engine, variant=variant, target=target, protocol=protocol)
+        if protocol.name != "final" or not self.moments:
+            return plain
+        self.finals += 1
+        slower, sentinel_ns, flags = self.moments.pop(0) if len(self.moments) > 1 else self.moments[0]
+        blocks = tuple(tuple(round(ns * slower) for ns in block) for block in plain.blocks_ns)
+        return dataclasses.replace(plain, blocks_ns=blocks, sentinel=Sentinel(before_ns=50_000, after_ns=sentinel_ns), flags=flags)
+
+
+NARROW = 0.7  # times the teacher: what the pupil needs in fp32, within a few percent
+
+
+@pytest.mark.parametrize(
+    ("moments", "taken", "stands_ns"),
+    [
+        ([(1.0, 50_000, ("noisy",))], 1, 50_000),  # keeps the limit: nothing hangs on it
+        ([(1.2, 50_000, ("clocks-unlocked",))], 1, 50_000),  # breaks it undisturbed
+        ([(2.0, 60_000, ("machine-slowed",))], 1, 60_000),  # breaks it by more than what is disturbed
+        ([(1.2, 60_000, ("machine-slowed",)), (1.0, 51_000, ())], 2, 51_000),
+        ([(1.2, 60_000, ("noisy",)), (1.2, 50_000, ())], 2, 50_000),  # an undisturbed one stands, whatever it says
+        ([(1.2, 60_000, ("noisy",)), (1.2, 52_000, ("noisy",)), (1.15, 55_000, ("sentinel-drift",))], 3, 52_000),  # not the fastest
+    ],
+)
+@pytest.mark.parametrize("taught", [True, False])
+def test_a_disturbed_reading_that_breaks_the_limit_narrowly_is_taken_again(tmp_path, moments, taken, stands_ns, taught):
+    plain = World(folder=tmp_path)
+    plain.evaluator.teach(PUPIL, 10)
+    study = begun(plain, times_teacher=NARROW)
+    needs = plain.evaluator.confirm(PUPIL.member, FP32, study).median_ns / study.reference.measurements[-1].median_ns
+    study = begun(plain, times_teacher=1.05 * needs)
+    board = DisturbedBoard(*moments)
+    world = World(folder=tmp_path, board=board)
+    reading = world.evaluator.grade(PUPIL, 10, FP32, study).measurement if taught else world.evaluator.confirm(PUPIL.member, FP32, study)
+    assert (board.finals, reading.sentinel.after_ns) == (taken, stands_ns)
+
+
+def test_a_memory_limit_that_is_broken_is_no_matter_of_disturbance(tmp_path):
+    study = begun(World(folder=tmp_path), times_teacher=NARROW)
+    limits = dataclasses.replace(study.goal.limits, memory=MemoryLimit(bound_bytes=1, times_teacher=None))
+    goals = (dataclasses.replace(study.goal, limits=limits),)
+    study = dataclasses.replace(study, config=dataclasses.replace(study.config, goals=goals))
+    board = DisturbedBoard((1.2, 60_000, ("noisy",)))
+    World(folder=tmp_path, board=board).evaluator.confirm(PUPIL.member, FP32, study)
+    assert board.finals == 1
+
+
 def test_an_untaught_pupil_cannot_be_graded(world):
-    failed = world.evaluator.grade(PUPIL, 10, FP32, LIMITS)
+    failed = world.evaluator.grade(PUPIL, 10, FP32, begun(world))
     assert isinstance(failed, Failed)
     assert "there is no checkpoint of 10 steps" in failed.message
 
@@ -205,7 +260,7 @@ def test_a_damaged_store_is_not_a_failure_of_a_candidate(world):
         path.chmod(0o644)
         path.write_bytes(b"x" * path.stat().st_size)
     with pytest.raises(StoreError, match="is damaged"):
-        world.evaluator.grade(PUPIL, 10, FP32, LIMITS)
+        world.evaluator.grade(PUPIL, 10, FP32, begun(world))
 
 
 def test_the_reference_is_the_teachers_engine_by_every_protocol(world):
@@ -224,11 +279,12 @@ def test_an_int8_engine_that_loses_too_much_is_tuned_by_the_pupils_own_distillat
     answers = world.stages.logits(world.stages.engine(graph, FP32), FP32, path).argmax(axis=1)
     stages = dataclasses.replace(world.stages, images=FakeLabelledImages(path, answers))
     world.fine_tuner.original = stages.store.path(graph)
-    grade = world.evaluator_of(stages).grade(PUPIL, 10, INT8, LIMITS)
+    study = begun(world)
+    grade = world.evaluator_of(stages).grade(PUPIL, 10, INT8, study)
     assert grade.accuracy == 100 > grade.quantized.untuned_accuracy
     assert grade.quantized.tuning == world.fine_tuner.recipe(PUPIL.distillation)
     again = World(folder=tmp_path, fine_tuner=FakeFineTuner())
-    assert again.evaluator_of(dataclasses.replace(again.stages, images=stages.images)).grade(PUPIL, 10, INT8, LIMITS).graph == grade.graph
+    assert again.evaluator_of(dataclasses.replace(again.stages, images=stages.images)).grade(PUPIL, 10, INT8, study).graph == grade.graph
     assert again.fine_tuner.tuned == 0  # found, not made anew
 
 

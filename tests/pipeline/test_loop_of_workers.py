@@ -13,16 +13,21 @@ from autokd_edge.core.study import fold
 from autokd_edge.errors import StoreError, TeachError
 from autokd_edge.search.verdicts import best_grade
 
+PATIENCE_S = 20.0
 FOUR = dataclasses.replace(config(teachings=6), workers=4)
 
 
 class SlowDistiller(FakeDistiller):
-    """Takes a while, each pupil another one, and counts who is taught at the same time."""
+    """Takes a while, each pupil another one, and counts who is taught at the same time.
 
-    def __init__(self, *, slow_s: float = 0.02) -> None:
+    The first wait until ``together`` are, as they are on a machine without other work.
+    """
+
+    def __init__(self, *, slow_s: float = 0.02, together: int = 1) -> None:
         super().__init__()
         self._slow_s = slow_s
-        self._lock = threading.Lock()
+        self._together = together
+        self._lock = threading.Condition()
         self._now = 0
         self.most_at_once = 0
 
@@ -30,6 +35,8 @@ class SlowDistiller(FakeDistiller):
         with self._lock:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
+            self._lock.notify_all()
+            self._lock.wait_for(lambda: self.most_at_once >= self._together, timeout=PATIENCE_S)
         time.sleep(self._slow_s * (1 + distillation.number("tau") / 10))
         with self._lock:
             self._now -= 1
@@ -52,7 +59,7 @@ class Recorded:
 @pytest.fixture(scope="module")
 def four(tmp_path_factory):
     """A study of four workers: its world, its events and the choices of its policy."""
-    world, journal = World(folder=tmp_path_factory.mktemp("four"), distiller=SlowDistiller()), FakeJournal()
+    world, journal = World(folder=tmp_path_factory.mktemp("four"), distiller=SlowDistiller(together=4)), FakeJournal()
     policy = Recorded(world.policy(), journal)
     dataclasses.replace(world.loop(journal), policy=policy).run(FOUR)
     return world, journal.events, policy.choices

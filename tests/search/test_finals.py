@@ -4,11 +4,12 @@ import pytest
 from search.fake_world import FP32, INT8, TEACHER_NS, FakeWorld, config, latency_ns
 from search.test_policy import a_policy, a_world
 
-from autokd_edge.core.events import Confirm, Confirmed, Probe, Taught, Teach
+from autokd_edge.core.events import Confirm, Confirmed, GradeEngine, Probe, Taught, Teach
 from autokd_edge.core.pupil import Failed
 from autokd_edge.core.study import fold
 from autokd_edge.search.confirmations import is_confirmed, refused
 from autokd_edge.search.finals import began_s, begun
+from autokd_edge.search.plan import Plan
 from autokd_edge.search.verdicts import best_grade
 
 BOUND_NS = 0.6 * TEACHER_NS  # of the worlds here
@@ -139,8 +140,6 @@ def test_a_variant_that_broke_the_limit_when_it_was_probed_is_not_read_after_a_b
 
 
 def test_no_more_than_the_planned_number_of_finalists_is_refused():
-    from autokd_edge.search.plan import Plan
-
     world = a_world(teachings=3, final_latency_factor=50.0)
     _, stop = world.run(a_policy(Plan(refusals=2), variants=(FP32,)))
     assert len(world.study.confirmations) == 2
@@ -153,6 +152,30 @@ def test_refused_finalists_end_with_the_time_budget():
     assert not finals(world)
     assert "leaves no time for another finalist" in stop.reason
     assert world.study.elapsed_s <= 480 + 60
+
+
+def test_where_no_finalist_keeps_the_limits_what_the_search_taught_with_their_margin_is_graded():
+    world = a_world(seconds=480.0, seed=4, taught_latency_factor=1.2, final_members=1)
+    actions, stop = world.run(a_policy(Plan(finalists=1), variants=(FP32,)))
+    (final,) = finals(world)
+    first, *others = world.study.grades
+    assert first.pupil == final.pupil
+    assert first.outcome.measurement.median_ns > BOUND_NS
+    assert 1 <= len(others) <= 2
+    assert {one.pupil for one in others} <= {t.pupil for t in world.study.teachings if not t.final}
+    shipped = best_grade(world.study)
+    assert shipped in others
+    assert shipped.outcome.measurement.median_ns <= BOUND_NS
+    assert stop.reason == "no finalist keeps all limits; a student that the search taught for 100 steps does"
+    assert not any(isinstance(action, Teach) for action in actions[actions.index(GradeEngine(pupil=first.pupil, variant=FP32)) :])
+
+
+def test_what_the_search_taught_is_not_graded_where_it_is_not_accurate_enough():
+    world = a_world(seconds=480.0, seed=4, taught_latency_factor=1.2, final_members=1, limits={"max_drop": 0.5})
+    _, stop = world.run(a_policy(Plan(finalists=1), variants=(FP32,)))
+    assert all(t.outcome.accuracy < 94 - 0.5 for t in world.study.teachings if not t.final)
+    assert len(world.study.grades) == len(finals(world))
+    assert "no engine keeps all limits" in stop.reason
 
 
 def test_without_a_limit_of_the_device_nothing_has_to_be_confirmed():
