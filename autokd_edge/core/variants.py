@@ -7,9 +7,9 @@ may change what is known: where the candidate breaks a limit in every variant re
 than the other variant gained on those on the last five candidates. On its first five candidates a float variant
 is read even where they fit, to learn how it compares: that costs another second or two each. A quantised one
 costs four and more, and is read in no backend that lost to another one's float. A variant that lost by more than
-30 % (or failed) on five candidates in a row, or took more than twice the time of another on two, is not read
-again; where that is the screening variant, and it lost to the same precision of another backend, candidates are
-read in that one first. Where the machine lacks what a backend needs, one failure that says so leaves out all of
+30 % to one that is as precise at least (or failed) on five candidates in a row, or took more than twice its time on
+two, is not read again; where that is the screening variant, and it lost to the same precision of another backend,
+candidates are read in that one first. Where the machine lacks what a backend needs, one failure that says so leaves out all of
 its variants.
 """
 
@@ -94,8 +94,7 @@ def first_variant(study: Study, screen: Variant, variants: Sequence[Variant]) ->
     """
     lead = screen
     for rival in (variant for variant in variants if variant.precision == screen.precision and variant != screen):
-        both = [(one.reading(lead), one.reading(rival)) for one in _screened(study)]
-        if _why_beaten([_loss(own, [other]) for own, other in both if own is not None and other is not None]):
+        if _why_gave_way(study, lead, rival):
             lead = rival
     return lead
 
@@ -161,8 +160,7 @@ def _may_win(study: Study, variant: Variant, screened: Screened, variants: Seque
     reading = screened.reading(variant)
     if reading is None:
         return not comparison(study, variant).skipped and not _is_outdone(study, variant, screened, variants)
-    rivals = [m for m in screened.measurements if _PRECISION_BITS[m.variant.precision] >= _PRECISION_BITS[variant.precision]]
-    return not _loses(reading, rivals) and all(slack.excess <= LOST_BY for slack in study.slacks(reading))
+    return not _loses(reading, _rivals(screened, variant)) and all(slack.excess <= LOST_BY for slack in study.slacks(reading))
 
 
 def _worth(study: Study, variant: Variant, screened: Screened) -> bool:
@@ -196,13 +194,22 @@ def _gains_of_likes(study: Study, variant: Variant, known: AbstractSet[Variant])
 
 
 def _rivals(screened: Screened, variant: Variant) -> list[Measurement]:
-    """Return the readings that a variant is compared with: the one read first gives way to its own precision alone."""
-    is_first = screened.measurements[0].variant == variant
-    return [m for m in screened.measurements if m.variant != variant and not (is_first and m.variant.precision != variant.precision)]
+    """Return the readings that a variant is compared with: a more precise one loses nothing to a less precise one that is faster."""
+    return [m for m in screened.measurements if m.variant != variant and _bits(m.variant) >= _bits(variant)]
+
+
+def _bits(variant: Variant) -> int:
+    return _PRECISION_BITS[variant.precision]
 
 
 def _is_absence(failure: Failed) -> bool:
     return failure.error in _ABSENCES
+
+
+def _why_gave_way(study: Study, own: Variant, other: Variant) -> str:
+    """Say by what one variant lost to another on the last candidates that were read in both; empty where it did not."""
+    both = [(one.reading(own), one.reading(other)) for one in _screened(study)]
+    return _why_beaten([_loss(mine, [theirs]) for mine, theirs in both if mine is not None and theirs is not None])
 
 
 def _why_beaten(losses: Sequence[Loss]) -> str:
@@ -222,7 +229,7 @@ def _loss(reading: Measurement, rivals: Sequence[Measurement]) -> Loss:
 def _is_outdone(study: Study, variant: Variant, screened: Screened, variants: Sequence[Variant]) -> bool:
     """Say whether another backend has the same precision and won where both were read in another one.
 
-    A candidate that was not read in both is judged by those before it: there the one that is given up lost.
+    A candidate that was not read in both is judged by those before it that were.
     """
     failed = {unread.variant for unread in screened.unread}
     going = [v for v in variants if v not in failed and not comparison(study, v).skipped]
@@ -230,7 +237,7 @@ def _is_outdone(study: Study, variant: Variant, screened: Screened, variants: Se
     for own in (v for v in variants if v.backend == variant.backend and v != variant):
         for other in (v for v in going if v.backend in rivals and v.precision == own.precision):
             mine, theirs = screened.reading(own), screened.reading(other)
-            if own not in going if mine is None or theirs is None else _loses(mine, [theirs]):
+            if _why_gave_way(study, own, other) if mine is None or theirs is None else _loses(mine, [theirs]):
                 return True
     return False
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 # Runs a program in front of a line "MARK began GROUP", so that what a login script prints is told from what
 # the program says. $1 mark, $2 folder of the session, then the program. The group is this shell's own; an
-# emulator of programs leaves it out of /proc/self/stat.
+# emulator of programs leaves it out of /proc/self/stat. The program is told the folder, which is there as long as we are heard of.
 RUN = """
 LC_ALL=C; export LC_ALL
 mark=$1 session=$2; shift 2
+AUTOKD_EDGE_SESSION=$session; export AUTOKD_EDGE_SESSION
 command -v "$1" >/dev/null || { echo "$mark absent 0"; exit 127; }
 while read -r name value rest; do
   [ "$name" != NSpgid: ] || group=$value

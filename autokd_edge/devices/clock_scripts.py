@@ -4,7 +4,9 @@ What the state was before is written down in ``clocks`` in the folder of ours on
 that part is changed: a script that is cut off and run again, or the next run after one that died, finds it there and does
 not take what we changed for what was. Files there: ``boot``, the start of the device that the rest is of; ``mode``,
 nvpmodel's mode before and the one set by us, which outlasts a start; ``jetson_clocks``, what that tool stored;
-``governors``, one a line before the path of its file.
+``governors``, one a line before the path of its file; ``guard``, a path that is there as long as whoever locked the clocks
+lives. A watcher on the device puts all back some time after that path is gone, so that a killed client leaves no board
+that runs hot.
 """
 
 from __future__ import annotations
@@ -46,13 +48,28 @@ put_back() {
 }
 """
 
-# $1 folder of the cores, $2 nvpmodel's file of modes, then the names of the power modes, the fastest first.
-# Prints what holds the clocks, then, where there is something to say of the power mode, that.
+# $1 seconds that a guard may be gone, as while a lost connection is opened again.
+WATCH = (
+    _BOTH
+    + r"""
+grace=$1 gone=0 step=5
+[ "$grace" -ge 30 ] || step=1
+while [ -f "$kept/guard" ]; do
+  read -r guard <"$kept/guard"
+  if [ -e "$guard" ]; then gone=0; else gone=$((gone + step)); fi
+  [ "$gone" -lt "$grace" ] || { put_back; exit; }
+  sleep "$step"
+done
+"""
+)
+
+# $1 folder of the cores, $2 nvpmodel's file of modes, $3 seconds of grace, $4 the watcher, then the names of the power
+# modes, the fastest first. Prints what holds the clocks, then, where there is something to say of the power mode, that.
 LOCK = (
     _BOTH
     + r"""
-cores=$1 modes=$2
-shift 2
+cores=$1 modes=$2 grace=$3 watch=$4
+shift 4
 give_up() {
   why=$1
   put_back || why="$why; what was changed could not be put back: $failed"
@@ -65,6 +82,9 @@ was=
 [ ! -f "$kept/boot" ] || read -r was <"$kept/boot"
 [ "$was" = "$boot" ] || rm -f "$kept/jetson_clocks" "$kept/governors"
 echo "$boot" >"$kept/boot" || exit
+# The guard is the session of a link, or the process that asked; the watcher has a session of its own, to outlive this one.
+echo "${AUTOKD_EDGE_SESSION:-/proc/$PPID}" >"$kept/guard" || exit
+setsid sh -c "$watch" sh "$grace" </dev/null >/dev/null 2>&1 &
 how= note=
 if [ $# -gt 0 ] && command -v nvpmodel >/dev/null; then
   now=$(mode)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from autokd_edge.devices.clock_scripts import LOCK, RESTORE
+from autokd_edge.devices.clock_scripts import LOCK, RESTORE, WATCH
 from autokd_edge.devices.device import Device
 from autokd_edge.devices.facts import POWER_MODES
 from autokd_edge.devices.process import last_line
@@ -21,21 +21,25 @@ _log = logging.getLogger(__name__)
 
 CORES = "/sys/devices/system/cpu"
 _TIMEOUT_S = 60.0
+GRACE_S = 90  # longer than the tries to open a lost connection again take
 _PUT_BACK = ", and restored"
 
 
 @contextmanager
-def clocks_locked(link: Link, *, power_modes: Sequence[str] = (), cores: str = CORES, modes: str = POWER_MODES) -> Iterator[str]:
+def clocks_locked(
+    link: Link, *, power_modes: Sequence[str] = (), cores: str = CORES, modes: str = POWER_MODES, grace_s: int = GRACE_S
+) -> Iterator[str]:
     """Lock the clocks, say how ("not locked" and nothing is changed where that is not permitted), and restore them.
 
     ``power_modes`` are the names of nvpmodel's modes, the fastest first; a mode that needs a restart of the board is left.
+    Where this process is killed, or the way to the device stays broken, the device itself restores them after ``grace_s``.
 
     Raises:
         MeasureError: the device did not answer in time.
         DeviceError: the device, or the way to it, failed.
     """
     try:
-        locked = link.run(["sh", "-c", LOCK, "sh", cores, modes, *power_modes], stdin=b"", timeout_s=_TIMEOUT_S)
+        locked = link.run(["sh", "-c", LOCK, "sh", cores, modes, str(grace_s), WATCH, *power_modes], stdin=b"", timeout_s=_TIMEOUT_S)
     except (DeviceError, MeasureError):
         _restore(link)  # how far it came is written down there
         raise

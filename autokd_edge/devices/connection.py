@@ -51,7 +51,13 @@ end() {
 }
 mkdir -p "$root/files" "$root/made" "$root/sessions/$boot-$1" || exit
 for path in "$root"/sessions/*; do case $path in */"$boot"-*) ;; *) rm -rf "$path" ;; esac; done
-[ -z "$2" ] || end "$2"
+if [ -n "$2" ]; then
+  # Clocks that were locked for that connection stay so for this one.
+  guard=$root/clocks/guard before=
+  [ ! -f "$guard" ] || read -r before <"$guard"
+  [ "$before" != "$root/sessions/$boot-$2" ] || echo "$root/sessions/$boot-$1" >"$guard"
+  end "$2"
+fi
 printf '%s %s %s\\n' "$1" "$boot" "$root"
 while read -r verb path; do
   case $verb in beat) read -r up rest </proc/uptime && echo "$up" 2>/dev/null >"$path" ;; esac

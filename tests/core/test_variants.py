@@ -104,8 +104,12 @@ def test_what_is_not_read_first_any_more_is_not_read_nor_graded():
     assert (comparison(study, OTHER).read, comparison(study, OTHER).ratios) == (6, (1.0 / 1.4,) * 5)
 
 
-def test_what_is_read_first_gives_way_to_no_other_precision():
+def test_a_variant_gives_way_to_none_that_is_less_precise():
+    study = a_study(*[read({FP32: 3.0, OTHER: 1.4, OTHER_INT8: 0.5})] * 5)
     assert not comparison(a_study(*[read({FP32: 1.4, INT8: 0.5})] * 5), FP32).skipped
+    assert not comparison(study, OTHER).skipped
+    assert next_variant(study, (FP32, OTHER, INT8, OTHER_INT8), read({OTHER: 1.4})) == OTHER_INT8
+    assert comparison(a_study(*[read({BF16: 1.4, FP32: 1.0})] * 5), BF16).skipped
 
 
 def test_a_candidate_that_another_variant_brought_within_the_limit_is_decided():

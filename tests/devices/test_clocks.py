@@ -1,6 +1,8 @@
 """Holding the clocks of a device still, with files that look like the kernel's and stand-ins of a Jetson's tools."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -204,6 +206,49 @@ def test_a_connection_cut_in_the_middle_of_a_lock_changes_nothing_of_what_is_put
             assert jetson.state == LOCKED
         link.close()
     assert jetson.changes.count("jetson_clocks ") == 2
+    assert jetson.state == AS_IT_WAS
+
+
+LOCKS_AND_WAITS = """
+import sys, time
+from pathlib import Path
+from fakes.jetson_tools import FakeTools
+from autokd_edge.devices.clocks import clocks_locked
+machine = FakeTools(Path(sys.argv[1]))
+with clocks_locked(machine, cores=sys.argv[1], grace_s=1) as how:
+    print(how, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_locked_clocks_on_its_own_machine(governors, tmp_path):
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", LOCKS_AND_WAITS, tmp_path], stdout=subprocess.PIPE, text=True, env=here) as run:
+        assert run.stdout.readline() == "locked by governor, and restored\n"
+        time.sleep(2.5)  # longer than its grace: it lives
+        assert said(governors) == ["performance"] * 3
+        run.kill()
+    until(lambda: said(governors) == BEFORE)
+    until(lambda: not (tmp_path / "cache" / "autokd-edge" / "clocks").exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("opened_again", [True, False])
+def test_a_board_whose_connection_broke_puts_its_clocks_back_where_it_stays_broken(tmp_path, opened_again):
+    jetson = FakeJetsonTools(tmp_path)
+    path = f"{jetson.bin}:{os.environ['PATH']}"
+    with LoopbackBoard(tmp_path / "board", environment={"PATH": path}) as board:
+        link = SshLink(SshConnection(ssh_address(board.device), client=board.ssh), patience_s=(0.1, 0.5, 1.0))
+        with clocks_locked(link, power_modes=MODES, modes=str(jetson.conf), grace_s=2):
+            board.cut()
+            if opened_again:
+                assert link.run(["true"], stdin=b"", timeout_s=10.0).status == 0
+                time.sleep(4.5)
+                assert jetson.state == LOCKED
+            else:
+                until(lambda: jetson.state == AS_IT_WAS)
+        link.close()
     assert jetson.state == AS_IT_WAS
 
 

@@ -24,6 +24,7 @@ COLUMNS = ("startComputeMs", "startEnqMs", "endEnqMs", "h2dMs", "computeMs", "d2
 ROWS_MOST = 200000  # kept of all traces together: some 16 MB of an answer, for which the link has 64 MiB
 LOG_MOST = 200000  # characters: a verbose build says tens of megabytes
 POLL_S = 0.02
+SESSION = "AUTOKD_EDGE_SESSION"  # names a folder that the link removes, also after whoever asked was killed
 
 
 def main() -> int:
@@ -46,7 +47,7 @@ def main() -> int:
 
 def run(program: str, job: Dict[str, Any], rows_most: int) -> Dict[str, Any]:
     """Run trtexec once and say its status, log, exports, peak memory, and how far the available memory fell."""
-    folder = tempfile.mkdtemp()
+    folder = tempfile.mkdtemp(dir=os.environ.get(SESSION))
     try:
         files = {name: os.path.join(folder, name) for name in job["exports"]}
         arguments = [placed(argument, files) for argument in job["arguments"]]

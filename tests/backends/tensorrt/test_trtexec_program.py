@@ -10,11 +10,19 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
+from fakes.sshd import LoopbackBoard
 
 from autokd_edge.backends.tensorrt.trtexec import PROGRAM
 from autokd_edge.backends.tensorrt.trtexec_program import ROWS_MOST, trace
+from autokd_edge.devices.address import ssh_address
+from autokd_edge.devices.connection import SshConnection
 from autokd_edge.devices.process import MOST_BYTES
+from autokd_edge.devices.ssh import SshLink
+from autokd_edge.errors import ConnectionLostError
 
 NAMES = ("startEnqMs", "endEnqMs", "startComputeMs", "endComputeMs", "h2dMs", "computeMs", "d2hMs", "latencyMs")
 
@@ -116,3 +124,25 @@ def test_a_killed_client_leaves_neither_the_program_nor_trtexec_running(tmp_path
     finally:
         for pid in filter(runs, started):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_cut_off_leaves_no_trace_on_the_board(tmp_path):
+    trtexec, named = tmp_path / "trtexec", tmp_path / "named"
+    trtexec.write_text(f'#!/bin/sh\necho "[" >"$1"\necho "$1" >{named}.part\nmv {named}.part {named}\nexec sleep 60\n')
+    trtexec.chmod(0o755)
+    jobs = [{"arguments": ["{times}"], "exports": ["times"]}]
+    request = json.dumps({"programs": [str(trtexec)], "jobs": jobs}).encode()
+    with LoopbackBoard(tmp_path / "board") as board:
+        link = SshLink(SshConnection(ssh_address(board.device), client=board.ssh), patience_s=())
+        argv = [sys.executable, str(PROGRAM)]
+        with ThreadPoolExecutor(1) as others:
+            running = others.submit(link.run, argv, stdin=request, timeout_s=60.0)
+            assert until(named.exists)
+            trace = Path(named.read_text().strip())
+            assert trace.exists()
+            board.cut()
+            with pytest.raises(ConnectionLostError):
+                running.result()
+        assert until(lambda: not trace.parent.exists())
+        link.close()
