@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Threads that spin while they wait slow each other down on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
-SEARCH ?= --target host --data fashion-mnist --teacher example:fashion-mnist --max-latency 0.1x --budget 8min
+SEARCH ?= --target host --data fashion-mnist --teacher example:fashion-mnist --family nago,mbconv --max-latency 0.1x --budget 8min
 
 .PHONY: search test thorough setup data clean
 
@@ -20,7 +20,7 @@ test: setup data
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
 
-# What takes minutes more: every operation in every precision, a whole search over SSH, the emulated Arm board.
+# What takes minutes more: every operation in every precision, a check over two boards, the emulated Arm board.
 thorough: setup data
 	$(BIN)/pytest -m thorough
 

@@ -1,4 +1,4 @@
-"""One whole search on a device behind a real sshd with the real runtime, cut off in the middle; takes four to five minutes."""
+"""One small search on a device behind a real sshd with the real runtime, cut off in the middle; takes about a minute."""
 
 import json
 import sys
@@ -23,8 +23,10 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'"),
 ]
-ARGV = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "0.4ms", "--policy", "random")
-ARGV = (*ARGV, "--budget", "1", "--search-steps", "4", "--final-steps", "8", "--final-members", "1", "--out", "run", "--study", "real")
+TARGET = "host-openvino.toml"  # host without the variants that another runtime than the board's gives, or that cost time alone
+ASKED = ("search", "--data", "digits", "--teacher", "example:digits", "--max-latency", "1ms", "--family", "mbconv")
+ASKED = (*ASKED, "--budget", "30s", "--search-steps", "4", "--final-steps", "8", "--final-members", "1", "--out", "run", "--study", "real")
+ARGV = (*ASKED, "--target", TARGET)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,18 @@ def board(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    return tmp_path_factory.mktemp("over")
+    folder = tmp_path_factory.mktemp("over")
+    write_target(folder)
+    return folder
+
+
+def write_target(folder: Path) -> None:
+    text = (Path(__file__).parents[1] / "targets" / "host.toml").read_text()
+    for backend, precision in (("tvm", "fp32"), ("openvino", "bf16"), ("tvm", "int8")):
+        variant = f'[[variants]]\nbackend = "{backend}"\nprecision = "{precision}"\n\n'
+        assert variant in text
+        text = text.replace(variant, "")
+    (folder / TARGET).write_text(text)
 
 
 def events_of(here):
@@ -46,11 +59,11 @@ def events_of(here):
 
 @pytest.fixture(scope="module")
 def done(here, board) -> Done:
-    """A search whose connection is cut while it asks the device."""
+    """A search whose connection is cut after its first candidate was read."""
 
     def cut():
         end = time.monotonic() + 300
-        while len(events_of(here)) < 6 and time.monotonic() < end:
+        while not any(isinstance(event, Probed) for event in events_of(here)) and time.monotonic() < end:
             time.sleep(0.2)
         board.cut()
 
@@ -61,7 +74,6 @@ def done(here, board) -> Done:
     return done
 
 
-@pytest.mark.thorough
 def test_the_search_goes_on_over_a_new_connection_and_no_candidate_pays_for_it(here, board, done):
     assert done.status == 0, done
     study = fold(events_of(here))
@@ -70,20 +82,18 @@ def test_the_search_goes_on_over_a_new_connection_and_no_candidate_pays_for_it(h
     assert board.logins() == 2
 
 
-@pytest.mark.thorough
 def test_every_reading_was_measured_on_the_device_that_the_configuration_names(here, board, done):
     assert done.status == 0
     events, machine = events_of(here), read_fingerprint()
     assert isinstance(events[0], Opened)
     assert events[0].config.goals[0].device == board.device
     readings = [m for e in events if isinstance(e, Probed) and isinstance(e.outcome, Screened) for m in e.outcome.measurements]
-    assert len(readings) > 24
+    assert readings
     assert {reading.origin for reading in readings} == {"device"}
     assert {reading.fingerprint.isa_flags for reading in readings} == {machine.isa_flags}
     assert isinstance(events[-1], Shipped)
 
 
-@pytest.mark.thorough
 def test_nothing_is_left_running_or_half_made_on_the_board(board, done):
     assert done.status == 0
     ours = board.cache / "autokd-edge"
@@ -94,7 +104,6 @@ def test_nothing_is_left_running_or_half_made_on_the_board(board, done):
     assert list((ours / "sessions").iterdir()) == []
 
 
-@pytest.mark.thorough
 def test_the_bundle_runs_on_the_device(here, board, done):
     assert done.status == 0
     ran = run_here("run", "run/bundle", "--protocol", "screen", "--device", board.device, "--json", folder=here)
@@ -102,7 +111,6 @@ def test_the_bundle_runs_on_the_device(here, board, done):
     assert (ran.status, document["selftest_passed"], document["reading"]["origin"]) == (0, True, "device")
 
 
-@pytest.mark.thorough
 def test_the_same_search_on_another_device_is_refused(here, done):
     assert done.status == 0
     refused = run_here(*ARGV, folder=here)
@@ -112,7 +120,7 @@ def test_the_same_search_on_another_device_is_refused(here, done):
 
 def refused(tmp_path, *argv, status):
     before = held_by(tmp_path)
-    done = run_here(*ARGV, *argv, folder=tmp_path)
+    done = run_here(*ASKED, *argv, folder=tmp_path)
     assert (done.status, done.out) == (status, "")
     assert held_by(tmp_path) == before
     return done.last
