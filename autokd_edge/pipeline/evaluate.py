@@ -224,11 +224,15 @@ class Evaluator:
     def _gated(self, float_graph: Artifact, pupil: Pupil, variant: Variant, limits: Limits) -> GatedEngine:
         if not needs_quantizing(variant):
             return float_engine(self.stages, float_graph, variant)
-        own = replace(variant, precision=self.screen_variant.precision)  # the same backend's: it was graded before, as a rule
-        in_float = float_engine(self.stages, float_graph, own if own in self.stages.target.variants else self.screen_variant)
+        in_float = float_engine(self.stages, float_graph, self.float_variant(variant))
         gate = Gate(float_accuracy=in_float.accuracy, max_drop=limits.max_quant_drop)
         recipe = None if self.fine_tuner is None else self.fine_tuner.recipe(pupil.distillation)
         return quantized_engine(self.stages, float_graph, variant, gate, self.tuning(recipe))
+
+    def float_variant(self, of: Variant) -> Variant:
+        """Return the variant that the accuracy of a network in float is read in: of the same backend, where the target has it."""
+        own = replace(of, precision=self.screen_variant.precision)
+        return own if own in self.stages.target.variants else self.screen_variant
 
     def tuning(self, recipe: FineTuningRecipe | None) -> FineTuning | None:
         """Return what tunes a quantised graph by a recipe; None where nothing is tuned."""

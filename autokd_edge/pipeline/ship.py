@@ -87,7 +87,7 @@ def shipment(study: Study, graded: Graded, evaluator: Evaluator, *, tune: int | 
     with io.BytesIO() as written:
         np.save(written, samples)
         shown.write_bytes(written.getvalue())  # numpy's own writing does not say that a disk is full
-    float_variant = evaluator.screen_variant
+    float_variant = evaluator.float_variant(variant)
     return Shipment(
         reference=study.reference,
         grade=tuned.grade,

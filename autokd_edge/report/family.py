@@ -49,7 +49,10 @@ class TaughtMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """The family that was taught in full; all its members for ``steps``, with one distillation point."""
+    """The family of the best engine; its members were taught for ``steps``, with one distillation point.
+
+    ``in_full`` says whether in the final phase: where no finalist keeps the limits, a student of the search may.
+    """
 
     pupil: Pupil  # whose architecture and distillation they share
     steps: int
@@ -58,6 +61,7 @@ class Family:
     failed: int  # teachings that ended without a lesson
     members: tuple[TaughtMember, ...]
     readings: tuple[Measurement, ...]  # of all measured members, untrained
+    in_full: bool = True
 
     @property
     def latency_ns(self) -> Spread | None:
@@ -86,10 +90,11 @@ def spread(values: Sequence[float]) -> Spread | None:
 def family_of(study: Study, best: Graded | None) -> Family | None:
     """Collect the family of the best engine, or of the last finalist; None before the first."""
     finals = [taught for taught in study.teachings if taught.final]
-    if not finals:
+    if not finals and best is None:
         return None
     pupil = finals[-1].pupil if best is None else best.pupil
-    taught = [f for f in finals if f.pupil.member.architecture == pupil.member.architecture and f.pupil.distillation == pupil.distillation]
+    own = [f for f in finals if f.pupil.member.architecture == pupil.member.architecture and f.pupil.distillation == pupil.distillation]
+    taught = own or [t for t in study.teachings if t.pupil == pupil and t.of_steps is None]
     probed = [p for p in study.probes if p.member.architecture == pupil.member.architecture]
     readings = _in_one_variant({p.member.index: p.outcome for p in probed if isinstance(p.outcome, Screened)})
     return Family(
@@ -100,6 +105,7 @@ def family_of(study: Study, best: Graded | None) -> Family | None:
         failed=sum(not isinstance(t.outcome, Lesson) for t in taught),
         members=tuple(_member(study, t, t.outcome, readings) for t in taught if isinstance(t.outcome, Lesson)),
         readings=tuple(readings.values()),
+        in_full=bool(own),
     )
 
 
@@ -127,7 +133,8 @@ def told(family: Family) -> str:
     failed = f", {family.failed} of them in vain" if family.failed else ""
     return (
         f"{family.probed} member{'s' if family.probed > 1 else ''} probed, {family.fitting} keep the device limits, "
-        f"{len(family.members) + family.failed} taught in full for {family.steps:,} steps{failed}; "
+        f"{len(family.members) + family.failed} taught {'in full' if family.in_full else 'by the search alone'} "
+        f"for {family.steps:,} steps{failed}; "
         f"latencies {wording.origins(family.readings)}"
     )
 
@@ -159,6 +166,7 @@ def summary(family: Family | None) -> Json:
         "architecture": dict(family.pupil.member.architecture),
         "distillation": dict(family.pupil.distillation),
         "steps": family.steps,
+        "taught_in_full": family.in_full,
         "probed": family.probed,
         "fitting": family.fitting,
         "failed": family.failed,

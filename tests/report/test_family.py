@@ -69,6 +69,22 @@ def test_the_members_of_another_family_are_not_counted(outcome):
     assert family_of(advance(outcome.study, final), None).steps == 7  # without a best engine it is the last one
 
 
+def test_where_no_finalist_keeps_the_limits_the_family_is_that_of_a_student_of_the_search(outcome):
+    short = next(t for t in outcome.study.teachings if not t.final)
+    taught = tuple(dataclasses.replace(t, final=t is short) for t in outcome.study.teachings if not t.final)
+    broken = dataclasses.replace(outcome.study, teachings=taught)
+    assert outcome.best.pupil != short.pupil
+    found = family_of(broken, outcome.best)
+    assert not found.in_full
+    assert "1 taught by the search alone for 300 steps" in told(found)
+    assert [member.index for member in found.members] == [0]
+    assert not summary(found)["taught_in_full"]
+    changed = dataclasses.replace(outcome, study=broken)
+    with Console(width=200).capture():
+        Console(width=200).print(report_tables((changed,)))
+    assert "by the search alone" in sections.family(changed)
+
+
 def test_one_value_has_no_deviation_and_none_no_spread():
     assert spread([]) is None
     assert spread([3.0]).deviation is None
