@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autokd_edge.core.events import Confirmed
+from autokd_edge.core.events import Confirmed, Graded
 from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Member
 from autokd_edge.core.study import Study, keeps
@@ -56,6 +56,14 @@ def finalists_in_words(study: Study) -> str:
         return said
     refused = f"{said}, and no long teaching was spent on the other{'s' if len(found) - kept > 1 else ''}"
     return f"{refused}; nearest of those: {wording.slack(min(broken, key=lambda slack: slack.excess))}" if broken else refused
+
+
+def short_lesson_in_words(study: Study, best: Graded | None) -> str:
+    """Say where the best engine is of a student that no final teaching was spent on; empty where it is a finalist's."""
+    if best is None or any(taught.final and taught.pupil == best.pupil for taught in study.teachings):
+        return ""
+    steps = next((taught.steps for taught in reversed(study.teachings) if taught.pupil == best.pupil), 0)
+    return f"no finalist keeps all limits: the best student that does was taught by the search alone, for {steps:,} steps"
 
 
 def is_kept(study: Study, event: Confirmed) -> bool:

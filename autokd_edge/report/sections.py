@@ -15,7 +15,7 @@ from autokd_edge.report.comparison import compare
 from autokd_edge.report.drawing import LEGEND, drawing, kinds_in
 from autokd_edge.report.family import COLUMNS as MEMBER_COLUMNS
 from autokd_edge.report.family import family_of, rows, told
-from autokd_edge.report.finalists import finalists_in_words
+from autokd_edge.report.finalists import finalists_in_words, short_lesson_in_words
 from autokd_edge.report.markup import card, conditions, definitions, plot, section, sentence, table
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals, taught_in_words, untrained_median_ns
 from autokd_edge.report.plots import TAIL, accuracy_by_memory_plot, accuracy_plot, history_plot, memory_plot, parameters_plot, samples_plot
@@ -185,8 +185,8 @@ def probes(outcome: Outcome) -> str:
         return ""
     pair = (("Peak memory", memory_plot(outcome)), ("Parameters", parameters_plot(outcome)))
     parts = [f'<div class="pair">{"".join(f"<div><h3>{title}</h3>{plot(shown)}</div>" for title, shown in pair)}</div>']
-    if said := finalists_in_words(outcome.study):
-        parts.append(f"<p>{escape(sentence(said))}</p>")
+    told_of_finals = (finalists_in_words(outcome.study), short_lesson_in_words(outcome.study, outcome.best))
+    parts.extend(f"<p>{escape(sentence(said))}</p>" for said in told_of_finals if said)
     lines = [(line.variant, line.read, line.ratio, line.said) for line in variant_lines(outcome.study)]
     if lines:
         parts.append(f"<h3>In which variant</h3>{table(precisions.COLUMNS, lines)}")

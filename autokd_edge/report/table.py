@@ -12,7 +12,7 @@ from rich.text import Text
 from autokd_edge.core.study import keeps
 from autokd_edge.report import explained, family, front, precisions, wording
 from autokd_edge.report.comparison import compare
-from autokd_edge.report.finalists import finalists_in_words
+from autokd_edge.report.finalists import finalists_in_words, short_lesson_in_words
 from autokd_edge.report.outcome import Outcome, broken, engine_name, grades, refusals
 from autokd_edge.report.quantized import quantized_sentences
 
@@ -30,7 +30,8 @@ def goal_tables(outcome: Outcome) -> RenderableType:
     parts.append(comparison_table(outcome))
     engines = front_table(outcome) if outcome.study.goal.pareto else variants_table(outcome)
     parts.extend(table for table in (engines, family_table(outcome)) if table is not None)
-    parts.extend(Text(said) for said in (finalists_in_words(outcome.study), *quantized_sentences(outcome.study)) if said)
+    finals = (finalists_in_words(outcome.study), short_lesson_in_words(outcome.study, outcome.best))
+    parts.extend(Text(said) for said in (*finals, *quantized_sentences(outcome.study)) if said)
     if outcome.tuning is not None:
         parts.append(Text(f"the shipped engine: {wording.tuned(outcome.tuning)}"))
     parts.extend(map(Text, explained.reasons(outcome)))
