@@ -111,7 +111,7 @@ def _read(quantity: str, pair: Pair[Measurement], say: Callable[[Measurement], s
 
 def _speed(pair: Pair[Measurement]) -> str:
     teacher, student = pair
-    return "" if teacher is None or student is None else wording.times(teacher.median_ns / student.median_ns, "faster", "slower")
+    return "" if teacher is None or student is None else wording.speed(teacher, student)
 
 
 def _memory(pair: Pair[Measurement], slacks: tuple[Slack, ...]) -> str:
@@ -124,7 +124,10 @@ def _instructions(pair: Pair[Measurement], slacks: tuple[Slack, ...]) -> tuple[L
     """Say the counts where there are any."""
     if all(reading is None or reading.instructions is None for reading in pair):
         return ()
-    return (_read("Instructions of one inference", pair, wording.instructions, _limit(slacks, "instructions")),)
+    teacher, student = pair
+    ratio = "" if teacher is None or student is None else wording.fewer_instructions(teacher, student)
+    compared = ", ".join(filter(None, (ratio, _limit(slacks, "instructions"))))
+    return (_read("Instructions of one inference", pair, wording.instructions, compared),)
 
 
 def _limit(slacks: tuple[Slack, ...], limit: str) -> str:

@@ -36,7 +36,7 @@ def _sentence(study: Study, graded: Graded, grade: Grade) -> str:
     parts = [layers_in_float(found)]
     plain = _in_float(study, graded)
     if plain is not None:
-        parts.append(f"{wording.latency(grade.measurement.median_ns)} against {wording.latency(plain.measurement.median_ns)} fp32")
+        parts.append(f"{wording.work(grade.measurement)} against {wording.work(plain.measurement)} fp32")
     parts.extend(accuracy_told(found, grade.accuracy))
     if found.report.bias_corrected:
         before = "" if found.tuning is None else " before tuning"

@@ -55,9 +55,10 @@ def cards(outcome: Outcome) -> str:
     if tests[0] is not None and tests[1] is not None:
         drop, of = tests[1].percent - tests[0].percent, "test"
         told = f"{wording.percent(tests[1].percent)} against {wording.percent(tests[0].percent)}"
-    speed = wording.times(teacher.median_ns / student.median_ns, "faster", "slower")
+    counted = wording.fewer_instructions(teacher, student)
+    what, ratio = ("Instructions", counted) if counted else ("Latency, median", wording.speed(teacher, student))
     shown = [
-        ("Latency, median", speed, f"{wording.latency(student.median_ns)} against {wording.latency(teacher.median_ns)}"),
+        (what, ratio, f"{wording.work(student)} against {wording.work(teacher)}"),
         (f"Accuracy, {of}", wording.points(drop), told),
     ]
     if cost is not None and reference.cost is not None:

@@ -115,6 +115,26 @@ def instructions(measurement: Measurement) -> str:
     return "not counted" if measurement.instructions is None else f"{measurement.instructions:,} (counted by the emulator)"
 
 
+def work(measurement: Measurement) -> str:
+    """Say what ranks engines: the median latency, or where an emulator counted them the instructions."""
+    counted = measurement.instructions
+    return latency(measurement.median_ns) if counted is None else f"{large(counted)} instructions"
+
+
+def speed(teacher: Measurement, student: Measurement) -> str:
+    """Compare two latencies: 4.9x faster; of emulated ones, whose times rank nothing, that they are not compared."""
+    if "emulated" in (teacher.origin, student.origin):
+        return "not compared: emulated"
+    return times(teacher.median_ns / student.median_ns, "faster", "slower")
+
+
+def fewer_instructions(teacher: Measurement, student: Measurement) -> str:
+    """Compare two counts of instructions: 2.9x fewer; empty where either was not counted."""
+    if teacher.instructions is None or student.instructions is None:
+        return ""
+    return times(teacher.instructions / student.instructions, "fewer", "more")
+
+
 def runtime(measurement: Measurement) -> str:
     """Say what ran an engine: openvino 2026.4.1, 1 thread."""
     backend = measurement.variant.backend

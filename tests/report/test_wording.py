@@ -123,6 +123,17 @@ def test_instructions_are_said_as_counted_by_the_emulator_and_never_as_a_time() 
     assert wording.instructions(dataclasses.replace(plain, instructions=2_107_742)) == "2,107,742 (counted by the emulator)"
 
 
+def test_emulated_times_are_not_compared_and_counts_are():
+    teacher, student = (sample_measurement(ns, origin="emulated") for ns in (4e6, 1e6))
+    assert wording.speed(teacher, student) == "not compared: emulated"
+    assert wording.fewer_instructions(teacher, student) == ""
+    assert wording.work(student) == "1.00 ms"
+    teacher, student = (dataclasses.replace(one, instructions=count) for one, count in ((teacher, 300_000), (student, 150_000)))
+    assert wording.fewer_instructions(teacher, student) == "2.00\N{MULTIPLICATION SIGN} fewer"
+    assert wording.work(student) == "150 k instructions"
+    assert wording.speed(sample_measurement(4e6), sample_measurement(1e6)).endswith("faster")
+
+
 def test_a_limit_on_instructions_is_said_in_their_own_unit() -> None:
     assert wording.slack(Slack(limit="instructions", reading=2_100_000, bound=4_000_000)) == "instructions 2.10 M (limit 4.00 M)"
 
