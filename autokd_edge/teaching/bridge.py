@@ -1,13 +1,14 @@
 """From images as students read them to images as a teacher reads them: channels, size and normalisation.
 
 Notation: m, s mean and deviation by channel in pixel / 255; x the student's input, (p - m_s) / s_s.
-The teacher wants (p - m_t) / s_t = x * (s_s / s_t) + (m_s - m_t) / s_t, after resizing.
+The teacher wants (p - m_t) / s_t = x * (s_s / s_t) + (m_s - m_t) / s_t, after resizing. Resizing is linear in the rows and
+in the columns of an image, so that two matrices say it for torch and for the graph alike, whatever the interpolation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from autokd_edge.core.student import INPUT
 from autokd_edge.errors import TeacherError
 from autokd_edge.teaching.samples import TeachingData
 
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest"]
 SAME = 1e-4  # 0.03 of a grey level: no network tells these apart
 
 
@@ -27,12 +29,14 @@ class Reads:
     """How a network reads images: shape ``(c, h, w)``, and mean and std by channel in units of pixel / 255.
 
     Where ``before_crop`` says a height and a width, images are brought to it and ``image`` is their centre.
+    Images of another size are resized by ``interpolation``, with antialiasing where they shrink, as image libraries do.
     """
 
     image: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     before_crop: tuple[int, int] | None = None
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         if min(np.subtract(self.whole, self.image[1:])) < 0:
@@ -48,7 +52,8 @@ class Reads:
     @property
     def facts(self) -> tuple[object, ...]:
         """What tells it from another, for digests."""
-        return (self.image, self.mean, self.std, *(() if self.before_crop is None else (self.before_crop,)))
+        crop = () if self.before_crop is None else (self.before_crop,)
+        return (self.image, self.mean, self.std, *crop, *(() if self.interpolation == "bilinear" else (self.interpolation,)))
 
 
 def reads_of(data: TeachingData) -> Reads:
@@ -61,6 +66,8 @@ class Bridge(nn.Module):
 
     scale: Tensor
     shift: Tensor
+    rows: Tensor
+    columns: Tensor
 
     def __init__(self, student: Reads, teacher: Reads, *, name: str) -> None:
         """Compute the map; raises TeacherError where a teacher of gray images meets colour."""
@@ -74,23 +81,39 @@ class Bridge(nn.Module):
         wide = [np.broadcast_to(np.array(values, np.float64), teacher.image[0]) for values in (student.mean, student.std)]
         mean, std = np.array(teacher.mean), np.array(teacher.std)
         self.copies = teacher.image[0] // student.image[0]
-        self.size = None if teacher.whole == student.image[1:] else teacher.whole
+        self.resizes = teacher.whole != student.image[1:]
+        (height, width), (to_height, to_width) = student.image[1:], teacher.whole
+        self.register_buffer("rows", resizing(height, to_height, teacher.interpolation), persistent=False)
+        self.register_buffer("columns", resizing(width, to_width, teacher.interpolation).T.contiguous(), persistent=False)
         self.crop = None if teacher.whole == teacher.image[1:] else _centre(teacher)
         equal = np.allclose([wide[0] - mean, wide[1] - std], 0, atol=SAME)
         self.normalises = not equal
         self.register_buffer("scale", torch.tensor(wide[1] / std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("shift", torch.tensor((wide[0] - mean) / std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
+    @property
+    def before(self) -> tuple[int, int]:
+        """Height and width of a student's image."""
+        return self.rows.shape[1], self.columns.shape[0]
+
     def forward(self, images: Tensor) -> Tensor:
         """Bring a batch to the teacher's channels, size, crop and normalisation."""
         if self.copies > 1:
             images = torch.cat([images] * self.copies, dim=1)
-        if self.size is not None:
-            images = nn.functional.interpolate(images, size=self.size, mode="bilinear", align_corners=False)
+        if self.resizes:
+            images = self.rows @ images @ self.columns
         if self.crop is not None:
             (top, left), (bottom, right) = self.crop
             images = images[:, :, top:bottom, left:right]
         return images * self.scale + self.shift if self.normalises else images
+
+
+def resizing(length: int, to: int, how: Interpolation) -> Tensor:
+    """Return the matrix ``(to, length)`` that brings the rows of an image from one number to another."""
+    rows = torch.eye(length).view(1, 1, length, length)
+    if how == "nearest":
+        return nn.functional.interpolate(rows, size=(to, length), mode="nearest-exact")[0, 0]
+    return nn.functional.interpolate(rows, size=(to, length), mode=how, align_corners=False, antialias=True)[0, 0]
 
 
 def _centre(reads: Reads) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -114,7 +137,7 @@ def bridged_graph(model: onnx.ModelProto, bridge: Bridge, student: Reads) -> onn
             hint="export the part from the image to the logits",
         )
     inner = inputs[0].name
-    nodes, constants, last = _nodes(bridge, student)
+    nodes, constants, last = _nodes(bridge)
     if nodes:
         nodes[-1].output[0] = last = "bridge_out"
     for node in graph.node:
@@ -130,7 +153,7 @@ def bridged_graph(model: onnx.ModelProto, bridge: Bridge, student: Reads) -> onn
     return helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version, functions=model.functions)
 
 
-def _nodes(bridge: Bridge, student: Reads) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], str]:
+def _nodes(bridge: Bridge) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], str]:
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
     value = INPUT
@@ -145,9 +168,9 @@ def _nodes(bridge: Bridge, student: Reads) -> tuple[list[onnx.NodeProto], list[o
 
     if bridge.copies > 1:
         value = put("Concat", *[value] * bridge.copies, axis=1)
-    if bridge.size is not None:
-        size = constant("bridge_size", np.array([1, bridge.copies * student.image[0], *bridge.size], np.int64))
-        value = put("Resize", value, "", "", size, mode="linear", coordinate_transformation_mode="half_pixel")
+    if bridge.resizes:
+        value = put("MatMul", constant("bridge_rows", bridge.rows.numpy()), value)
+        value = put("MatMul", value, constant("bridge_columns", bridge.columns.numpy()))
     if bridge.crop is not None:
         ends = [constant(f"bridge_crop_{n}", np.array(end, np.int64)) for n, end in enumerate((*bridge.crop, (2, 3)))]
         value = put("Slice", value, *ends)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autokd_edge.core.codec import CodecError, decode
 from autokd_edge.errors import TeacherError
-from autokd_edge.teaching.bridge import Reads, reads_of
+from autokd_edge.teaching.bridge import Interpolation, Reads, reads_of
 from autokd_edge.teaching.samples import TeachingData
 
 _OTHER = "--teacher none, or one that was taught these classes"
@@ -19,7 +20,8 @@ _LIKE = 'write the card like {"image": [3, 224, 224], "mean": [0.485, 0.456, 0.4
 class Card:
     """What is said; ``mean`` and ``std`` in units of pixel / 255, ``image`` as ``(c, h, w)``. What is not said is as the data has it.
 
-    ``before_crop`` is ``(h, w)`` of what ``image`` is the centre of; where it is not said, the image is whole.
+    ``before_crop`` is ``(h, w)`` of what ``image`` is the centre of; where it is not said, the image is whole. Images of
+    another size are resized by ``interpolation``: "bilinear" where it is not said, "bicubic" or "nearest".
     """
 
     classes: tuple[str, ...] | None = None
@@ -27,6 +29,7 @@ class Card:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     before_crop: tuple[int, int] | None = None
+    interpolation: Interpolation | None = None
 
     def reads(self, data: TeachingData, name: str) -> Reads:
         """Return how the teacher reads images; raises TeacherError where its numbers contradict one another."""
@@ -34,7 +37,13 @@ class Card:
         channels = reads.image[0] if self.image is None else self.image[0]
         wide = [v * channels if len(v) == 1 else v for v in (reads.mean, reads.std)]
         try:
-            return Reads(image=self.image or reads.image, mean=self.mean or wide[0], std=self.std or wide[1], before_crop=self.before_crop)
+            return Reads(
+                image=self.image or reads.image,
+                mean=self.mean or wide[0],
+                std=self.std or wide[1],
+                before_crop=self.before_crop,
+                interpolation=self.interpolation or "bilinear",
+            )
         except ValueError as error:
             raise TeacherError(f"the card of teacher '{name}' must be about one kind of images: {error}", hint=_LIKE) from error
 
@@ -47,6 +56,7 @@ class Card:
             mean=self.mean or other.mean,
             std=self.std or other.std,
             before_crop=self.before_crop or other.before_crop,
+            interpolation=self.interpolation or other.interpolation,
         )
 
 
@@ -63,9 +73,15 @@ def card_beside(path: Path) -> Card:
         return decode(Card, json.loads(place.read_text()))
     except (OSError, ValueError, CodecError) as error:
         raise TeacherError(
-            f"teacher card '{place}' must hold classes, image, mean, std or before_crop: {error}",
+            f"teacher card '{place}' must hold classes, image, mean, std, before_crop or interpolation: {error}",
             hint=_LIKE,
         ) from error
+
+
+def interpolation_of(name: str) -> Interpolation:
+    """Return the interpolation of ours that a library's name means; Lanczos' is nearest to the bicubic one."""
+    known: Mapping[str, Interpolation] = {"nearest": "nearest", "nearest-exact": "nearest", "bicubic": "bicubic", "lanczos": "bicubic"}
+    return known.get(name, "bilinear")
 
 
 def says_image(stem: str) -> str:

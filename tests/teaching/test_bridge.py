@@ -6,6 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+from PIL import Image
 
 from autokd_edge.core.student import INPUT
 from autokd_edge.errors import TeacherError
@@ -16,6 +17,8 @@ COLOUR = Reads(image=(3, 6, 8), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 LARGE = Reads(image=(3, 12, 10), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CROPPED = Reads(image=(3, 12, 10), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), before_crop=(17, 16))
 CENTRE = Reads(image=(1, 4, 4), mean=(0.3,), std=(0.2,), before_crop=(6, 8))
+BICUBIC = replace(LARGE, interpolation="bicubic")
+SMALL = Reads(image=(3, 4, 5), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="nearest")
 NEAR = Reads(image=(1, 6, 8), mean=(0.30005,), std=(0.2,))
 
 
@@ -28,7 +31,18 @@ def identity(reads: Reads) -> onnx.ModelProto:
 
 @pytest.mark.parametrize(
     ("student", "teacher"),
-    [(GRAY, COLOUR), (GRAY, LARGE), (COLOUR, LARGE), (GRAY, GRAY), (GRAY, NEAR), (GRAY, CROPPED), (COLOUR, CROPPED), (GRAY, CENTRE)],
+    [
+        (GRAY, COLOUR),
+        (GRAY, LARGE),
+        (COLOUR, LARGE),
+        (GRAY, GRAY),
+        (GRAY, NEAR),
+        (GRAY, CROPPED),
+        (COLOUR, CROPPED),
+        (GRAY, CENTRE),
+        (GRAY, BICUBIC),
+        (COLOUR, SMALL),
+    ],
 )
 def test_the_bridge_in_torch_and_in_the_graph_are_the_same(student, teacher):
     bridge = Bridge(student, teacher, name="t")
@@ -36,6 +50,21 @@ def test_the_bridge_in_torch_and_in_the_graph_are_the_same(student, teacher):
     seen = ReferenceEvaluator(bridged_graph(identity(teacher), bridge, student)).run(None, {INPUT: image.numpy()})[0]
     assert seen.shape == (1, *teacher.image)
     np.testing.assert_allclose(seen, bridge(image).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize("size", [(12, 24), (4, 5), (4, 24)])
+def test_images_are_resized_as_image_libraries_do(how, size):
+    pixels = np.random.default_rng(0).random((6, 8), dtype=np.float32)
+    reads = replace(GRAY, image=(1, *size), interpolation=how)
+    seen = Bridge(GRAY, reads, name="t")(torch.from_numpy(pixels)[None, None])[0, 0]
+    wanted = Image.fromarray(pixels).resize(size[::-1], Image.Resampling[how.upper()])
+    np.testing.assert_allclose(seen.numpy(), np.asarray(wanted), atol=1e-5)
+
+
+def test_the_interpolation_tells_a_teacher_from_another_and_the_usual_one_changes_no_digest():
+    assert LARGE.facts == (LARGE.image, LARGE.mean, LARGE.std)
+    assert BICUBIC.facts != LARGE.facts
 
 
 def test_the_teacher_sees_the_pixels_by_its_own_mean_and_deviation():

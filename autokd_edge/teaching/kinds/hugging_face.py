@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor, nn
 
 from autokd_edge.errors import TeacherError
-from autokd_edge.teaching.card import Card
+from autokd_edge.teaching.card import Card, interpolation_of
 
 LEVELS = 255  # of a pixel; processors say how much one level is, cards what all of them are
 WARPED = 384  # pixels from which ConvNeXt's processor cuts nothing, whatever its crop_pct
@@ -69,6 +70,7 @@ def _card(reads: Mapping[str, Any], config: Any) -> Card:  # noqa: ANN401  a ven
         mean=tuple((value + offset) / scale for value in mean),
         std=tuple(value / scale for value in std),
         before_crop=None if whole == image else whole,
+        interpolation=None if reads.get("resample") is None else interpolation_of(Image.Resampling(reads["resample"]).name.lower()),
     )
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from autokd_edge.core.digest import digest_of_json
 from autokd_edge.errors import TeacherError
-from autokd_edge.teaching.card import Card
+from autokd_edge.teaching.card import Card, interpolation_of
 from autokd_edge.teaching.kinds.hugging_face import hugging_face_network
 from autokd_edge.teaching.kinds.reachable_hub import cache_where_unreachable
 from autokd_edge.teaching.kinds.torch_module import torch_teacher
@@ -122,6 +122,7 @@ def _timm(timm: Any, name: str) -> tuple[nn.Module, Card]:  # noqa: ANN401  a ve
         mean=tuple(said["mean"]),
         std=tuple(said["std"]),
         before_crop=None if said["crop_pct"] >= 1 else (math.floor(height / said["crop_pct"]), math.floor(width / said["crop_pct"])),
+        interpolation=interpolation_of(said["interpolation"]),
     )
 
 
@@ -140,6 +141,7 @@ def _torchvision(torchvision: Any, name: str) -> tuple[nn.Module, Card]:  # noqa
         mean=tuple(reads.mean),
         std=tuple(reads.std),
         before_crop=None if whole <= side else (whole, whole),
+        interpolation=interpolation_of(reads.interpolation.value),
     )
 
 

@@ -93,7 +93,7 @@ class _Session:
             self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             self._input = self._session.get_inputs()[0]
             self._bridge = bridge
-            probe = self(torch.zeros(1, reads.image[0] // bridge.copies, *_size_before(bridge, reads)))
+            probe = self(torch.zeros(1, reads.image[0] // bridge.copies, *bridge.before))
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise TeacherError(
                 f"teacher '{path}' must run in ONNX Runtime; {str(error).splitlines()[0][:200]}", hint=says_image(path.stem)
@@ -108,7 +108,3 @@ class _Session:
         parts = [values] if fixed != 1 else np.split(values, len(values))
         found = [self._session.run([self._session.get_outputs()[0].name], {self._input.name: part})[0] for part in parts]
         return torch.from_numpy(np.concatenate(found)).float()
-
-
-def _size_before(bridge: Bridge, reads: Reads) -> tuple[int, int]:
-    return reads.whole if bridge.size is None else (8, 8)

@@ -13,7 +13,7 @@ import torch
 class data:
     @staticmethod
     def resolve_model_data_config(model):
-        return {"input_size": (3, 16, 16), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "crop_pct": 1.0}
+        return {"input_size": (3, 16, 16), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "crop_pct": 1.0, "interpolation": "bicubic"}
 def create_model(name, pretrained):
     if name != "tiny":
         raise RuntimeError(f"Unknown model ({name})")

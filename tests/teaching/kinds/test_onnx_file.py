@@ -69,7 +69,7 @@ def test_its_cost_is_counted_exactly(tmp_path):
 @pytest.mark.parametrize(
     ("card", "said"),
     [
-        ("{", "must hold classes, image, mean, std or before_crop"),
+        ("{", "must hold classes, image, mean, std, before_crop or interpolation"),
         ('{"labels": []}', "'labels': is not known"),
         ('{"classes": ["left", "right", "middle"]}', "must have the same classes; .* knows 3 classes"),
         ('{"mean": [0.1, 0.2]}', "about one kind of images"),

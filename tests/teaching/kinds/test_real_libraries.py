@@ -154,10 +154,10 @@ def write_timm(folder, **reads) -> None:
     timm.models.save_for_hf(network, folder, model_config={"label_names": list(CLASSES)}, safe_serialization=True)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.875])
-def test_a_folder_of_timm_reads_images_as_there(tmp_path, share):
+@pytest.mark.parametrize(("share", "how"), [(1.0, "bilinear"), (0.875, "bilinear"), (0.875, "bicubic")])
+def test_a_folder_of_timm_reads_images_as_there(tmp_path, share, how):
     timm = imported("timm")
-    write_timm(tmp_path, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), crop_pct=share)
+    write_timm(tmp_path, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), crop_pct=share, interpolation=how)
     teacher = load_teacher(f"timm:local-dir:{tmp_path}", DATA)
     network = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     prepared = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
