@@ -44,7 +44,7 @@ def jetson(tmp_path):
     return FakeJetsonTools(tmp_path)
 
 
-def until(holds, seconds=10.0):
+def until(holds, seconds=20.0):
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"it did not happen within {seconds} s"
@@ -240,11 +240,11 @@ def test_a_board_whose_connection_broke_puts_its_clocks_back_where_it_stays_brok
     path = f"{jetson.bin}:{os.environ['PATH']}"
     with LoopbackBoard(tmp_path / "board", environment={"PATH": path}) as board:
         link = SshLink(SshConnection(ssh_address(board.device), client=board.ssh), patience_s=(0.1, 0.5, 1.0))
-        with clocks_locked(link, power_modes=MODES, modes=str(jetson.conf), grace_s=2):
+        with clocks_locked(link, power_modes=MODES, modes=str(jetson.conf), grace_s=5):
             board.cut()
             if opened_again:
                 assert link.run(["true"], stdin=b"", timeout_s=10.0).status == 0
-                time.sleep(4.5)
+                time.sleep(7.0)
                 assert jetson.state == LOCKED
             else:
                 until(lambda: jetson.state == AS_IT_WAS)
