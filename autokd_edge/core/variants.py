@@ -9,8 +9,8 @@ is read even where they fit, to learn how it compares: that costs another second
 costs four and more, and is read in no backend that lost to another one's float. A variant that lost by more than
 30 % to one that is as precise at least (or failed) on five candidates in a row, or took more than twice its time on
 two, is not read again; where that is the screening variant, and it lost to the same precision of another backend,
-candidates are read in that one first. Where the machine lacks what a backend needs, one failure that says so leaves out all of
-its variants.
+candidates are read in that one first. Where the machine lacks what a backend needs, one failure that says so
+leaves out all of its variants.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def next_variant(study: Study, variants: Sequence[Variant], screened: Screened) 
     tried = {m.variant for m in screened.measurements} | {unread.variant for unread in screened.unread}
     absent = {unread.variant.backend for unread in screened.unread if _is_absence(unread.failure)}
     left = (v for v in in_cheap_order(variants) if v not in tried and v.backend not in absent)
-    return next((v for v in left if not _is_outdone(study, v, screened, variants) and _worth(study, v, screened)), None)
+    return next((v for v in left if _worth(study, v, screened) and not _is_outdone(study, v, screened, variants)), None)
 
 
 def absences(study: Study) -> Mapping[str, tuple[Variant, str]]:
