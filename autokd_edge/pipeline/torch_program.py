@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 from autokd_edge.errors import ModelError
+from autokd_edge.students.exported_program import load_exported
 
 _SAVED = 'torch.export.save(torch.export.export(network, (image,)), "model.pt2")'
 _TORCH_HINT = "pip install 'autokd-edge[compile]'"
@@ -28,13 +29,9 @@ def exported(path: Path) -> onnx.ModelProto:
         raise ModelError(f"a .pt2 file needs the package '{error.name}'", hint=_TORCH_HINT) from error
     vendor: Any = torch
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = vendor.export.load(path)
-    except Exception as error:  # zip, pickle and torch errors: all of them say that the file is no such program
-        raise ModelError(
-            f"a .pt2 file must be what torch.export.save wrote; '{path}' is not ({type(error).__name__})", hint=_SAVED
-        ) from error
+        program = load_exported(path)
+    except ValueError as error:
+        raise ModelError(f"a .pt2 file must be what torch.export.save wrote; '{path}' is not: {error}", hint=_SAVED) from error
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own deprecations

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from autokd_edge.core.digest import Digest, digest_of_file, digest_of_json
 from autokd_edge.core.student import INPUT
 from autokd_edge.errors import TeacherError
+from autokd_edge.students.exported_program import load_exported
 from autokd_edge.teaching.bridge import Bridge, Reads, bridged_graph, reads_of
 from autokd_edge.teaching.card import Card, card_beside, check_classes, says_image
 from autokd_edge.teaching.onnx_cost import cost_of_graph
@@ -40,11 +41,10 @@ def pt2_teacher(path: Path, data: TeachingData) -> Teacher:
         TeacherError: no whole exported program, a fixed batch, or other classes than the data's.
     """
     try:
-        with _quiet():
-            program = torch.export.load(path)
-    except Exception as error:  # a damaged archive raises nearly anything
+        program = load_exported(path)
+    except ValueError as error:
         raise TeacherError(
-            f"teacher '{path}' must be a whole exported program; {type(error).__name__}: {str(error).splitlines()[0][:150]}",
+            f"teacher '{path}' must be a whole exported program; {error}",
             hint="torch.export.save(torch.export.export(model, ...), 'FILE.pt2')",
         ) from error
     return torch_teacher(path.name, program.module(), digest_of_file(path), card_beside(path), data)

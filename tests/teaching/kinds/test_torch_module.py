@@ -1,5 +1,6 @@
 import json
 import textwrap
+import zipfile
 
 import numpy as np
 import pytest
@@ -35,6 +36,18 @@ def test_a_pickle_named_pt2_does_not_run(tmp_path):
     torch.save({"a": torch.ones(3)}, tmp_path / "t.pt2")
     with pytest.raises(TeacherError, match="must be a whole exported program"):
         load_teacher(str(tmp_path / "t.pt2"), DATA)
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_what_torch_logs_of_a_damaged_program_is_one_line_of_ours(tmp_path, caplog, capfd, archive):
+    (tmp_path / "t.pt2").write_text("not an archive")
+    if archive:
+        with zipfile.ZipFile(tmp_path / "t.pt2", "w") as written:
+            written.writestr("archive/x", "1")
+    with pytest.raises(TeacherError, match=r"must be a whole exported program; RuntimeError: [A-Z]") as caught:
+        load_teacher(str(tmp_path / "t.pt2"), DATA)
+    assert "above" not in str(caught.value)
+    assert "Traceback" not in caplog.text + capfd.readouterr().err
 
 
 def write_function(path, body: str) -> str:
