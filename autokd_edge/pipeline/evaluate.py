@@ -144,9 +144,9 @@ class Evaluator:
                 raise LoweringError(f"a student must have at most {MOST_LAYERS} layers to be screened; it has {len(spec.layers)}")
             variants = self.stages.target.variants
             first = first_variant(study, self.screen_variant, variants)
-            found = Screened(cost=cost_of(spec), measurements=(self._untrained(spec, first),))
+            found = Screened(cost=cost_of(spec), measurements=(self._untrained(spec, first, SCREEN),))
             while (variant := next_variant(study, variants, found)) is not None:
-                reading = _outcome(partial(self._untrained, spec, variant))
+                reading = _outcome(partial(self._untrained, spec, variant, SCREEN))
                 if isinstance(reading, Failed):
                     found = replace(found, unread=(*found.unread, Unread(variant=variant, failure=reading)))
                 else:
@@ -156,29 +156,21 @@ class Evaluator:
         with nullcontext() if self.pool is None else self.pool.kept():
             return _outcome(screened)
 
-    def confirm(self, member: Member, variant: Variant, study: Study) -> Measurement | Failed:
+    def confirm(self, member: Member, variant: Variant) -> Measurement | Failed:
         """Read the engine of an untrained member, the one that was probed, by the final protocol."""
+        return _outcome(lambda: self._untrained(self.spec(member), variant, FINAL))
 
-        def confirmed() -> Measurement:
-            engine = self._untrained_engine(self.spec(member), variant)
-            with self.silence():
-                return self._final_reading(engine, variant, study)
-
-        return _outcome(confirmed)
-
-    def _untrained(self, spec: StudentSpec, variant: Variant) -> Measurement:
-        engine = self._untrained_engine(spec, variant)
+    def _untrained(self, spec: StudentSpec, variant: Variant, protocol: str) -> Measurement:
+        engine = self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
         with self.silence():
-            return self.stages.measurement(engine, variant, self.protocols[SCREEN])
-
-    def _untrained_engine(self, spec: StudentSpec, variant: Variant) -> Artifact:
-        return self.stages.engine(self.stages.untrained_graph(spec, variant), variant)
+            return self.stages.measurement(engine, variant, self.protocols[protocol])
 
     def _final_reading(self, engine: Artifact, variant: Variant, study: Study) -> Measurement:
-        """Read an engine by the final protocol: again where a disturbed reading decides, and then the one that was disturbed least.
+        """Read a taught engine by the final protocol, again where a disturbed reading decides, and return the one disturbed least.
 
         A disturbed reading decides where the latency limit is all that it breaks, and by little. Which reading stands is the
-        sentinel's word, not the engine's: the fastest of several would be luck.
+        sentinel's word, not the engine's: the fastest of several would be luck. An untrained engine is worth no such minute:
+        no long teaching hangs on it, and another finalist may follow.
         """
         taken: list[Measurement] = []
         while len(taken) <= DISTURBED_AGAIN:

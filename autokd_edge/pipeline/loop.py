@@ -123,7 +123,7 @@ class StudyLoop:
                         if until_s is not None and recorder.current.elapsed_s > until_s:
                             return  # on a slow board a batch takes longer than the whole budget
             case Confirm(member=member, variant=variant):
-                reading = evaluator.confirm(member, variant, recorder.current.of(goal))
+                reading = evaluator.confirm(member, variant)
                 recorder.record(partial(Confirmed, member=member, variant=variant, outcome=reading, goal=goal))
             case Teach():
                 recorder.record(_of(action, self._lesson(action)()))
