@@ -227,17 +227,15 @@ def _loss(reading: Measurement, rivals: Sequence[Measurement]) -> Loss:
 
 
 def _is_outdone(study: Study, variant: Variant, screened: Screened, variants: Sequence[Variant]) -> bool:
-    """Say whether another backend has the same precision and won where both were read in another one.
-
-    A candidate that was not read in both is judged by those before it that were.
-    """
+    """Say whether another backend has the same precision and won where both were read in another one, here or as a rule."""
     failed = {unread.variant for unread in screened.unread}
     going = [v for v in variants if v not in failed and not comparison(study, v).skipped]
     rivals = {v.backend for v in going if v.precision == variant.precision} - {variant.backend}
     for own in (v for v in variants if v.backend == variant.backend and v != variant):
         for other in (v for v in going if v.backend in rivals and v.precision == own.precision):
             mine, theirs = screened.reading(own), screened.reading(other)
-            if _why_gave_way(study, own, other) if mine is None or theirs is None else _loses(mine, [theirs]):
+            lost_here = mine is not None and theirs is not None and _loses(mine, [theirs])
+            if lost_here or _why_gave_way(study, own, other):
                 return True
     return False
 

@@ -239,6 +239,7 @@ def test_what_was_given_up_before_speaks_for_its_backend_on_a_candidate_that_was
     lost, variants = read({FP32: 1.4, OTHER: 1.0}), (FP32, OTHER, INT8, OTHER_INT8)
     assert may_win(a_study(*[lost] * 5, read({OTHER: 0.9})), member(5), variants) == (OTHER, OTHER_INT8)
     assert may_win(a_study(*[lost] * 4, read({OTHER: 0.9})), member(4), variants) == variants
+    assert may_win(a_study(read({FP32: 1.0, OTHER: 0.9}), *[lost] * 5), member(0), variants) == (FP32, OTHER, OTHER_INT8)
     gone = read({OTHER: 0.9}, failed=(OTHER_INT8,))
     assert INT8 in may_win(a_study(*[lost] * 5, *[gone] * 5), member(5), variants)  # the other backend's was given up too
 
