@@ -78,7 +78,7 @@ def test_every_reading_was_measured_on_this_machine(events):
     readings = [m for p in study.probes if isinstance(p.outcome, Screened) for m in p.outcome.measurements]
     readings += [g.outcome.measurement for g in study.grades if isinstance(g.outcome, Grade)]
     readings += study.reference.measurements
-    assert len(readings) > 8
+    assert len(readings) > 5  # of one candidate at least, on however slow a machine
     assert {reading.origin for reading in readings} == {"device"}
     assert {(r.fingerprint.processor, r.fingerprint.isa_flags) for r in readings} == {(machine.processor, machine.isa_flags)}
     assert {r.variant.backend for r in readings} == {"openvino", "tvm"}
