@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes.command import Done, held_by, run_apart, run_here
 from fakes.sshd import LoopbackBoard
+from fakes.targets import write_target_without
 
 from autokd_edge.api.folder import RunFolder
 from autokd_edge.core.events import Opened, Probed, Shipped
@@ -40,17 +41,8 @@ def board(tmp_path_factory):
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     folder = tmp_path_factory.mktemp("over")
-    write_target(folder)
+    write_target_without("host", "tvm/fp32", "openvino/bf16", "tvm/int8", out=folder / TARGET)
     return folder
-
-
-def write_target(folder: Path) -> None:
-    text = (Path(__file__).parents[1] / "targets" / "host.toml").read_text()
-    for backend, precision in (("tvm", "fp32"), ("openvino", "bf16"), ("tvm", "int8")):
-        variant = f'[[variants]]\nbackend = "{backend}"\nprecision = "{precision}"\n\n'
-        assert variant in text
-        text = text.replace(variant, "")
-    (folder / TARGET).write_text(text)
 
 
 def events_of(here):

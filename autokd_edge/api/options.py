@@ -19,7 +19,7 @@ from autokd_edge.errors import InputError
 GUIDED = "edge-bo"  # the policy that takes a user's own knowledge
 BATCH = 128  # images of an optimiser step; the trainer's own
 SEARCH_STEPS = 200  # of a teaching during the search
-SECONDS_A_STEP = 4  # of a time budget too short for so many: 8 minutes are enough for six teachings of 120 steps, and for the rest
+SECONDS_A_STEP = 4  # of a time budget too short for so many: 8 minutes had room for three to five teachings of 120 steps
 MEMBERS = 8  # of the best family that are taught in full, time permitting
 MOST_SEED = 2**32 - 1  # seeds of epochs and variants are made of it, and torch takes 64 bits
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -112,11 +112,16 @@ class SearchOptions:
         """Read the budget; raises LimitError."""
         return parse_budget(self.budget)
 
-    def search_steps_for(self, budget: Budget) -> int:
-        """Return the steps of a teaching during the search: as many as asked for, else fewer in a short time, which must do for several."""
+    def steps_of_search(self) -> int:
+        """Return the steps of a teaching during the search: as many as asked for, else fewer in a short time, which must do for several.
+
+        Raises:
+            LimitError: the budget cannot be read.
+        """
         if self.search_steps is not None:
             return self.search_steps
-        return SEARCH_STEPS if budget.seconds is None else max(1, min(SEARCH_STEPS, int(budget.seconds / SECONDS_A_STEP)))
+        seconds = self.budgeted().seconds
+        return SEARCH_STEPS if seconds is None else max(1, min(SEARCH_STEPS, int(seconds / SECONDS_A_STEP)))
 
     def final_steps_for(self, samples: int) -> int | None:
         """Return the steps of the last teaching on so many training images; None where the time left decides."""
@@ -149,12 +154,12 @@ class SearchOptions:
             raise InputError(f"rungs must be at least 1; got {self.rungs}", hint="--rungs 3")
         if not 2 <= self.eta <= 4:
             raise InputError(f"eta must be 2 to 4; got {self.eta}", hint="--eta 3")
-        steps_of_search = self.search_steps_for(budget)
-        if 1 <= steps_of_search < self.eta ** (self.rungs - 1):
+        whole = self.steps_of_search()
+        if 1 <= whole < self.eta ** (self.rungs - 1):
             raise InputError(
-                f"the lowest of {self.rungs} rungs must have a step; {steps_of_search} steps over {self.eta} to the power of "
+                f"the lowest of {self.rungs} rungs must have a step; {whole} steps over {self.eta} to the power of "
                 f"{self.rungs - 1} are fewer",
-                hint=f"--search-steps {max(200, self.eta ** (self.rungs - 1))}, or fewer --rungs",
+                hint=f"--search-steps {max(SEARCH_STEPS, self.eta ** (self.rungs - 1))}, or fewer --rungs",
             )
         check_qat_steps(self.qat_steps)
         if self.final_epochs is not None and not 0 < self.final_epochs < math.inf:  # nor NaN

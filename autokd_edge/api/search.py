@@ -292,7 +292,7 @@ def _config(
         policy=options.policy,
         loss=loss,
         budget=options.budgeted(),
-        search_steps=options.search_steps_for(options.budgeted()),
+        search_steps=options.steps_of_search(),
         rungs=options.rungs,
         eta=options.eta,
         final_steps=options.final_steps_for(len(data.train)),

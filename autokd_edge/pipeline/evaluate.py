@@ -173,10 +173,9 @@ class Evaluator:
         no long teaching hangs on it, and another finalist may follow.
         """
         taken: list[Measurement] = []
-        while len(taken) <= DISTURBED_AGAIN:
+        for _ in range(1 + DISTURBED_AGAIN):
             taken.append(self.stages.measurement(engine, variant, self.protocols[FINAL]))
-            broken = [slack for slack in study.slacks(taken[-1]) if slack.excess > 0]
-            if not (taken[-1].is_disturbed and broken and all(s.limit == "latency" and s.excess <= LOST_BY for s in broken)):
+            if not _decides_disturbed(taken[-1], study):
                 return taken[-1]
         return min(taken, key=lambda reading: reading.sentinel.slower_ns)
 
@@ -265,6 +264,12 @@ class Evaluator:
 def stage_of(error: StageError) -> Stage:
     """Name the stage that an error ended."""
     return next(name for kind, name in _STAGES.items() if isinstance(error, kind))
+
+
+def _decides_disturbed(reading: Measurement, study: Study) -> bool:
+    """Say whether a disturbed reading breaks the latency limit alone, and by no more than a disturbance explains."""
+    broken = [slack for slack in study.slacks(reading) if slack.excess > 0]
+    return reading.is_disturbed and bool(broken) and all(slack.limit == "latency" and slack.excess <= LOST_BY for slack in broken)
 
 
 def _outcome(work: Callable[[], _T]) -> _T | Failed:

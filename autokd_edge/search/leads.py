@@ -75,7 +75,7 @@ class Leads:
         """
         taught = lessons(self._study)
         tried = {final.pupil.member for final in self._finals}
-        spare = [r for r in readings(self._study) if r.worst <= most and r.member not in self._refused and r.member not in tried]
+        spare = [r for r in self._within(most) if r.member not in tried]
         if most >= 0 or not taught or not spare:
             return None
         best, accuracy = max(taught, key=lambda lesson: lesson[1])
@@ -88,7 +88,7 @@ class Leads:
         """Return the lessons of the search that are accurate enough, of members that have the margin that finalists lacked."""
         most, limits, reference = self._excess_allowed(), self._study.goal.limits, self._study.reference
         teacher = None if reference is None else reference.accuracy
-        fast = {r.member for r in readings(self._study) if r.worst <= most and r.member not in self._refused}
+        fast = {reading.member for reading in self._within(most)}
         return [
             (pupil, accuracy)
             for pupil, accuracy in lessons(self._study)
@@ -100,6 +100,10 @@ class Leads:
         tried = {*(final.pupil for final in self._finals), *(begun.pupil for begun in self._running)}
         family = self._families.get(pupil.member.architecture, [])
         return [r for r in family if Pupil(member=r.member, distillation=pupil.distillation) not in tried]
+
+    def _within(self, most: float) -> list[Reading]:
+        """Return the readings whose worst excess is ``most`` or less, of members that the final protocol did not refuse."""
+        return [reading for reading in readings(self._study) if reading.worst <= most and reading.member not in self._refused]
 
     def _excess_allowed(self) -> float:
         """Return the excess at probing that would have passed the final reading, by the finalists so far.

@@ -6,7 +6,7 @@ import pytest
 
 from autokd_edge.api.keywords import SearchKeywords
 from autokd_edge.api.options import MOST_SEED, SearchOptions, cores
-from autokd_edge.core.limits import Budget, InstructionLimit, parse_budget
+from autokd_edge.core.limits import Budget, InstructionLimit
 from autokd_edge.errors import InputError, LimitError
 
 GOOD = SearchOptions(data="digits", teacher="example:digits")
@@ -89,8 +89,8 @@ def test_without_epochs_the_steps_are_taken_as_they_are():
 
 @pytest.mark.parametrize(("budget", "steps"), [("30min", 200), ("8min", 120), ("60s", 15), ("1s", 1), ("20", 200)])
 def test_a_short_time_budget_makes_the_teachings_of_the_search_shorter(budget, steps):
-    assert options(budget=budget).search_steps_for(parse_budget(budget)) == steps
-    assert options(budget=budget, search_steps=7).search_steps_for(parse_budget(budget)) == 7
+    assert options(budget=budget).steps_of_search() == steps
+    assert options(budget=budget, search_steps=7).steps_of_search() == 7
 
 
 @pytest.mark.parametrize("epochs", [0.0, -1.0, math.inf, math.nan])
