@@ -16,16 +16,20 @@ COST = Cost(parameters=1, macs=1, activation_bytes=1)
 FAILED = Failed(stage="quantize", error="QuantizeError", message="refused", retryable=False)
 ABSENT = Failed(stage="build", error="AbsentDeviceError", message="no GPU here", retryable=False)
 LIMIT_X = 0.25  # of the teacher's latency
+LIMIT_BYTES = 200_000
 
 
-def read(limit_shares: dict[Variant, float], *, failed: tuple[Variant, ...] = ()) -> Screened:
-    """A member with the given latencies, as shares of the latency limit."""
-    taken = {v: replace(measurement(share * LIMIT_X * TEACHER_NS), variant=v) for v, share in limit_shares.items()}
+def read(
+    limit_shares: dict[Variant, float], *, failed: tuple[Variant, ...] = (), memory_shares: dict[Variant, float] | None = None
+) -> Screened:
+    """A member with the given latencies, as shares of the latency limit, and the memories, as shares of that limit."""
+    bytes_of = {v: round((memory_shares or {}).get(v, 1.0) * LIMIT_BYTES) for v in limit_shares}
+    taken = {v: replace(measurement(share * LIMIT_X * TEACHER_NS, bytes_of[v]), variant=v) for v, share in limit_shares.items()}
     return Screened(cost=COST, measurements=tuple(taken.values()), unread=tuple(Unread(variant=v, failure=FAILED) for v in failed))
 
 
-def a_study(*outcomes: Screened | Failed, latency_x: float | None = LIMIT_X) -> Study:
-    events = opening(config(latency_x=latency_x))
+def a_study(*outcomes: Screened | Failed, latency_x: float | None = LIMIT_X, memory_bytes: int | None = None) -> Study:
+    events = opening(config(latency_x=latency_x, memory_bytes=memory_bytes))
     for i, outcome in enumerate(outcomes):
         events.append(Probed(member=member(i), outcome=outcome, at_s=2.0 + i))
     return fold(events)
@@ -110,6 +114,30 @@ def test_a_variant_gives_way_to_none_that_is_less_precise():
     assert not comparison(study, OTHER).skipped
     assert next_variant(study, (FP32, OTHER, INT8, OTHER_INT8), read({OTHER: 1.4})) == OTHER_INT8
     assert comparison(a_study(*[read({BF16: 1.4, FP32: 1.0})] * 5), BF16).skipped
+
+
+def test_one_runtime_s_memory_says_nothing_of_another_s():
+    variants = (FP32, BF16, INT8, OTHER, OTHER_INT8)
+    heavy = read({FP32: 0.9}, memory_shares={FP32: 20.0})
+    assert next_variant(a_study(memory_bytes=LIMIT_BYTES), variants, heavy) == OTHER  # and none of its own backend's
+    light = read({FP32: 0.9, OTHER: 0.8}, memory_shares={FP32: 20.0, OTHER: 3.0})
+    assert next_variant(a_study(light, memory_bytes=LIMIT_BYTES), variants, light) == OTHER_INT8
+    learnt = a_study(*[light] * 5, memory_bytes=LIMIT_BYTES)
+    assert next_variant(learnt, (FP32, OTHER), read({FP32: 0.9}, memory_shares={FP32: 6.6})) == OTHER  # it gains 6.7 times
+    assert next_variant(learnt, (FP32, OTHER), read({FP32: 0.9}, memory_shares={FP32: 6.8})) is None
+    assert next_variant(a_study(memory_bytes=LIMIT_BYTES), variants, read({FP32: 4.1}, memory_shares={FP32: 20.0})) is None
+
+
+@pytest.mark.parametrize(("memories", "skipped"), [((20.0, 0.9), False), ((20.0, 3.0), False), ((3.5, 3.0), True), ((0.9, 0.3), True)])
+def test_a_variant_loses_to_none_that_breaks_a_limit_which_it_keeps_or_is_nearer_to(memories, skipped):
+    both = read({FP32: 0.5, OTHER: 0.9}, memory_shares=dict(zip((FP32, OTHER), memories, strict=True)))
+    study = a_study(*[both] * 5, memory_bytes=LIMIT_BYTES)
+    assert comparison(study, OTHER).skipped == skipped
+
+
+def test_what_alone_keeps_the_memory_limit_is_graded_though_it_is_slower():
+    study = a_study(read({FP32: 0.3, OTHER: 0.9}, memory_shares={FP32: 20.0, OTHER: 0.9}), memory_bytes=LIMIT_BYTES)
+    assert may_win(study, member(0), (FP32, INT8, OTHER)) == (INT8, OTHER)
 
 
 def test_a_candidate_that_another_variant_brought_within_the_limit_is_decided():
