@@ -35,6 +35,7 @@ VENDORS = (
 # What teaches or models is torch (or SciPy) by nature; everything else must load without it.
 TORCH_BY_NATURE = (
     "autokd_edge.teaching.",
+    "autokd_edge.students.depthwise",
     "autokd_edge.students.lower_torch",
     "autokd_edge.search.accuracies",
     "autokd_edge.search.acquisition",

@@ -32,6 +32,7 @@ from autokd_edge.core.student import (
     StudentSpec,
     WeightedSum,
 )
+from autokd_edge.students.depthwise import DepthwiseConv2d
 
 
 class SpecNetwork(nn.Module):
@@ -146,6 +147,8 @@ class _GlobalAvgPool(nn.Module):
 def _module(spec: StudentSpec, layer: Layer) -> nn.Module:
     n_in = spec.in_channels(layer)
     match layer.op:
+        case Conv2d() as c if 1 < c.groups == n_in == c.out_channels:
+            return DepthwiseConv2d(n_in, c.kernel, c.stride, bias=c.bias)
         case Conv2d() as c:
             return nn.Conv2d(n_in, c.out_channels, c.kernel, c.stride, c.kernel // 2, groups=c.groups, bias=c.bias)
         case BatchNorm():
