@@ -169,12 +169,12 @@ def _nodes(bridge: Bridge) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]
     if bridge.copies > 1:
         value = put("Concat", *[value] * bridge.copies, axis=1)
     if bridge.resizes:
-        value = put("MatMul", constant("bridge_rows", bridge.rows.numpy()), value)
-        value = put("MatMul", value, constant("bridge_columns", bridge.columns.numpy()))
+        value = put("MatMul", constant("bridge_rows", bridge.rows.cpu().numpy()), value)
+        value = put("MatMul", value, constant("bridge_columns", bridge.columns.cpu().numpy()))
     if bridge.crop is not None:
         ends = [constant(f"bridge_crop_{n}", np.array(end, np.int64)) for n, end in enumerate((*bridge.crop, (2, 3)))]
         value = put("Slice", value, *ends)
     if bridge.normalises:
-        value = put("Mul", value, constant("bridge_scale", bridge.scale.numpy()))
-        value = put("Add", value, constant("bridge_shift", bridge.shift.numpy()))
+        value = put("Mul", value, constant("bridge_scale", bridge.scale.cpu().numpy()))
+        value = put("Add", value, constant("bridge_shift", bridge.shift.cpu().numpy()))
     return nodes, constants, value

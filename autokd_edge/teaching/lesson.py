@@ -18,7 +18,8 @@ from torch import Tensor
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.errors import TeachError
 from autokd_edge.students.lower_torch import torch_from_spec
-from autokd_edge.teaching.arithmetic import fast_arithmetic
+from autokd_edge.teaching.arithmetic import CPU, fast_arithmetic
+from autokd_edge.teaching.batches import Batch
 from autokd_edge.teaching.features import FeatureReader
 from autokd_edge.teaching.losses import Loss, Outputs
 from autokd_edge.teaching.weights import write_arrays
@@ -37,18 +38,21 @@ RECENT = 4
 
 
 class Lesson:
-    """A student, its optimiser and its loss; goes on from what was saved beside ``partial``.
+    """A student, its optimiser and its loss, on a device; goes on from what was saved beside ``partial``.
 
     ``pauses`` says that it is graded on the way, which does not change what is learnt.
     """
 
-    def __init__(self, spec: StudentSpec, steps: int, seed: int, partial: Path, loss: Loss, *, pauses: bool = False) -> None:
-        torch.manual_seed(seed)  # dropout, and some losses, draw from the global generator
+    def __init__(
+        self, spec: StudentSpec, steps: int, seed: int, partial: Path, loss: Loss, *, pauses: bool = False, device: torch.device = CPU
+    ) -> None:
+        torch.manual_seed(seed)  # dropout, and some losses, draw from the global generators
         self.step = 0
         self.loss = math.nan
-        self.network = torch_from_spec(spec).laid_out(torch.channels_last)
+        self._device = device
+        self.network = torch_from_spec(spec).laid_out(torch.channels_last).to(device)
         self.network.train()
-        self.teaches = loss
+        self._teaches = loss.to(device)
         self._features = FeatureReader(self.network) if loss.needs_features else None
         self._partial = partial
         self._before_s = 0.0  # of earlier runs
@@ -65,17 +69,21 @@ class Lesson:
         """Seconds of work so far, those of earlier runs included."""
         return self._before_s + time.monotonic() - self._began
 
-    def forward(self, images: Tensor) -> Outputs:
+    def take_step(self, batch: Batch, answers: Outputs) -> None:
+        """Take one optimiser step on a batch and what the teacher says of it; raises TeachError where the loss is not finite."""
+        labels = batch.labels.to(self._device)
+        self._descend(self._teaches(self._forward(batch.images), answers.to(self._device), labels, batch.index))
+
+    def _forward(self, images: Tensor) -> Outputs:
         """Return float32 logits ``(b, classes)``, and features if the loss wants them, of normalised images ``(b, c, h, w)``."""
-        images = images.contiguous(memory_format=torch.channels_last)
-        with fast_arithmetic():
+        images = images.to(self._device).contiguous(memory_format=torch.channels_last)
+        with fast_arithmetic(self._device):
             if self._features is None:
                 return Outputs(logits=self.network(images).float())
             found = self._features(images)
         return Outputs(logits=found.logits.float(), features=found.features)
 
-    def descend(self, loss: Tensor) -> None:
-        """Take one optimiser step; raises TeachError where the loss is not finite."""
+    def _descend(self, loss: Tensor) -> None:
         self.loss = loss.item()
         if not math.isfinite(self.loss):
             raise TeachError(f"the loss must be finite; it is {self.loss} at step {self.step + 1} of {self._steps}")
@@ -119,13 +127,15 @@ class Lesson:
     def save(self) -> None:
         """Write all that the lesson needs to go on."""
         arrays = {f"network/{name}": value for name, value in self.network.arrays().items()}
-        arrays |= {f"loss/{name}": value.contiguous() for name, value in self.teaches.state_dict().items()}
+        arrays |= {f"loss/{name}": value.contiguous() for name, value in self._teaches.state_dict().items()}
         arrays |= {f"average/{number}": value.contiguous() for number, value in enumerate(self._average or ())}
         for number, state in self._optimizer.state_dict()["state"].items():
             arrays[f"momentum/{number}"] = state["momentum_buffer"].contiguous()
         arrays["step"] = torch.tensor(self.step)
         arrays["seconds"] = torch.tensor(self.seconds)
         arrays["random"] = torch.get_rng_state()
+        if self._device.type == "cuda":
+            arrays["random_of_gpu"] = torch.cuda.get_rng_state(self._device)
         write_arrays(self._partial, arrays)
 
     def _resume(self) -> None:
@@ -137,7 +147,7 @@ class Lesson:
             return {key.removeprefix(f"{name}/"): value for key, value in arrays.items() if key.startswith(f"{name}/")}
 
         self.network.load_arrays(part("network"))
-        self.teaches.load_state_dict(part("loss"))
+        self._teaches.load_state_dict(part("loss"))
         for number, value in part("average").items():
             if self._average is not None:  # a short lesson has one until its last pause
                 self._average[int(number)].copy_(value)
@@ -146,6 +156,8 @@ class Lesson:
         self.step = int(arrays["step"])
         self._before_s = float(arrays["seconds"])
         torch.set_rng_state(arrays["random"])
+        if self._device.type == "cuda" and "random_of_gpu" in arrays:
+            torch.cuda.set_rng_state(arrays["random_of_gpu"], self._device)
 
 
 def rate(step: int, steps: int) -> float:

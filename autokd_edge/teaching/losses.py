@@ -30,6 +30,10 @@ class Outputs:
     logits: Tensor
     features: tuple[Tensor, ...] = ()
 
+    def to(self, device: torch.device) -> Outputs:
+        """Return them on a device."""
+        return Outputs(logits=self.logits.to(device), features=tuple(feature.to(device) for feature in self.features))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lessons:
@@ -56,7 +60,7 @@ class Loss(nn.Module):
         self.point = point
 
     def forward(self, student: Outputs, teacher: Outputs, labels: Tensor, index: Tensor) -> Tensor:
-        """Return the mean over the batch; ``index`` are the sample numbers ``(n,)``."""
+        """Return the mean over the batch; ``index`` are the sample numbers ``(n,)``, on the CPU whatever the others are on."""
         raise NotImplementedError
 
 
@@ -114,12 +118,13 @@ class DKD(Loss):
     def forward(self, student: Outputs, teacher: Outputs, labels: Tensor, index: Tensor) -> Tensor:  # noqa: ARG002
         """Return the sum."""
         tau, beta = self.point.number("tau"), self.point.number("beta")
-        target = functional.one_hot(_class(labels), student.logits.shape[1]).bool()  # (n, k)
+        target = _class(labels)[:, None]  # (n, 1)
+        others = _all_but(target, student.logits.shape[1])
         s, t = functional.log_softmax(student.logits / tau, dim=1), functional.log_softmax(teacher.logits / tau, dim=1)
-        binary = _kl(_two(t, target), _two(s, target))
+        binary = _kl(_two(t, target, others), _two(s, target, others))
         # Without the target: its logit is taken out before the softmax.
-        others = [functional.log_softmax(v.logits[~target].view(len(labels), -1) / tau, dim=1) for v in (teacher, student)]
-        return functional.cross_entropy(student.logits, labels) + tau**2 * (binary + beta * _kl(others[0], others[1]))
+        without = [functional.log_softmax(v.logits.gather(1, others) / tau, dim=1) for v in (teacher, student)]
+        return functional.cross_entropy(student.logits, labels) + tau**2 * (binary + beta * _kl(*without))
 
 
 class DIST(Loss):
@@ -208,7 +213,7 @@ class CRD(Loss):
             functional.normalize(layer(v.features[-1].float().mean(dim=(2, 3))), dim=1)  # (n, DIMENSIONS)
             for layer, v in zip(self.embed, (student, teacher), strict=True)
         ]
-        asked = torch.cat([index[:, None], self._drawn(index)], dim=1)  # (n, 1 + negatives)
+        asked = torch.cat([index[:, None], self._drawn(index)], dim=1).to(values[0].device)  # (n, 1 + negatives)
         contrast = self._contrast(values[0], 1, asked) + self._contrast(values[1], 0, asked)
         with torch.no_grad():
             for which, value in enumerate(values):
@@ -269,10 +274,15 @@ def _kl(target: Tensor, found: Tensor) -> Tensor:
     return functional.kl_div(found, target, reduction="batchmean", log_target=True)
 
 
-def _two(logs: Tensor, target: Tensor) -> Tensor:
+def _all_but(target: Tensor, classes: int) -> Tensor:
+    """Return the other classes ``(n, k - 1)`` of each target ``(n, 1)``, in order."""
+    others = torch.arange(classes - 1, device=target.device)[None]
+    return others + (others >= target)
+
+
+def _two(logs: Tensor, target: Tensor, others: Tensor) -> Tensor:
     """Log-probabilities ``(n, 2)`` of the target class and of all others together."""
-    rest = logs.masked_fill(target, -torch.inf)
-    return torch.stack([logs[target], rest.logsumexp(dim=1)], dim=1)
+    return torch.cat([logs.gather(1, target), logs.gather(1, others).logsumexp(dim=1, keepdim=True)], dim=1)
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Quantisation-aware tuning: teach a quantised graph on, its rounding in the loop, from what its quantiser made of it.
 
 A graph of a device has its batch norms folded, and it is taught so: what is learnt is what the engine computes with. It runs in
-float32 throughout: the eight bits of bfloat16 would be noise as large as that of the integers. Adam (Kingma, Ba, 2014, arXiv
-1412.6980), because weights and ranges are learnt in units of their own, and a rate that falls along a cosine.
+float32 throughout, on the processor: the eight bits of bfloat16 would be noise as large as that of the integers. Adam (Kingma,
+Ba, 2014, arXiv 1412.6980), because weights and ranges are learnt in units of their own, and a rate that falls along a cosine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from autokd_edge.core.digest import Digest
 from autokd_edge.core.quantization import FineTuningRecipe
 from autokd_edge.core.space import Point
 from autokd_edge.errors import StoreError, TeachError
+from autokd_edge.teaching.arithmetic import CPU
 from autokd_edge.teaching.batches import Batch, TrainingBatches
 from autokd_edge.teaching.losses import LOSSES, Lessons, Outputs
 from autokd_edge.teaching.qdq_network import QDQNetwork
@@ -68,7 +69,7 @@ class GraphTuner:
         loss = LOSSES[recipe.loss](recipe.distillation, lessons)
         while lesson.step < recipe.steps:
             batch = self.batches.at(lesson.step)
-            answers = self.answers(batch)
+            answers = self.answers(batch).to(CPU)
             try:
                 lesson.descend(loss(lesson.forward(batch.images), answers, batch.labels, batch.index))
             except RuntimeError as error:  # torch's own: too little memory, say

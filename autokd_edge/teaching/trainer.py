@@ -21,7 +21,7 @@ from autokd_edge.core.student import StudentSpec
 from autokd_edge.errors import StoreError, TeacherError, TeachError
 from autokd_edge.ports import TaughtNetwork
 from autokd_edge.students.lower_torch import SpecNetwork
-from autokd_edge.teaching.arithmetic import fast_arithmetic
+from autokd_edge.teaching.arithmetic import fast_arithmetic, teaching_device
 from autokd_edge.teaching.augment import Augmenter
 from autokd_edge.teaching.batches import Batch, TrainingBatches
 from autokd_edge.teaching.features import FeatureReader, feature_channels
@@ -56,6 +56,7 @@ class KDDistiller:
         """
         check_loss(loss, teacher)
         self._data = data
+        self._device = teaching_device()
         self._seed = seed
         self._pace = pace
         self._loss, self._kind = loss, LOSSES[loss]
@@ -108,11 +109,11 @@ class KDDistiller:
         channels = feature_channels(spec) if self._kind.needs_features else ()
         lessons = Lessons(student_channels=channels, teacher_channels=self._teacher_channels, labels=self._labels, seed=seed)
         partial = out.with_suffix(".partial")
-        lesson = Lesson(spec, steps, seed, partial, self._kind(distillation, lessons), pauses=until is not None)
+        lesson = Lesson(spec, steps, seed, partial, self._kind(distillation, lessons), pauses=until is not None, device=self._device)
         if until is None or lesson.step <= until:
             return lesson
         lesson.forget()
-        return Lesson(spec, steps, seed, partial, self._kind(distillation, lessons), pauses=True)
+        return Lesson(spec, steps, seed, partial, self._kind(distillation, lessons), pauses=True, device=self._device)
 
     def _go_on(self, lesson: Lesson, until: int) -> None:
         """Take the steps that are missing; raises TeachError."""
@@ -124,7 +125,7 @@ class KDDistiller:
         batch = self._batches.at(lesson.step)
         answers = self._answers(batch)
         try:
-            lesson.descend(lesson.teaches(lesson.forward(batch.images), answers, batch.labels, batch.index))
+            lesson.take_step(batch, answers)
         except RuntimeError as error:  # torch's own: too little memory, say
             raise TeachError(f"torch could not take step {lesson.step + 1} of {until}: {str(error).splitlines()[0]}") from error
 
@@ -150,8 +151,8 @@ class KDDistiller:
         assert teacher.layers is not None, "checked with the loss"  # noqa: S101
         before, network = teacher.layers()
         self._teacher_channels = feature_channels(network.spec)
-        reader = FeatureReader(network, before=before)
-        return lambda batch: _read(reader, batch.images)
+        reader = FeatureReader(network.to(self._device), before=before.to(self._device))
+        return lambda batch: _read(reader, batch.images.to(self._device))
 
 
 def check_loss(loss: str, teacher: Teacher | None) -> None:
@@ -170,7 +171,7 @@ def check_loss(loss: str, teacher: Teacher | None) -> None:
 
 @torch.no_grad()
 def _read(reader: FeatureReader, images: Tensor) -> Outputs:
-    with fast_arithmetic():
+    with fast_arithmetic(images.device):
         return reader(images.contiguous(memory_format=torch.channels_last))
 
 
@@ -193,10 +194,11 @@ def _recorded(record: Path, needed: Path) -> TaughtNetwork | None:
 
 @torch.no_grad()
 def accuracy_of(network: SpecNetwork, samples: LabelledImages, augment: Augmenter) -> float:
-    """Return the share of right answers in %, computed in float32 without augmentation."""
+    """Return the share of right answers in %, computed in float32 without augmentation, where the network lies."""
     network.eval()
+    device = next(network.parameters()).device
     right = 0
     for first in range(0, len(samples), 500):
-        images = augment.plain(torch.from_numpy(samples.images[first : first + 500].copy()))
-        right += int((network(images).argmax(1).numpy() == samples.labels[first : first + 500]).sum())
+        images = augment.plain(torch.from_numpy(samples.images[first : first + 500].copy())).to(device)
+        right += int((network(images).argmax(1).cpu().numpy() == samples.labels[first : first + 500]).sum())
     return 100 * right / len(samples)

@@ -20,6 +20,7 @@ from autokd_edge.errors import StoreError, TeacherError, TeachError
 from autokd_edge.students.families.resnet import resnet_spec
 from autokd_edge.students.lower_torch import torch_from_spec
 from autokd_edge.teaching.augment import Augmenter, AugmentPlan
+from autokd_edge.teaching.batches import Batch
 from autokd_edge.teaching.data import data_source
 from autokd_edge.teaching.lesson import AVERAGED_FROM, PEAK_RATE, SAVE_EVERY, Lesson, rate
 from autokd_edge.teaching.losses import LOSSES, CrossEntropy, Lessons, Outputs
@@ -275,9 +276,8 @@ def test_the_average_follows_the_weights(tmp_path):
     lesson = Lesson(small_student(), AVERAGED_FROM, 1, tmp_path / "p", CrossEntropy(Point(values=()), lessons))
     seen = []
     for _ in range(3):
-        lesson.descend(
-            lesson.teaches(lesson.forward(torch.randn(8, 1, 8, 8)), Outputs(logits=torch.empty(0)), torch.arange(8) % 3, torch.arange(8))
-        )
+        batch = Batch(epoch=0, index=torch.arange(8), images=torch.randn(8, 1, 8, 8), labels=torch.arange(8) % 3)
+        lesson.take_step(batch, Outputs(logits=torch.empty(0)))
         seen.append([value.detach().clone() for value in lesson._state])
     first, second, third = (values[0] for values in seen)
     assert torch.allclose(lesson.averaged_weights()[0], (first + second + third) / 3, atol=1e-6)  # of few steps, the plain mean

@@ -27,7 +27,7 @@ from torch import nn
 from autokd_edge.core.space import Point
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.students.depthwise import DepthwiseConv2d
-from autokd_edge.teaching.batches import BATCH
+from autokd_edge.teaching.batches import BATCH, Batch
 from autokd_edge.teaching.lesson import Lesson
 from autokd_edge.teaching.losses import CrossEntropy, Lessons, Outputs
 
@@ -67,13 +67,13 @@ def _row(spec: StudentSpec, steps: int) -> dict[str, float] | None:
         if not _put_back_torch_s_own(own):
             return None
         generator = torch.Generator().manual_seed(0)
-        images = torch.randn(BATCH, *spec.input, generator=generator)
-        labels = torch.randint(0, 10, (BATCH,), generator=generator)
+        labels = torch.randint(0, spec.classes, (BATCH,), generator=generator)
+        batch = Batch(epoch=0, index=torch.arange(BATCH), images=torch.randn(BATCH, *spec.input, generator=generator), labels=labels)
         times: dict[str, list[float]] = {"ours": [], "own": []}
         for step in range(steps + WARM):
             for which, lesson in (("ours", ours), ("own", own)):
                 began = time.perf_counter()
-                lesson.descend(lesson.teaches(lesson.forward(images), Outputs(logits=torch.empty(0)), labels, torch.arange(BATCH)))
+                lesson.take_step(batch, Outputs(logits=torch.empty(0)))
                 if step >= WARM:
                     times[which].append(1000 * (time.perf_counter() - began))
     medians = {which: statistics.median(values) for which, values in times.items()}

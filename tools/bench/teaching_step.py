@@ -62,11 +62,11 @@ def main() -> int:
         def distilled(lesson: Lesson, step: int) -> None:
             batch = batches.at(step)
             answers = Outputs(logits=logits.of(batch.images, batch.index, batch.epoch))
-            lesson.descend(lesson.teaches(lesson.forward(batch.images), answers, batch.labels, batch.index))
+            lesson.take_step(batch, answers)
 
         def plain(lesson: Lesson, step: int) -> None:
             batch = batches.at(step)
-            lesson.descend(lesson.teaches(lesson.forward(batch.images), nothing, batch.labels, batch.index))
+            lesson.take_step(batch, nothing)
 
         for label, values in STUDENTS.items():
             spec = family.spec(family.space(task).point(values), task, 0)

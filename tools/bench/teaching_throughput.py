@@ -126,7 +126,7 @@ def _ours(spec: StudentSpec, data: TeachingData, teacher: Teacher, steps: int) -
         def step(number: int) -> None:
             batch = batches.at(number)
             answers = Outputs(logits=table.of(batch.images, batch.index, batch.epoch))
-            lesson.descend(loss(lesson.forward(batch.images), answers, batch.labels, batch.index))
+            lesson.take_step(batch, answers)
 
         return _per_second(step, steps), _per_second(step, steps)
 

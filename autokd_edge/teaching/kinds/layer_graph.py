@@ -22,7 +22,7 @@ from autokd_edge.errors import TeacherError
 from autokd_edge.students.cost import cost_of
 from autokd_edge.students.lower_onnx import onnx_from_spec
 from autokd_edge.students.lower_torch import SpecNetwork, torch_from_spec
-from autokd_edge.teaching.arithmetic import fast_arithmetic
+from autokd_edge.teaching.arithmetic import fast_arithmetic, teaching_device
 from autokd_edge.teaching.bridge import Bridge, Reads, bridged_graph, reads_of
 from autokd_edge.teaching.card import check_classes
 from autokd_edge.teaching.samples import TeachingData
@@ -98,11 +98,14 @@ def _network(spec: StudentSpec, arrays: Mapping[str, Tensor]) -> SpecNetwork:
 
 
 def _answers(bridge: Bridge, network: SpecNetwork) -> Answers:
+    device = teaching_device()
+    bridge, network = bridge.to(device), network.to(device)
+
     @torch.no_grad()
     def answer(images: Tensor) -> Tensor:
-        with fast_arithmetic():
-            logits: Tensor = network(bridge(images).contiguous(memory_format=torch.channels_last))
-        return logits.float()
+        with fast_arithmetic(device):
+            logits: Tensor = network(bridge(images.to(device)).contiguous(memory_format=torch.channels_last))
+        return logits.float().cpu()
 
     return answer
 

@@ -22,6 +22,7 @@ from autokd_edge.core.digest import Digest, digest_of_file, digest_of_json
 from autokd_edge.core.student import INPUT
 from autokd_edge.errors import TeacherError
 from autokd_edge.students.exported_program import load_exported
+from autokd_edge.teaching.arithmetic import CPU, teaching_device
 from autokd_edge.teaching.bridge import Bridge, Reads, bridged_graph, reads_of
 from autokd_edge.teaching.card import Card, card_beside, check_classes, says_image
 from autokd_edge.teaching.onnx_cost import cost_of_graph
@@ -47,7 +48,7 @@ def pt2_teacher(path: Path, data: TeachingData) -> Teacher:
             f"teacher '{path}' must be a whole exported program; {error}",
             hint="torch.export.save(torch.export.export(model, ...), 'FILE.pt2')",
         ) from error
-    return torch_teacher(path.name, program.module(), digest_of_file(path), card_beside(path), data)
+    return torch_teacher(path.name, program.module(), digest_of_file(path), card_beside(path), data, moves=False)
 
 
 def function_teacher(path: Path, function: str, data: TeachingData) -> Teacher:
@@ -77,8 +78,10 @@ def function_teacher(path: Path, function: str, data: TeachingData) -> Teacher:
     return torch_teacher(f"{path.name}:{function}", made.eval(), digest_of_file(path), card_beside(path), data)
 
 
-def torch_teacher(name: str, module: nn.Module, source: Digest, card: Card, data: TeachingData) -> Teacher:
+def torch_teacher(name: str, module: nn.Module, source: Digest, card: Card, data: TeachingData, *, moves: bool = True) -> Teacher:
     """Make a teacher of a module in evaluation mode; ``source`` names what its weights do not.
+
+    It answers on the device that teaches, but for one that ``moves`` to no other: an exported program names its own in its operations.
 
     Raises:
         TeacherError: it does not answer for images of the data set, or has other classes.
@@ -86,8 +89,7 @@ def torch_teacher(name: str, module: nn.Module, source: Digest, card: Card, data
     reads = card.reads(data, name)
     bridge = Bridge(reads_of(data), reads, name=name)
     whole = nn.Sequential(bridge, module)
-    answers = _answers(whole, name)
-    check_classes(name, card.classes, answers(torch.zeros(PROBED, *data.image)).shape[1], data)
+    check_classes(name, card.classes, _answers(whole, name)(torch.zeros(PROBED, *data.image)).shape[1], data)
     graph = _exported(module, bridge, reads, data)
 
     def write(out: Path) -> None:
@@ -98,7 +100,7 @@ def torch_teacher(name: str, module: nn.Module, source: Digest, card: Card, data
         name=name,
         digest=digest_of_json(["torch", source, _weights(module), *reads.facts]),
         classes=len(data.classes),
-        answers=lambda: answers,
+        answers=lambda: _answers(whole, name, teaching_device() if moves else CPU),
         write_graph=None if graph is None else write,
         cost=None if graph is None else cost_of_graph(graph),
     )
@@ -113,11 +115,14 @@ def _fitting(name: str) -> str:
     return f"{card}; or {_ANY_BATCH}" if file.suffix == ".pt2" else card
 
 
-def _answers(module: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
+def _answers(module: nn.Module, name: str, device: torch.device = CPU) -> Callable[[Tensor], Tensor]:
+    if device != CPU:
+        module = module.to(device)
+
     @torch.no_grad()
     def answer(images: Tensor) -> Tensor:
         try:
-            found: Any = module(images)
+            found: Any = module(images.to(device))
         except Exception as error:  # the module is the user's
             why = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
             raise TeacherError(
