@@ -85,6 +85,20 @@ def run(work: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, env=dict(os.environ), capture_output=True, text=True, timeout=280, check=True)
 
 
+@pytest.mark.parametrize(("field", "value"), [("settings", {}), ("machine", "another one")])
+def test_results_of_other_settings_or_of_another_machine_are_not_gone_on_from(tmp_path, field, value):
+    committed = tmp_path / "claims.json"
+    ours = json.loads((BENCH / "results" / "claims_fashion_mnist.json").read_text())
+    committed.write_text(json.dumps({**ours, "machine": "this one", field: value}))
+    argv = [sys.executable, str(BENCH / "claims.py"), "--scale", "hours", "--work", str(tmp_path / "work"), "--json", str(committed)]
+    done = subprocess.run(argv, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert done.stderr == (
+        f"claims: '{committed}' was begun with other settings or on another machine; give another --work, or another --json\n"
+    )
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.thorough
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'")
 def test_the_smoke_version_runs_to_its_end_and_the_same_command_repeats_nothing(tmp_path):

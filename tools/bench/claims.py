@@ -5,7 +5,8 @@
 
 Each hand-designed student is read on this machine, and a search with plain KD looks for a student at its
 latency. Both are taught alike, with every seed, and graded as fp32 engines on the test set. Every result is
-written before the next one is begun: the same command goes on where it was stopped.
+written before the next one is begun: the same command goes on where it was stopped, and with an empty ``--work``
+where the ``--json`` of an earlier run of the same settings ends, which must then be of the same machine.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def main() -> int:
     """Fill the ledger and write what it comes to; a claim that is not met is a result, not an error."""
     options = _options()
     scale = SCALES[options.scale]
-    ledger = _Ledger(options.work / "ledger.json", scale)
+    ledger = _Ledger(options.work / "ledger.json", scale, options.json)
     lab = Lab(scale, options.work)
     for designed in scale.designed:
         ledger.once(f"latency {designed}", lambda name=designed: lab.latency_of(name))
@@ -78,14 +79,17 @@ def _write(options: argparse.Namespace, scale: Scale, ledger: _Ledger) -> dict[s
 class _Ledger:
     """Results by name, written whole after each."""
 
-    def __init__(self, path: Path, scale: Scale) -> None:
+    def __init__(self, path: Path, scale: Scale, committed: Path | None) -> None:
+        """Go on from ``path``, or where it is not there from what an earlier run has ``committed``."""
         self._path = path
         self._settings = scale.described()
         self.records: dict[str, dict[str, Any]] = {}
-        if path.exists():
-            document = json.loads(path.read_text())
-            if document["settings"] != self._settings:
-                sys.exit(f"claims: '{path}' was begun with other settings; give another --work")
+        known = path if path.exists() or committed is None else committed
+        if known.exists():
+            document = json.loads(known.read_text())
+            machine = facts()["machine"]
+            if document["settings"] != self._settings or document.get("machine", machine) != machine:
+                sys.exit(f"claims: '{known}' was begun with other settings or on another machine; give another --work, or another --json")
             self.records = document["records"]
 
     def once(self, name: str, work: Any) -> None:  # noqa: ANN401  any function without arguments
