@@ -102,7 +102,7 @@ def _without(library: str, vendor: Any, name: str, error: Exception) -> TeacherE
             f"teacher '{library}:{name}' must come as weights alone; its file is a pickle of more, which would run code to be loaded",
             hint="write its state_dict() with safetensors, or the network as ONNX",
         )
-    why = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
+    why = str(error).strip().splitlines()[0][:200].rstrip(".") if str(error).strip() else ""
     hints = {
         "timm": "timm.list_pretrained() names them; where no network is to be had, --teacher timm:local-dir:FOLDER",
         "torchvision": "torchvision.models.list_models() names them; where no network is to be had, put the file of its weights into "
