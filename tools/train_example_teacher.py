@@ -101,7 +101,7 @@ def _epoch(
     pairs = list(zip(average.layers.state_dict().values(), network.layers.state_dict().values(), strict=True))
     count = len(order) // batch
     for index in order[: count * batch].view(count, batch):
-        values = augment.varied(images[index], index, epoch).contiguous(memory_format=torch.channels_last)
+        values = augment.varied(images[index], index, epoch % augment.plan.variants).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = network(values)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels[index])

@@ -1,7 +1,7 @@
-"""Augmentation as a function of (sample, epoch modulo K, seed), so that cached teacher logits are exact.
+"""Augmentation as a function of (sample, variant, seed), so that cached teacher logits are exact.
 
-Notation: n samples, b batch, (c, h, w) image, K variants. All random choices of one variant are drawn
-at once for the whole training set; a batch looks its own up by sample number.
+Notation: n samples, b batch, (c, h, w) image, K variants, which a lesson sees in turn: epoch modulo K. All random
+choices of one variant are drawn at once for the whole training set; a batch looks its own up by sample number.
 
 References: cutout, DeVries and Taylor, 2017, arXiv 1708.04552; random erasing, Zhong et al., 2017,
 arXiv 1708.04896; mixup, Zhang et al., 2017, arXiv 1710.09412.
@@ -25,7 +25,7 @@ MANY_SAMPLES = 20_000  # from here two variants; each costs a pass of the teache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentPlan:
-    """How images are varied; ``variants`` is K, the number of different epochs before they repeat.
+    """How images are varied; ``variants`` is K at least, the number of different epochs before they repeat.
 
     ``shift`` in pixels to each side; ``cutout`` is the side of a square set to the mean, 0 for none;
     ``erase`` the probability of a rectangle set to the mean; ``mixup`` the parameter of the Beta law of
@@ -93,15 +93,15 @@ class Augmenter:
         """Normalise only: uint8 ``(b, c, h, w)`` to float32 of the same shape."""
         return images.float() * self._scale - self._offset
 
-    def varied(self, images: Tensor, index: Tensor, epoch: int) -> Tensor:
+    def varied(self, images: Tensor, index: Tensor, variant: int) -> Tensor:
         """Vary and normalise a batch; mixing, which needs the partners' images too, is the caller's.
 
         Args:
             images: uint8 ``(b, c, h, w)``.
-            index: sample numbers ``(b,)``; with the epoch and the seed they decide every choice.
-            epoch: from 0; taken modulo K.
+            index: sample numbers ``(b,)``; with the variant and the seed they decide every choice.
+            variant: from 0.
         """
-        draws = self._draws(epoch % self.plan.variants)
+        draws = self._draws(variant)
         moves = draws.moves[index]
         _, height, width = self._image
         values = _moved(self.plain(images), moves[:, 0], moves[:, 1], moves[:, 2], self.plan.shift)
@@ -117,9 +117,9 @@ class Augmenter:
             values = values.masked_fill((in_rows[:, :, None] & in_cols[:, None, :])[:, None], 0.0)
         return values
 
-    def partners(self, index: Tensor, epoch: int) -> tuple[Tensor, Tensor] | None:
+    def partners(self, index: Tensor, variant: int) -> tuple[Tensor, Tensor] | None:
         """Return with whom samples ``(b,)`` are mixed, sample numbers ``(b,)``, and their own shares ``(b,)``; None without mixup."""
-        draws = self._draws(epoch % self.plan.variants)
+        draws = self._draws(variant)
         return None if draws.partners is None or draws.shares is None else (draws.partners[index], draws.shares[index])
 
     def _draws(self, variant: int) -> _Draws:

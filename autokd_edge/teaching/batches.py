@@ -19,7 +19,7 @@ BATCH = 128
 class Batch:
     """One step's samples; ``labels`` are class numbers ``(b,)``, or shares ``(b, classes)`` where images are mixed."""
 
-    epoch: int
+    variant: int
     index: Tensor  # (b,) sample numbers
     images: Tensor  # (b, c, h, w) float32, varied and normalised
     labels: Tensor
@@ -37,17 +37,22 @@ class TrainingBatches:
         self._labels = torch.from_numpy(data.train.labels)
         self._order: tuple[int, Tensor] | None = None
 
-    def at(self, step: int) -> Batch:
-        """Return the batch of a step, from 0."""
+    def at(self, step: int, variants: int | None = None) -> Batch:
+        """Return the batch of a step, from 0; images repeat after so many epochs, by default the plan's."""
         epoch, index = self.place(step)
-        images, labels = self.augment.varied(self._images[index], index, epoch), self._labels[index]
-        mixed = self.augment.partners(index, epoch)
+        variant = epoch % (variants or self.augment.plan.variants)
+        images, labels = self.augment.varied(self._images[index], index, variant), self._labels[index]
+        mixed = self.augment.partners(index, variant)
         if mixed is not None:
             other, share = mixed
             own = share[:, None]
-            images = own[..., None, None] * images + (1 - own[..., None, None]) * self.augment.varied(self._images[other], other, epoch)
+            images = own[..., None, None] * images + (1 - own[..., None, None]) * self.augment.varied(self._images[other], other, variant)
             labels = own * self._one_hot(labels) + (1 - own) * self._one_hot(self._labels[other])
-        return Batch(epoch=epoch, index=index, images=images, labels=labels)
+        return Batch(variant=variant, index=index, images=images, labels=labels)
+
+    def epochs(self, steps: int) -> float:
+        """Return how often so many steps see each sample."""
+        return steps * min(BATCH, self.samples) / self.samples
 
     def place(self, step: int) -> tuple[int, Tensor]:
         """Return the epoch and the sample numbers ``(b,)`` of a step."""

@@ -20,6 +20,7 @@ from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.student import StudentSpec
 from autokd_edge.errors import StoreError, TeacherError, TeachError
 from autokd_edge.ports import TaughtNetwork
+from autokd_edge.students.cost import cost_of
 from autokd_edge.students.lower_torch import SpecNetwork
 from autokd_edge.teaching.arithmetic import fast_arithmetic, teaching_device
 from autokd_edge.teaching.augment import Augmenter
@@ -31,6 +32,7 @@ from autokd_edge.teaching.losses import LOSSES, Lessons, Outputs
 from autokd_edge.teaching.qat import GraphTuner
 from autokd_edge.teaching.samples import LabelledImages, TeachingData
 from autokd_edge.teaching.teacher import Teacher
+from autokd_edge.teaching.variety import variants_of
 from autokd_edge.teaching.weights import write_arrays
 
 Answers = Callable[[Batch], Outputs]
@@ -64,6 +66,7 @@ class KDDistiller:
         self._batches = TrainingBatches(data, seed=seed)
         self._labels = torch.from_numpy(data.train.labels)
         self._teacher_channels: tuple[int, ...] = ()
+        self._kept_macs: int | None = 0  # of a teacher whose answers are kept
         self._answers = self._asked(teacher, cache)
 
     @property
@@ -79,7 +82,9 @@ class KDDistiller:
         if (known := _recorded(record, needed)) is not None:
             return known
         lesson = self._lesson(spec, distillation, steps=steps, seed=seed, out=out, until=until)
-        self._go_on(lesson, steps if until is None else until)
+        epochs = self._batches.epochs(steps)
+        variants = variants_of(self._batches.augment.plan, epochs, student_macs=cost_of(spec).macs, teacher_macs=self._kept_macs)
+        self._go_on(lesson, steps if until is None else until, variants)
         if until is not None:
             lesson.save()
         with self._pace():
@@ -115,14 +120,14 @@ class KDDistiller:
         lesson.forget()
         return Lesson(spec, steps, seed, partial, self._kind(distillation, lessons), pauses=True, device=self._device)
 
-    def _go_on(self, lesson: Lesson, until: int) -> None:
+    def _go_on(self, lesson: Lesson, until: int, variants: int) -> None:
         """Take the steps that are missing; raises TeachError."""
         while lesson.step < until:
             with self._pace():
-                self._take_step(lesson, until)
+                self._take_step(lesson, until, variants)
 
-    def _take_step(self, lesson: Lesson, until: int) -> None:
-        batch = self._batches.at(lesson.step)
+    def _take_step(self, lesson: Lesson, until: int, variants: int) -> None:
+        batch = self._batches.at(lesson.step, variants)
         answers = self._answers(batch)
         try:
             lesson.take_step(batch, answers)
@@ -146,8 +151,9 @@ class KDDistiller:
             return lambda _batch: _NOTHING
         if not self._kind.needs_features:
             key = digest_of_json([teacher.digest, self._data.digest, self._seed])
-            table = TeacherLogits(teacher, self._batches.augment, samples=len(self._data.train), file=cache / f"{key}.npy")
-            return lambda batch: Outputs(logits=table.of(batch.images, batch.index, batch.epoch))
+            self._kept_macs = None if teacher.cost is None else teacher.cost.macs
+            table = TeacherLogits(teacher, samples=len(self._data.train), folder=cache / key)
+            return lambda batch: Outputs(logits=table.of(batch.images, batch.index, batch.variant))
         assert teacher.layers is not None, "checked with the loss"  # noqa: S101
         before, network = teacher.layers()
         self._teacher_channels = feature_channels(network.spec)

@@ -66,7 +66,7 @@ class FakeTeacher:
         self.calls, self.images = 0, 0
         self.classes = classes
         self.digest = digest_of_bytes(b"fake teacher")
-        self.layers = None
+        self.layers = self.cost = None
         self._stop_at_call = stop_at_call
 
     def answers(self):

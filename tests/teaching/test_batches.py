@@ -1,3 +1,4 @@
+import pytest
 import torch
 from teaching.small import CLASSES, small_source
 
@@ -27,8 +28,19 @@ def test_a_batch_is_its_samples_varied_with_their_own_labels():
     batches = TrainingBatches(data, seed=5)
     batch = batches.at(2)
     raw = torch.from_numpy(data.train.images)[batch.index]
-    assert torch.equal(batch.images, batches.augment.varied(raw, batch.index, batch.epoch))
+    assert torch.equal(batch.images, batches.augment.varied(raw, batch.index, batch.variant))
     assert torch.equal(batch.labels, torch.from_numpy(data.train.labels)[batch.index])
+
+
+@pytest.mark.parametrize("variants", [None, 5])
+def test_images_repeat_after_as_many_epochs_as_the_lesson_says_or_the_plan(variants):
+    data = small_source().teaching()
+    batches, raw = TrainingBatches(data, seed=5), torch.from_numpy(data.train.images)
+    an_epoch, repeats = len(data.train) // BATCH, variants or data.augmentation.variants
+    for epoch in range(2 * repeats):
+        batch = batches.at(epoch * an_epoch, variants)
+        assert batch.variant == epoch % repeats
+        assert torch.equal(batch.images, batches.augment.varied(raw[batch.index], batch.index, epoch % repeats))
 
 
 def test_mixed_images_and_labels_are_those_of_two_samples_in_the_drawn_shares():

@@ -34,7 +34,7 @@ def test_a_step_of_every_loss_computes_on_its_device_alone(name, tmp_path):
     spec = small_student(separable=True)
     features = tuple(torch.randn(8, channels, 4, 4) for channels in CHANNELS) if kind.needs_features else ()
     lesson = lessons.Lesson(spec, 10, 0, tmp_path / "partial", loss, device=META)
-    batch = Batch(epoch=0, index=index, images=torch.randn(8, *spec.input), labels=labels[index])
+    batch = Batch(variant=0, index=index, images=torch.randn(8, *spec.input), labels=labels[index])
     lesson.take_step(batch, Outputs(logits=torch.randn(8, CLASSES), features=features))
     learnt = [*lesson.network.parameters(), *loss.parameters()]
     assert {parameter.grad.device for parameter in learnt} == {META}
@@ -45,7 +45,7 @@ def test_what_lies_elsewhere_is_seen(tmp_path):
     known = Lessons(student_channels=(), teacher_channels=(), labels=torch.arange(3), seed=0)
     lesson = lessons.Lesson(small_student(), 10, 0, tmp_path / "p", LOSSES["kd"](LOSSES["kd"].space.at([0.5, 0.5]), known), device=META)
     lesson._device = CPU
-    batch = Batch(epoch=0, index=torch.arange(3), images=torch.randn(3, 1, 8, 8), labels=torch.arange(3))
+    batch = Batch(variant=0, index=torch.arange(3), images=torch.randn(3, 1, 8, 8), labels=torch.arange(3))
     with pytest.raises(RuntimeError, match="device"):
         lesson.take_step(batch, Outputs(logits=torch.randn(3, CLASSES)))
 

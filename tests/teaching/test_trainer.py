@@ -239,12 +239,12 @@ def test_every_loss_teaches_and_goes_on_where_it_was_stopped_to_the_same_weights
     batches = stopped._batches
 
     class StoppingBatches:
-        augment = batches.augment
+        augment, epochs = batches.augment, batches.epochs
 
-        def at(self, step: int):
+        def at(self, step: int, variants: int):
             if step == SAVE_EVERY + 2:
                 raise KeyboardInterrupt
-            return batches.at(step)
+            return batches.at(step, variants)
 
     stopped._batches = StoppingBatches()
     with pytest.raises(KeyboardInterrupt):
@@ -276,7 +276,7 @@ def test_the_average_follows_the_weights(tmp_path):
     lesson = Lesson(small_student(), AVERAGED_FROM, 1, tmp_path / "p", CrossEntropy(Point(values=()), lessons))
     seen = []
     for _ in range(3):
-        batch = Batch(epoch=0, index=torch.arange(8), images=torch.randn(8, 1, 8, 8), labels=torch.arange(8) % 3)
+        batch = Batch(variant=0, index=torch.arange(8), images=torch.randn(8, 1, 8, 8), labels=torch.arange(8) % 3)
         lesson.take_step(batch, Outputs(logits=torch.empty(0)))
         seen.append([value.detach().clone() for value in lesson._state])
     first, second, third = (values[0] for values in seen)

@@ -68,7 +68,7 @@ def _row(spec: StudentSpec, steps: int) -> dict[str, float] | None:
             return None
         generator = torch.Generator().manual_seed(0)
         labels = torch.randint(0, spec.classes, (BATCH,), generator=generator)
-        batch = Batch(epoch=0, index=torch.arange(BATCH), images=torch.randn(BATCH, *spec.input, generator=generator), labels=labels)
+        batch = Batch(variant=0, index=torch.arange(BATCH), images=torch.randn(BATCH, *spec.input, generator=generator), labels=labels)
         times: dict[str, list[float]] = {"ours": [], "own": []}
         for step in range(steps + WARM):
             for which, lesson in (("ours", ours), ("own", own)):

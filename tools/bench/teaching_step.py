@@ -54,14 +54,14 @@ def main() -> int:
     family, task = NagoFamily(), Task(image=data.image, classes=len(data.classes), channel_multiple=8)
     results = {}
     with tempfile.TemporaryDirectory() as name:
-        logits = TeacherLogits(teacher, batches.augment, samples=len(data.train), file=Path(name) / "logits.npy")
+        logits = TeacherLogits(teacher, samples=len(data.train), folder=Path(name) / "logits")
         for step in range(BATCHES):
             batch = batches.at(step)
-            logits.of(batch.images, batch.index, batch.epoch)
+            logits.of(batch.images, batch.index, batch.variant)
 
         def distilled(lesson: Lesson, step: int) -> None:
             batch = batches.at(step)
-            answers = Outputs(logits=logits.of(batch.images, batch.index, batch.epoch))
+            answers = Outputs(logits=logits.of(batch.images, batch.index, batch.variant))
             lesson.take_step(batch, answers)
 
         def plain(lesson: Lesson, step: int) -> None:

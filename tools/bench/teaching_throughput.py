@@ -119,13 +119,13 @@ def _ours(spec: StudentSpec, data: TeachingData, teacher: Teacher, steps: int) -
     batches = TrainingBatches(data, seed=0)
     unknown = Lessons(student_channels=(), teacher_channels=(), labels=torch.empty(0), seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        table = TeacherLogits(teacher, batches.augment, samples=len(data.train), file=Path(folder) / "logits.npy")
+        table = TeacherLogits(teacher, samples=len(data.train), folder=Path(folder) / "logits")
         loss = KD(Point(values=(("tau", TAU), ("alpha", ALPHA))), unknown)
         lesson = Lesson(spec, 4 * (steps + WARM), 0, Path(folder) / "partial", loss)
 
         def step(number: int) -> None:
             batch = batches.at(number)
-            answers = Outputs(logits=table.of(batch.images, batch.index, batch.epoch))
+            answers = Outputs(logits=table.of(batch.images, batch.index, batch.variant))
             lesson.take_step(batch, answers)
 
         return _per_second(step, steps), _per_second(step, steps)
