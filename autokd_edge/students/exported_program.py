@@ -26,7 +26,7 @@ def load_exported(path: Path) -> Any:  # noqa: ANN401  torch's own program; torc
         with warnings.catch_warnings(), _held_back("torch.export", errors):
             warnings.simplefilter("ignore")
             return load(path)
-    except Exception as error:  # broad: damaged files raised eight classes that have no base in common (BadZipFile, TypeError, ...)
+    except Exception as error:  # broad because torch raises what it meets in a user's damaged file: eight classes so far, no common base
         reason = (errors or [error])[0]
         first = str(reason).partition("\n")[0].partition(". ")[0][:_MOST].rstrip(".")
         raise ValueError(f"{type(reason).__name__}: {first or 'no reason given'}") from error

@@ -15,6 +15,7 @@ from autokd_edge.teaching.trainer import KDDistiller
 
 GPU, META = torch.device("cuda:0"), torch.device("meta")
 SAMPLES, CLASSES, CHANNELS = 12, 3, (8, 16)
+NO_GPU = "needs an NVIDIA GPU that this build of torch can use"
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_gpu_computes_in_bfloat16_where_it_has_it(monkeypatch, has):
     assert fast_arithmetic(GPU)._enabled == has
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU that this build of torch can use")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)  # what a GPU computes is seen on one alone; its steps are tested above
 @pytest.mark.parametrize("name", LOSSES)
 def test_on_a_real_gpu_students_learn_and_the_same_seed_gives_the_same_weights(name, tmp_path):
     kind = LOSSES[name]

@@ -131,8 +131,8 @@ def counted(folder, engine, runs):
     return int.from_bytes(counter.read_bytes()[:8], "little")
 
 
-@pytest.mark.skipif(
-    EMULATOR is None or shutil.which("gcc") is None,  # Debian's packages: `make test` installs them as root; who is not is told which
+@pytest.mark.skipif(  # instructions are counted by QEMU alone; `make test` installs it as root, and who is not is told the packages
+    EMULATOR is None or shutil.which("gcc") is None,
     reason="instructions are counted by a plugin of qemu-aarch64 that gcc compiles; missing here: apt-get install qemu-user gcc libc6-dev",
 )
 def test_what_is_counted_goes_by_no_clock(builder, variant, pi5, tmp_path):
