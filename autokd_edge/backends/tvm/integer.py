@@ -19,12 +19,15 @@ from autokd_edge.backends.tvm.convolution import Window, is_depthwise
 from autokd_edge.backends.tvm.importer import Graph, UnsupportedError
 from autokd_edge.backends.tvm.intrinsics import activations_of
 from autokd_edge.backends.tvm.lookup import looks_up
-from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Table, Value, is_image
+from autokd_edge.backends.tvm.network import ANCHOR, OPAQUE, Array, Quantisation, Sums, Table, Term, Value, is_image
 from autokd_edge.backends.tvm.processor import Processor
 
 Quantised = tuple[Array, Array, int]  # integers, scales, the axis of these
 Narrowing = Callable[[kernels.Expression], kernels.Expression]
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
+_LARGEST = {"uint8": 255, "int8": 128}  # magnitudes
+# Of so large a float32 the last bit is worth 1, and the low bits are those of what was added to it, rounded.
+_WHOLE_FROM = 1.5 * 2**23
 
 
 def fits(graph: Graph, value: Value, weight: str, *, axis: int) -> bool:
@@ -50,7 +53,7 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
     value, narrowed = graph.network.real(value), _narrowing(graph.processor, dtype)
     inverse = 1 / np.float64(meaning.scale)
     if value.made_of is not None:
-        made = _requantized(graph, value.made_of, inverse, meaning.zero, narrowed)
+        made = _requantized(graph, value.made_of, inverse, meaning.zero, dtype)
     else:
         arrays = [np.array([number], np.float32) for number in (inverse, meaning.zero)]
         # What is to be transposed, or repeated for each pixel, is rounded once.
@@ -59,18 +62,20 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Value:
     return Value(var=made.var, shape=made.shape, channels_last=made.channels_last, quantisation=meaning)
 
 
-def _requantized(graph: Graph, made_of: Sums, inverse: np.float64, zero: int, narrowed: Narrowing) -> Value:
+def _requantized(graph: Graph, made_of: Sums, inverse: np.float64, zero: int, dtype: str) -> Value:
     """Round what real numbers were made of: one factor for each term and one addend, the zero point included."""
-    numbers, factors = zip(*made_of.terms, strict=True)
-    arrays = [factor * inverse for factor in factors] + [made_of.addend * inverse + zero]
+    factors, addend = [term.factor * inverse for term in made_of.terms], made_of.addend * inverse + zero
+    largest = sum(term.most * np.abs(factor) for term, factor in zip(made_of.terms, factors, strict=True)) + np.abs(addend)
+    narrowed = _rounding(graph.processor, dtype, float(np.max(largest)))
 
     def rounded(*given: kernels.Expression) -> kernels.Expression:
         total = given[-1]
-        for number, factor in zip(given[: len(numbers)], given[len(numbers) : -1], strict=True):
+        for number, factor in zip(given[: len(factors)], given[len(factors) : -1], strict=True):
             total = number.astype("float32") * factor + total
-        return narrowed(_nearest(total))
+        return narrowed(total)
 
-    return graph.network.pointwise("requantize", rounded, *numbers, *(array.astype(np.float32) for array in arrays))
+    numbers = (term.numbers for term in made_of.terms)
+    return graph.network.pointwise("requantize", rounded, *numbers, *(array.astype(np.float32) for array in (*factors, addend)))
 
 
 def added(left: Value, right: Value) -> Sums | None:
@@ -88,21 +93,45 @@ def _looked_up(graph: Graph, table: Table, meaning: Quantisation, dtype: str) ->
     return replace(made, quantisation=meaning, table=Table(source=table.source, reals=reals))
 
 
+def _rounding(processor: Processor, dtype: str, largest: float) -> Narrowing:
+    """Return how real float32 numbers of at most this magnitude become 8-bit ones.
+
+    Where 16 bits hold them, Arm rounds by an addition and keeps these bits, instead of rounding, converting and narrowing.
+    """
+    from tvm import tirx
+
+    low, high = _LIMITS[dtype]
+    if not _is_arm(processor) or largest > 2**15 - 1:
+        narrowed = _narrowing(processor, dtype)
+        return lambda x: narrowed(_nearest(x))
+
+    def rounded(x: kernels.Expression) -> kernels.Expression:
+        bits = tirx.reinterpret("int32", x + tirx.const(_WHOLE_FROM, "float32"))
+        return _within(bits.astype("int16"), low, high, "int16").astype(dtype)
+
+    return rounded
+
+
 def _narrowing(processor: Processor, dtype: str) -> Narrowing:
     """Return how whole float32 numbers become 8-bit ones, those beyond the limits the limits themselves.
 
     Arm's conversions to int32 saturate, and so do its narrowing ones to half the bits, which LLVM makes of these minima
     and maxima; elsewhere what does not fit in int32 would become its lowest number.
     """
+    low, high = _LIMITS[dtype]
+    if _is_arm(processor):
+        return lambda x: _within(_within(x.astype("int32"), -(2**15), 2**15 - 1, "int32").astype("int16"), low, high, "int16").astype(dtype)
+    return lambda x: _within(x, low, high, "float32").astype("int32").astype(dtype)
+
+
+def _within(x: kernels.Expression, low: int, high: int, kind: str) -> kernels.Expression:
     from tvm import tirx
 
-    def within(x: kernels.Expression, low: int, high: int, kind: str) -> kernels.Expression:
-        return tirx.min(tirx.max(x, tirx.const(low, kind)), tirx.const(high, kind))
+    return tirx.min(tirx.max(x, tirx.const(low, kind)), tirx.const(high, kind))
 
-    low, high = _LIMITS[dtype]
-    if processor.triple.startswith("aarch64"):
-        return lambda x: within(within(x.astype("int32"), -(2**15), 2**15 - 1, "int32").astype("int16"), low, high, "int16").astype(dtype)
-    return lambda x: within(x, low, high, "float32").astype("int32").astype(dtype)
+
+def _is_arm(processor: Processor) -> bool:
+    return processor.triple.startswith("aarch64")
 
 
 def _nearest(x: kernels.Expression) -> kernels.Expression:
@@ -214,22 +243,24 @@ def mean(graph: Graph, image: Value) -> Value:
     sums = graph.network.emit("mean_int8", lambda x: kernels.window_sum(x, size, (1, 1), "int32"), image, pattern=ANCHOR, like=image)
     pixels = size[0] * size[1]
     factor = np.array([np.float64(meaning.scale) / pixels])
-    return _scaled(graph, "mean", sums, factor, -meaning.zero * factor * pixels)
+    most = np.array([_LARGEST[image.dtype] * pixels])
+    return _scaled(graph, "mean", Term(numbers=sums, most=most, factor=factor), -meaning.zero * factor * pixels)
 
 
 def _real(graph: Graph, sums: Value, meaning: Quantisation, weight: Quantised, bias: Array | None) -> Value:
     """Turn int32 sums into real numbers: times both scales, plus the bias less the zero point's share; weights are ``(o, ...)``."""
     outputs = sums.shape[-1]
-    taken = weight[0].reshape(outputs, -1).sum(axis=1, dtype=np.int64)
+    weights = weight[0].reshape(outputs, -1).astype(np.int64)
+    taken, most = weights.sum(axis=1), np.abs(weights).sum(axis=1) * max(_LARGEST.values())
     factor = np.broadcast_to(np.float64(meaning.scale) * weight[1], outputs)
     addend = (0 if bias is None else np.broadcast_to(bias.astype(np.float64), outputs)) - meaning.zero * taken * factor
-    return _scaled(graph, "real", sums, factor, addend)
+    return _scaled(graph, "real", Term(numbers=sums, most=most, factor=factor), addend)
 
 
-def _scaled(graph: Graph, name: str, sums: Value, factor: Array, addend: Array) -> Value:
-    arrays = (array.astype(np.float32) for array in (factor, addend))
-    value = graph.network.pointwise(name, lambda s, f, a: s.astype("float32") * f + a, sums, *arrays)
-    return replace(value, made_of=Sums(terms=((sums, factor),), addend=addend))
+def _scaled(graph: Graph, name: str, term: Term, addend: Array) -> Value:
+    arrays = (array.astype(np.float32) for array in (term.factor, addend))
+    value = graph.network.pointwise(name, lambda s, f, a: s.astype("float32") * f + a, term.numbers, *arrays)
+    return replace(value, made_of=Sums(terms=(term,), addend=addend))
 
 
 def _meaning(value: Value) -> Quantisation:

@@ -32,10 +32,19 @@ class Quantisation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """What real numbers were made of: integers, each times its factor, and an addend; these are (1,) or one for each channel."""
+class Term:
+    """Integers of a magnitude of at most ``most``, times a factor; both are (1,) or one for each channel."""
 
-    terms: tuple[tuple[Value, Array], ...]
+    numbers: Value
+    most: Array
+    factor: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """What real numbers were made of: terms and an addend, which is (1,) or one for each channel."""
+
+    terms: tuple[Term, ...]
     addend: Array
 
 
@@ -148,7 +157,8 @@ class Network:
         pattern = None if is_image(value) else OPAQUE  # what is transposed, or repeated for each pixel, is computed once
         made = self.pointwise("dequantize", lambda q, z, s: (q.astype("float32") - z) * s, value, zero, scale, pattern=pattern)
         numbers = lookup.numbers_of(value.dtype).astype(np.float32)
-        made_of = Sums(terms=((value, scale.astype(np.float64)),), addend=-zero * scale.astype(np.float64))
+        factor = scale.astype(np.float64)
+        made_of = Sums(terms=(Term(numbers=value, most=np.abs(numbers).max(keepdims=True), factor=factor),), addend=-zero * factor)
         return replace(made, made_of=made_of, table=value.table or Table(source=value, reals=(numbers - zero) * scale))
 
     def padded(self, value: Value, pads: Sequence[tuple[int, int]], number: float) -> Value:
