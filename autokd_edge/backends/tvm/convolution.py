@@ -46,7 +46,7 @@ def float_convolution(network: Network, image: Value, weight: Array, window: Win
         packed = weight[:, 0].transpose(1, 2, 0)  # (u, v, c)
         made = network.emit(
             "depthwise",
-            lambda x, w: kernels.depthwise(x, w, window.stride, window.dilation, network.dtype),
+            lambda x, w: kernels.depthwise(x, w, None, window.stride, window.dilation, network.dtype),
             padded,
             packed,
             pattern=ANCHOR,
@@ -56,7 +56,7 @@ def float_convolution(network: Network, image: Value, weight: Array, window: Win
         packed = weight.transpose(2, 3, 1, 0)  # (u, v, c / groups, o)
         made = network.emit(
             "conv",
-            lambda x, w: kernels.convolution(x, w, window.stride, window.dilation, network.dtype),
+            lambda x, w: kernels.convolution(x, w, None, window.stride, window.dilation, network.dtype),
             padded,
             packed,
             pattern=ANCHOR,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,11 @@ class Graph:
         self.integers: dict[str, tuple[Array, Array, int]] = {}
         for tensor in model.graph.initializer:
             self.arrays[tensor.name] = numpy_helper.to_array(tensor)
+        self._readers = Counter([name for node in model.graph.node for name in node.input] + [out.name for out in model.graph.output])
+
+    def is_read_once(self, name: str) -> bool:
+        """Say whether one node alone reads a tensor, which no one else would then compute again."""
+        return self._readers[name] == 1
 
     def value(self, name: str) -> Value:
         """Return a value in real numbers."""

@@ -48,8 +48,19 @@ def pointwise(function: Pointwise, *tensors: Tensor) -> Tensor:
     return te.compute(shape, value, name="pointwise")
 
 
-def convolution(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], accumulator: str) -> Tensor:
-    """Convolve a padded image ``(n, h, w, c)`` with ``(u, v, c / groups, o)``."""
+def summed(numbers: Expression, axes: Sequence[Any], start: Expression | None) -> Expression:
+    """Sum over axes, and begin with a number instead of 0."""
+    from tvm import te
+
+    if start is None:
+        return te.sum(numbers, axis=axes)
+    return te.comm_reducer(lambda one, other: one + other, lambda _kind: start)(numbers, axis=axes)
+
+
+def convolution(
+    image: Tensor, weight: Tensor, start: Tensor | None, stride: Sequence[int], dilation: Sequence[int], accumulator: str
+) -> Tensor:
+    """Convolve a padded image ``(n, h, w, c)`` with ``(u, v, c / groups, o)``; sums begin with ``(o,)`` where it is given."""
     from tvm import te
 
     n, height, width, channels = map(int, image.shape)
@@ -61,12 +72,12 @@ def convolution(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: 
     def value(b: Expression, y: Expression, x: Expression, o: Expression) -> Expression:
         channel = k if groups == 1 else (o // each) * depth + k
         pixel = image[b, y * stride[0] + u * dilation[0], x * stride[1] + v * dilation[1], channel]
-        return te.sum(pixel.astype(accumulator) * weight[u, v, k, o].astype(accumulator), axis=[u, v, k])
+        return summed(pixel.astype(accumulator) * weight[u, v, k, o].astype(accumulator), [u, v, k], None if start is None else start[o])
 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), out), value, name="convolution")
 
 
-def dot_convolution(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
+def dot_convolution(image: Tensor, weight: Tensor, start: Tensor | None, stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
     """Convolve a padded image of 8-bit numbers, ``c`` a multiple of 4, with ``(u, v, c / 4, o, 4)``: four products a sum."""
     from tvm import te
 
@@ -76,12 +87,15 @@ def dot_convolution(image: Tensor, weight: Tensor, stride: Sequence[int], dilati
 
     def value(b: Expression, y: Expression, x: Expression, o: Expression) -> Expression:
         pixel = image[b, y * stride[0] + u * dilation[0], x * stride[1] + v * dilation[1], k * 4 + j]
-        return te.sum(pixel.astype("int32") * weight[u, v, k, o, j].astype("int32"), axis=[u, v, k, j])
+        products = pixel.astype("int32") * weight[u, v, k, o, j].astype("int32")
+        return summed(products, [u, v, k, j], None if start is None else start[o])
 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), out), value, name="dot_convolution")
 
 
-def depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], accumulator: str) -> Tensor:
+def depthwise(
+    image: Tensor, weight: Tensor, start: Tensor | None, stride: Sequence[int], dilation: Sequence[int], accumulator: str
+) -> Tensor:
     """Convolve each channel of a padded image ``(n, h, w, c)`` with its own ``(u, v, c)``."""
     from tvm import te
 
@@ -91,12 +105,12 @@ def depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Se
 
     def value(b: Expression, y: Expression, x: Expression, c: Expression) -> Expression:
         pixel = image[b, y * stride[0] + u * dilation[0], x * stride[1] + v * dilation[1], c]
-        return te.sum(pixel.astype(accumulator) * weight[u, v, c].astype(accumulator), axis=[u, v])
+        return summed(pixel.astype(accumulator) * weight[u, v, c].astype(accumulator), [u, v], None if start is None else start[c])
 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), channels), value, name="depthwise")
 
 
-def dot_depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], rows: int) -> Tensor:
+def dot_depthwise(image: Tensor, weight: Tensor, start: Tensor | None, stride: Sequence[int], dilation: Sequence[int], rows: int) -> Tensor:
     """Convolve each channel of a padded image of 8-bit numbers with its own ``(v, u / rows, c, 4)``: ``rows`` products a sum.
 
     The last rows of the last quad may be of weights 0; the image has pixels for them.
@@ -109,7 +123,8 @@ def dot_depthwise(image: Tensor, weight: Tensor, stride: Sequence[int], dilation
 
     def value(b: Expression, y: Expression, x: Expression, c: Expression) -> Expression:
         pixel = image[b, y * stride[0] + k * rows + j, x * stride[1] + v * dilation[1], c]
-        return te.sum(pixel.astype("int32") * weight[v, k, c, j].astype("int32"), axis=[v, k, j])
+        products = pixel.astype("int32") * weight[v, k, c, j].astype("int32")
+        return summed(products, [v, k, j], None if start is None else start[c])
 
     size = windows((height, width), (parts * rows, columns), stride, (1, dilation[1]))
     return te.compute((n, *size, channels), value, name=DOT_DEPTHWISE)

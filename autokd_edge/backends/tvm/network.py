@@ -33,11 +33,15 @@ class Quantisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """Integers of a magnitude of at most ``most``, times a factor; both are (1,) or one for each channel."""
+    """Integers of a magnitude of at most ``most``, times a factor; both are (1,) or one for each channel.
+
+    ``begun`` makes the integers again, with sums that begin with an int32 of each channel, where they are sums.
+    """
 
     numbers: Value
     most: Array
     factor: Array
+    begun: Callable[[Array], Value] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

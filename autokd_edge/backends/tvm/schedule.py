@@ -201,8 +201,25 @@ def _tile_dot_products(schedule: Vendor, reduction: Vendor, tile: Tile, axes: in
     for loop in (vectors, *spatial[:-1], *written):
         schedule.unroll(loop)
     start = schedule.decompose_reduction(reduction, reduced[0])
+    _forget_start(schedule, reduction)
     schedule.vectorize(schedule.get_loops(start)[-1])
     schedule.tensorize(lane, instruction)
+
+
+def _forget_start(schedule: Vendor, reduction: Vendor) -> None:
+    """Take from what a reduction says that it reads what its beginning read, which is a block of its own now.
+
+    The scheduler leaves it there, where no instruction matches it.
+    """
+    from tvm.s_tir import SBlock
+    from tvm.s_tir.analysis import get_sblock_access_region
+
+    block = schedule.get(reduction)
+    read, _, _ = get_sblock_access_region(block, {region.source: region.source for region in (*block.reads, *block.writes)})
+    reads = [region for region in block.reads if any(region.source.same_as(found.source) for found in read)]
+    if len(reads) < len(block.reads):
+        alone = SBlock(block.iter_vars, reads, block.writes, block.name_hint, block.body, annotations=block.annotations)
+        schedule.state.replace(schedule.get_sref(reduction), alone, {block: alone})
 
 
 def _written_out(schedule: Vendor, reduced: list[Vendor], tile: Tile) -> tuple[list[Vendor], list[Vendor]]:
