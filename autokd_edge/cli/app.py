@@ -6,7 +6,8 @@ import errno
 import logging
 import os
 import sys
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 
@@ -64,9 +65,21 @@ def _application() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    application.callback()(_common)
     for command in COMMANDS:
         application.command()(command)
     return application
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"autokd-edge {metadata.version('autokd-edge')}\n")
+        raise typer.Exit
+
+
+def _common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)] = False,
+) -> None: ...  # what help says is the application's own
 
 
 def _end(message: str, status: int, *, hint: str = "") -> None:

@@ -21,6 +21,7 @@ LAYERS = {  # (channels in, height, width), (channels out, kernel), stride, grou
     "grouped": ((8, 6, 6), (16, 3), 1, 2, False),
     "odd channels": ((7, 5, 5), (11, 3), 1, 1, True),
     "many channels": ((64, 7, 7), (128, 1), 1, 1, True),
+    "sums too large to begin with bits": ((256, 4, 4), (8, 3), 1, 1, False),
 }
 ENDS = ("input", "logits")
 FUNCTIONS = {  # what a convolution's output goes through, from "conv" to "x"
@@ -98,7 +99,10 @@ def test_a_convolution_in_integers_is_within_a_quantum_of_the_quantised_graph(na
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("core", "machine"), ARM)
-@pytest.mark.parametrize("name", ["1x1, stride 2", "3x3 of an image", "depthwise 5x5, stride 2", "depthwise 7x7", "odd channels"])
+@pytest.mark.parametrize(
+    "name",
+    ["1x1, stride 2", "3x3 of an image", "depthwise 5x5, stride 2", "depthwise 7x7", "odd channels", "sums too large to begin with bits"],
+)
 def test_a_convolution_in_integers_is_within_a_quantum_on_arm(name, core, machine, ours_and_theirs, request, tmp_path):
     graph = write_layer(tmp_path / "layer.onnx", LAYERS[name])
     assert_within_a_quantum(*ours_and_theirs(graph, LAYERS[name][0], *map(request.getfixturevalue, (core, machine))))
@@ -158,6 +162,27 @@ def test_a_pair_that_undoes_and_does_again_the_same_is_no_kernel(kernels_of, boa
 
     graph, image = write_layer(tmp_path / "layer.onnx", LAYERS["1x1"]), LAYERS["1x1"][0]
     assert kernels_of(graph, image, board, target, doubled) == kernels_of(graph, image, board, target)
+
+
+@pytest.mark.slow
+def test_sums_that_two_read_are_computed_once(kernels_of, board, target, tmp_path):
+    def read_twice(model):
+        """Quantise the convolution's output again, by a scale of its own, for one of its two readers."""
+        nodes = model.graph.node
+        place, pair = next(
+            (place, node) for place, node in enumerate(nodes) if node.op_type == "QuantizeLinear" and node.input[0] == "conv"
+        )
+        scale = next(numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == pair.input[1])
+        model.graph.initializer.append(numpy_helper.from_array(scale * np.float32(1.5), "other scale"))
+        parameters = ["other scale", pair.input[2]]
+        nodes.insert(place, helper.make_node("DequantizeLinear", ["other", *parameters], ["other real"], name="other real"))
+        nodes.insert(place, helper.make_node("QuantizeLinear", ["conv", *parameters], ["other"], name="other"))
+        last = next(node for node in nodes if node.op_type == "Add")
+        last.input[0] = "other real"
+
+    graph, image = write_layer(tmp_path / "layer.onnx", LAYERS["1x1"], FUNCTIONS["sum"]), LAYERS["1x1"][0]
+    found = kernels_of(graph, image, board, target, read_twice)
+    assert len([name for name in found if "int8" in name or "conv" in name]) == 1, found
 
 
 def assert_within_a_quantum(ours, theirs, quantum, *, quanta=1):
