@@ -15,8 +15,8 @@ def asked(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "status", "said"),
     [
         (["--version"], 0, f"autokd-edge {metadata.version('autokd-edge')}\n"),
-        (["--help"], 0, "Find the best small student of a trained teacher for the device it will run on."),
-        ([], 2, "Find the best small student of a trained teacher for the device it will run on."),
+        (["--help"], 0, "Find the best small student"),
+        ([], 2, "Find the best small student"),
         (["sarch"], 2, "No such command 'sarch'"),
     ],
 )
