@@ -99,7 +99,7 @@ def test_results_of_other_settings_or_of_another_machine_are_not_gone_on_from(tm
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: pip install 'autokd-edge[openvino]'")
 def test_the_smoke_version_runs_to_its_end_and_the_same_command_repeats_nothing(tmp_path):
     said = run(tmp_path / "work", tmp_path / "a.json").stdout

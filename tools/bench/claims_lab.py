@@ -17,7 +17,7 @@ from autokd_edge.core.measure import Measurement
 from autokd_edge.core.pupil import Grade, Lesson, Member, Pupil
 from autokd_edge.core.space import Point, SearchSpace
 from autokd_edge.core.study import Study
-from autokd_edge.pipeline.evaluate import FINAL, Evaluator
+from autokd_edge.pipeline.evaluate import FINAL, SCREEN, Evaluator
 from autokd_edge.pipeline.loop import StudyLoop
 from autokd_edge.pipeline.ship import shipment
 from autokd_edge.search.candidates import GUESS
@@ -50,10 +50,12 @@ class Scale:
     full_steps: int
     strategy: str
     precisions: tuple[str, ...] = ("fp32", "int8")
+    protocol: str = FINAL  # of what is read at the end
 
     def described(self) -> dict[str, Any]:
-        """Return the settings as JSON gives them back."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return the settings as JSON gives them back; the final protocol is not named, as in ledgers that knew no other."""
+        settings = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in settings.items() if (key, value) != ("protocol", FINAL)}
 
 
 _ALL = ("resnet8", "mobilenetv2-0.25", "mobilenetv2-0.5", "mobilenetv3-small-0.5", "shufflenetv2-0.5", "mcunet-like")
@@ -71,6 +73,7 @@ SCALES: Mapping[str, Scale] = {
         full_steps=40,
         strategy="random",
         precisions=("fp32",),
+        protocol=SCREEN,  # a minute's work has no time for more
     ),
     "short": Scale(
         data="fashion-mnist",
@@ -152,7 +155,9 @@ class Lab:
     def _taught_by(self, loss: str) -> Evaluator:
         """Return what teaches by a loss; the same data, teacher and artifacts for all."""
         if loss not in self._evaluators:
-            (self._evaluators[loss],) = replace(self._job, config=replace(self._job.config, loss=loss)).evaluators()
+            (evaluator,) = replace(self._job, config=replace(self._job.config, loss=loss)).evaluators()
+            protocols = {**evaluator.protocols, FINAL: evaluator.protocols[self._scale.protocol]}
+            self._evaluators[loss] = replace(evaluator, protocols=protocols)
         return self._evaluators[loss]
 
     def search(self, name: str, bound_ns: float, loss: str) -> dict[str, Any]:
@@ -231,7 +236,7 @@ class Lab:
                 "validation_percent": graded.outcome.accuracy,
             }
             engines.append({**facts, **_read(graded.outcome.measurement), "parameters": cost_of(evaluator.spec(pupil.member)).parameters})
-        reading = next(m for m in study.reference.measurements if m.protocol == FINAL)
+        reading = next(m for m in study.reference.measurements if m.protocol == self._scale.protocol)
         known = {"test_percent": teacher, **_read(reading), "parameters": study.reference.cost.parameters}
         return {"engines": engines, "teacher": known}
 
