@@ -135,7 +135,7 @@ def _rounding(processor: Processor, dtype: str, *, short: bool) -> Narrowing:
     """
     from tvm import tirx
 
-    if short and _is_arm(processor):
+    if short and processor.is_arm:
         low_bits = _low_bits(dtype)
         return lambda x: low_bits(x + tirx.const(_WHOLE_FROM, "float32"))
     narrowed = _narrowing(processor, dtype)
@@ -160,7 +160,7 @@ def _narrowing(processor: Processor, dtype: str) -> Narrowing:
     and maxima; elsewhere what does not fit in int32 would become its lowest number.
     """
     low, high = _LIMITS[dtype]
-    if _is_arm(processor):
+    if processor.is_arm:
         return lambda x: _within(_within(x.astype("int32"), -(2**15), 2**15 - 1, "int32").astype("int16"), low, high, "int16").astype(dtype)
     return lambda x: _within(x, low, high, "float32").astype("int32").astype(dtype)
 
@@ -169,10 +169,6 @@ def _within(x: kernels.Expression, low: int, high: int, kind: str) -> kernels.Ex
     from tvm import tirx
 
     return tirx.min(tirx.max(x, tirx.const(low, kind)), tirx.const(high, kind))
-
-
-def _is_arm(processor: Processor) -> bool:
-    return processor.triple.startswith("aarch64")
 
 
 def _nearest(x: kernels.Expression) -> kernels.Expression:
@@ -206,12 +202,10 @@ def _sums_of(graph: Graph, image: Value, whole: Array, window: Window) -> Callab
     if dot and window.groups == 1 and whole.shape[0] % 4 == 0:
         return _dot_convolution(graph, image, whole, window)
     padded = graph.network.padded(graph.network.image(image), window.pads, _meaning(image).zero)
-    kernel, name, packed = (
-        (kernels.depthwise, "depthwise_int8", whole[:, 0].transpose(1, 2, 0).astype(np.int32))  # few, and widened once
-        if is_depthwise(whole, window)
-        else (kernels.convolution, "conv_int8", whole.transpose(2, 3, 1, 0))
-    )
-    return _adding(graph, name, lambda x, w, start: kernel(x, w, start, window.stride, window.dilation, "int32"), padded, packed)
+    if is_depthwise(whole, window):
+        widened = whole[:, 0].transpose(1, 2, 0).astype(np.int32)  # few, and widened once
+        return _adding(graph, "depthwise_int8", kernels.depthwise, padded, widened, window, "int32")
+    return _adding(graph, "conv_int8", kernels.convolution, padded, whole.transpose(2, 3, 1, 0), window, "int32")
 
 
 def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window) -> Callable[..., Value]:
@@ -222,9 +216,7 @@ def _dot_convolution(graph: Graph, image: Value, weight: Array, window: Window) 
     filled = np.pad(weight, ((0, 0), (0, more), (0, 0), (0, 0)))  # (o, c, u, v)
     out, _, rows, columns = filled.shape
     packed = filled.reshape(out, -1, 4, rows, columns).transpose(3, 4, 1, 0, 2)  # (u, v, c / 4, o, 4)
-    return _adding(
-        graph, "dot_int8", lambda x, w, start: kernels.dot_convolution(x, w, start, window.stride, window.dilation), padded, packed
-    )
+    return _adding(graph, "dot_int8", kernels.dot_convolution, padded, packed, window)
 
 
 def _dot_depthwise(graph: Graph, image: Value, weight: Array, window: Window) -> Callable[..., Value]:
@@ -239,21 +231,16 @@ def _dot_depthwise(graph: Graph, image: Value, weight: Array, window: Window) ->
     channels, _, columns = filled.shape
     packed = np.zeros((columns, parts, channels, 4), np.int8)
     packed[..., :rows] = filled.reshape(channels, parts, rows, columns).transpose(3, 1, 0, 2)
-
-    def kernel(x: kernels.Tensor, w: kernels.Tensor, start: kernels.Tensor | None) -> kernels.Tensor:
-        return kernels.dot_depthwise(x, w, start, window.stride, window.dilation, rows)
-
-    return _adding(graph, "depthwise_int8", kernel, padded, packed)
+    return _adding(graph, "depthwise_int8", kernels.dot_depthwise, padded, packed, window, rows)
 
 
-def _adding(graph: Graph, name: str, kernel: Callable[..., kernels.Tensor], padded: Value, packed: Array) -> Callable[..., Value]:
-    def begun(*start: Array) -> Value:
-        def made(x: kernels.Tensor, w: kernels.Tensor, first: kernels.Tensor | None = None) -> kernels.Tensor:
-            return kernel(x, w, first)
+def _adding(
+    graph: Graph, name: str, kernel: Callable[..., kernels.Tensor], padded: Value, packed: Array, window: Window, *more: str | int
+) -> Callable[..., Value]:
+    def made(x: kernels.Tensor, w: kernels.Tensor, start: kernels.Tensor | None = None) -> kernels.Tensor:
+        return kernel(x, w, start, window.stride, window.dilation, *more)
 
-        return graph.network.emit(name, made, padded, packed, *start, pattern=ANCHOR, like=padded)
-
-    return begun
+    return lambda *start: graph.network.emit(name, made, padded, packed, *start, pattern=ANCHOR, like=padded)
 
 
 def dense(graph: Graph, features: Value, weight: Quantised, bias: Array | None) -> Value:

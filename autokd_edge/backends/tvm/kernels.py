@@ -48,13 +48,13 @@ def pointwise(function: Pointwise, *tensors: Tensor) -> Tensor:
     return te.compute(shape, value, name="pointwise")
 
 
-def summed(numbers: Expression, axes: Sequence[Any], start: Expression | None) -> Expression:
-    """Sum over axes, and begin with a number instead of 0."""
+def summed(numbers: Expression, axes: Sequence[Any], start: Tensor | None, channel: Expression) -> Expression:
+    """Sum over axes; begin with the channel's number of ``start`` instead of 0, where that is given."""
     from tvm import te
 
     if start is None:
         return te.sum(numbers, axis=axes)
-    return te.comm_reducer(lambda one, other: one + other, lambda _kind: start)(numbers, axis=axes)
+    return te.comm_reducer(lambda one, other: one + other, lambda _kind: start[channel])(numbers, axis=axes)
 
 
 def convolution(
@@ -72,7 +72,7 @@ def convolution(
     def value(b: Expression, y: Expression, x: Expression, o: Expression) -> Expression:
         channel = k if groups == 1 else (o // each) * depth + k
         pixel = image[b, y * stride[0] + u * dilation[0], x * stride[1] + v * dilation[1], channel]
-        return summed(pixel.astype(accumulator) * weight[u, v, k, o].astype(accumulator), [u, v, k], None if start is None else start[o])
+        return summed(pixel.astype(accumulator) * weight[u, v, k, o].astype(accumulator), [u, v, k], start, o)
 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), out), value, name="convolution")
 
@@ -88,7 +88,7 @@ def dot_convolution(image: Tensor, weight: Tensor, start: Tensor | None, stride:
     def value(b: Expression, y: Expression, x: Expression, o: Expression) -> Expression:
         pixel = image[b, y * stride[0] + u * dilation[0], x * stride[1] + v * dilation[1], k * 4 + j]
         products = pixel.astype("int32") * weight[u, v, k, o, j].astype("int32")
-        return summed(products, [u, v, k, j], None if start is None else start[o])
+        return summed(products, [u, v, k, j], start, o)
 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), out), value, name="dot_convolution")
 
@@ -105,7 +105,7 @@ def depthwise(
 
     def value(b: Expression, y: Expression, x: Expression, c: Expression) -> Expression:
         pixel = image[b, y * stride[0] + u * dilation[0], x * stride[1] + v * dilation[1], c]
-        return summed(pixel.astype(accumulator) * weight[u, v, c].astype(accumulator), [u, v], None if start is None else start[c])
+        return summed(pixel.astype(accumulator) * weight[u, v, c].astype(accumulator), [u, v], start, c)
 
     return te.compute((n, *windows((height, width), (rows, columns), stride, dilation), channels), value, name="depthwise")
 
@@ -124,7 +124,7 @@ def dot_depthwise(image: Tensor, weight: Tensor, start: Tensor | None, stride: S
     def value(b: Expression, y: Expression, x: Expression, c: Expression) -> Expression:
         pixel = image[b, y * stride[0] + k * rows + j, x * stride[1] + v * dilation[1], c]
         products = pixel.astype("int32") * weight[v, k, c, j].astype("int32")
-        return summed(products, [v, k, j], None if start is None else start[c])
+        return summed(products, [v, k, j], start, c)
 
     size = windows((height, width), (parts * rows, columns), stride, (1, dilation[1]))
     return te.compute((n, *size, channels), value, name=DOT_DEPTHWISE)

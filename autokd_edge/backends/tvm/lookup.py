@@ -22,7 +22,7 @@ _QUARTER = 64  # bytes that one instruction looks in
 
 def looks_up(processor: Processor, numbers: int) -> bool:
     """Say whether a processor looks up so many numbers in tables."""
-    return processor.triple.startswith("aarch64") and numbers >= LANES
+    return processor.is_arm and numbers >= LANES
 
 
 def numbers_of(dtype: str) -> npt.NDArray[Any]:

@@ -35,6 +35,11 @@ class Processor:
         return self.registers * 3 // 4
 
     @property
+    def is_arm(self) -> bool:
+        """Say whether it has Arm's vectors, which every 64-bit Arm has: conversions that saturate, look-ups of bytes."""
+        return self.triple.startswith("aarch64")
+
+    @property
     def half(self) -> bool:
         """Say whether it computes with 16-bit floats."""
         return "+fullfp16" in self.features
